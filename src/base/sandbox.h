@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a process gives up: seccomp (libseccomp, kill the process on anything else) and Landlock (no paths, no connect or bind).
+ * Landlock alone lets sendto with MSG_FASTOPEN, UDP and listen on unbound sockets through, so seccomp is the network wall.
+ */
+#pragma once
+
+#include "base/err.h"
+
+enum mln_sandbox_profile {
+    MLN_SANDBOX_FRONT, /* epoll, accept4, recv, send with a null address, memory, clocks, futex; sendmsg/recvmsg on one descriptor */
+    MLN_SANDBOX_BOX,   /* read, pread, fstat, lseek, mmap of handed-in descriptors, recvmsg/sendmsg on one descriptor */
+};
+struct mln_sandbox_state {
+    bool has_seccomp;
+    bool has_landlock;
+    int landlock_abi; /* 0 = kernel has none */
+};
+/*
+ * Enter for good, in every thread that is started from now on (call before starting threads, or from each).
+ * control_fd   the one descriptor on which sendmsg and recvmsg stay allowed; -1 = none
+ * A kernel without Landlock or seccomp is not an error: the state says what is active and `merlon status` shows it.
+ */
+struct mln_err mln_sandbox_enter(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
+                                 struct mln_sandbox_state *ret);

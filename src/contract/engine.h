@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The contract of everything that answers requests: secrets engines, auth methods, the system backend. Each is one file (or a
+ * few) that ends in one descriptor, plus one line in its room's .def list. From the descriptor come routing, ACL checks, field
+ * parsing, `help`, OpenAPI, man pages and completion; a handler is straight-line C that takes a request and fills a reply.
+ */
+#pragma once
+
+#include "contract/request.h"
+
+enum mln_field_type {
+    MLN_FIELD_TEXT,     /* string; numbers and booleans are taken as their text */
+    MLN_FIELD_SECRET,   /* string; marked secret in the value and never logged */
+    MLN_FIELD_INT,      /* integer; "5" is taken */
+    MLN_FIELD_BOOL,     /* boolean; "true"/"false" and 1/0 are taken */
+    MLN_FIELD_DURATION, /* seconds as integer; "30m" is taken */
+    MLN_FIELD_LIST,     /* array of strings; "a,b" is taken */
+    MLN_FIELD_INTS,     /* array of integers; "1,2" is taken */
+    MLN_FIELD_MAP,      /* object */
+    MLN_FIELD_ANY,
+};
+
+struct mln_field {
+    const char *name;
+    enum mln_field_type type;
+    const char *fallback; /* text of the default as help shows it and as it is parsed; NULL = absent when not given */
+    const char *help;
+    bool is_required; /* absent: 400 "missing <name>" unless the handler gives a better text itself (then leave false) */
+    bool is_query;    /* may also come from the path's captures or the query */
+};
+
+typedef struct mln_err (*mln_handler)(struct mln_request *rq, struct mln_reply *re);
+
+/*
+ * One path of an engine, relative to its mount. Pattern: literal segments, {name} captures one segment, {name...} captures
+ * the rest (may hold "/"), a final "?" on a segment makes it optional: "keys/{name}/rotate", "data/{path...}", "random/{bytes}?".
+ * The first pattern that matches wins, in table order.
+ */
+struct mln_path {
+    const char *pattern;
+    const char *summary;             /* one line, imperative */
+    const struct mln_field *fields;  /* ends with {0}; NULL = free form (data is passed as it came) */
+    mln_handler read, list, write, patch, remove; /* NULL = 405 */
+    /* create or update? NULL: every write needs "update". Sets *ret; errors as a handler. */
+    struct mln_err (*exists)(struct mln_request *rq, bool *ret);
+    bool is_open;        /* no token needed (login, health) */
+    bool is_sudo;        /* needs sudo besides */
+    bool is_relief;      /* may use the disk reserve (revoke, delete, prune, seal) */
+    bool is_exempt;      /* leaves no record: health, seal status, metrics, public ledger files */
+    bool works_sealed;   /* answered while sealed */
+    bool may_block;      /* expensive (password hash, many keys): the worker hands its ring on first */
+    enum { MLN_ACT_PLAIN, MLN_ACT_EVIDENCE, MLN_ACT_LOGIN } act; /* class of its record */
+    const char *controls; /* comma list of control ids this is evidence for, e.g. "AC-6,AU-10"; may be NULL */
+};
+
+enum mln_mount_kind { MLN_MOUNT_SECRET, MLN_MOUNT_AUTH, MLN_MOUNT_SYSTEM };
+
+struct mln_engine {
+    const char *type; /* "kv" */
+    enum mln_mount_kind kind;
+    const char *summary;
+    const struct mln_path *paths; /* ends with {0} */
+    /* Once, in the transaction that mounts it; may write defaults. NULL = nothing to do. */
+    struct mln_err (*start)(struct mln_request *rq);
+    /* Scheduled work, each run with its own record; period in seconds. */
+    struct mln_err (*tick)(struct mln_request *rq);
+    int64_t tick_s;
+};
+
+/* engine/engine.c and auth/auth.c expand their .def lists into these; core adds its own sys and token. End with NULL. */
+extern const struct mln_engine *const mln_engines[];
+extern const struct mln_engine *const mln_methods[];

@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What a handler gets and gives. All memory is in the arena of rq->cx. */
+#pragma once
+
+#include "base/value.h"
+#include "contract/view.h"
+
+struct mln_txn; /* barrier/txn.h */
+struct mln_engine;
+struct mln_path;
+
+enum mln_op { MLN_OP_READ, MLN_OP_LIST, MLN_OP_WRITE, MLN_OP_PATCH, MLN_OP_DELETE, MLN_OP_HELP };
+
+enum mln_actor_kind { MLN_ACTOR_STRANGER, MLN_ACTOR_TOKEN, MLN_ACTOR_SYSTEM };
+
+/* Who asks. Strings are NUL-ended, "" when absent. */
+struct mln_actor {
+    enum mln_actor_kind kind;
+    bool is_root;              /* the token carries the root policy */
+    const char *accessor;
+    const char *display_name;  /* "userpass-alice", "root", "token" */
+    const char *entity_id;     /* a person or workload behind an auth mount's alias; "" for root and bare tokens */
+    const char *entity_name;   /* e.g. "alice" */
+    const char *auth_path;     /* "auth/userpass/login/alice", "auth/token/root" */
+    const struct mln_value *policies; /* array of names */
+    const struct mln_value *meta;     /* object or NULL */
+    const struct mln_value *token;    /* the whole token entry (core's), NULL for strangers */
+};
+
+/* A mount: where an engine stands. Lives as long as the request. */
+struct mln_mount {
+    const char *path;     /* "secret/", "auth/userpass/", "sys/" */
+    const char *type;
+    const char *uuid;
+    const char *accessor; /* "kv_1a2b3c4d" */
+    const char *description;
+    const struct mln_value *options; /* {"version":"2"} or NULL */
+    int64_t default_ttl_s, max_ttl_s; /* 0 = system default */
+    const struct mln_engine *engine;
+    struct mln_view view;
+};
+
+struct mln_request;
+struct mln_reply;
+
+/* What handlers may ask of the core. */
+struct mln_services {
+    /*
+     * Run another route inside this request's transaction, with the system's authority on behalf of the actor (the caller has
+     * decided that it may). path is full ("transit/encrypt/k"). The sub-act is named in the same ledger record.
+     */
+    struct mln_err (*call)(struct mln_request *rq, enum mln_op op, const char *path, const struct mln_value *data, struct mln_reply *re);
+    /* May the actor do `capability` ("read", "update", ...) on the full path? */
+    bool (*may)(struct mln_request *rq, const char *path, const char *capability);
+    /* Publish a new version of a topic ("release/rel-0123"): streams that follow it get the value. */
+    void (*publish)(struct mln_request *rq, const char *topic, const struct mln_value *value);
+    /* The worker will be busy or asleep for long: hand the ring to another first. Idempotent. */
+    void (*block)(struct mln_request *rq);
+};
+
+struct mln_request {
+    struct mln_cx *cx;
+    const char *id;              /* UUID text */
+    enum mln_op op;
+    struct mln_bytes path;       /* full, without "v1/": "secret/data/a/b" */
+    struct mln_bytes rest;       /* below the mount: "data/a/b" */
+    const struct mln_path *route;
+    const struct mln_value *data;   /* body or query as it came: object (empty when none) */
+    const struct mln_value *fields; /* captures and fields, parsed by the schema, defaults filled in */
+    const struct mln_actor *actor;
+    const struct mln_mount *mount;
+    struct mln_txn *txn;
+    struct mln_bytes ns;         /* namespace id */
+    const char *source;          /* client's address without port */
+    int64_t now_ns;              /* of this request: use it, not the clock */
+    const struct mln_services *services;
+    struct mln_value *detail;    /* object: what the handler adds to its ledger record (no secrets) */
+    void *core;                  /* private to core */
+};
+
+/* A login or token answer: core makes the token and fills `auth`. */
+struct mln_login {
+    const char *alias;           /* name at this mount: makes or finds the entity; NULL = none */
+    const char *display_name;    /* "alice": core prefixes the mount's name */
+    const struct mln_value *policies; /* array */
+    const struct mln_value *meta;     /* object of strings, or NULL */
+    int64_t ttl_s, max_ttl_s, period_s, explicit_max_ttl_s; /* 0 = mount's defaults */
+    int64_t num_uses;
+    bool no_default_policy;
+    bool is_batch;
+};
+
+struct mln_reply {
+    int status;                  /* 0: 200 with data, 204 without */
+    const struct mln_value *data;    /* envelope's data */
+    const struct mln_value *bare;    /* whole body instead of the envelope (sys/health) */
+    const struct mln_value *top;     /* members also copied beside data (sys/mounts) */
+    struct mln_bytes raw;            /* whole body, not JSON */
+    const char *content_type;        /* of raw */
+    bool is_immutable;               /* raw may be cached for ever */
+    const struct mln_value *auth;    /* envelope's auth object, or NULL */
+    const struct mln_login *login;   /* ask core to make a token and fill auth */
+    struct mln_value *warnings;      /* array or NULL: use mln_reply_warn */
+    int64_t lease_duration_s;
+    bool no_errors_text;             /* a 404 with {"errors":[]} */
+    const char *topic;               /* snapshot of this topic; the stream goes on from topic_version */
+    uint64_t topic_version;
+    uint64_t ledger_index;           /* set by core when the record was sequenced with the answer; UINT64_MAX */
+};
+
+static inline void mln_reply_warn(struct mln_request *rq, struct mln_reply *re, const char *text)
+{
+    if (re->warnings == NULL) {
+        re->warnings = mln_array(rq->cx);
+    }
+    mln_push_text(rq->cx, re->warnings, text);
+}
+
+/* A parsed field (see struct mln_field): NULL when absent and without default. */
+static inline const struct mln_value *mln_field_of(const struct mln_request *rq, const char *name)
+{
+    return mln_get(rq->fields, name);
+}

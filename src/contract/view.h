@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Where a mount's keys lie in the store: a view that the mount cannot leave. */
+#pragma once
+
+#include "base/bytes.h"
+
+struct mln_view {
+    struct mln_bytes ns;     /* namespace id: which keyring */
+    struct mln_bytes prefix; /* "<ns>/<mount-uuid>/", with its final "/" */
+};
