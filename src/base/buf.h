@@ -14,6 +14,7 @@ struct mln_buf {
     size_t max; /* most it may grow to; 0 = MLN_BUF_MAX */
     bool is_secret;
     bool has_failed; /* an append did not fit or memory was out; later appends do nothing */
+    bool is_over;    /* the failure was the limit, not memory */
 };
 
 #define MLN_BUF_MAX ((size_t)1 << 30) /* one gibibyte: nothing that is built in memory is larger */

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <assert.h> /* static_assert */
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
