@@ -42,6 +42,21 @@ struct mln_err mln_xaes_seal(struct mln_cx *cx, const uint8_t key[32], const uin
 struct mln_err mln_xaes_open(struct mln_cx *cx, const uint8_t key[32], const uint8_t nonce[24], struct mln_bytes aad,
                              struct mln_bytes box, uint8_t *out);
 
+/* ChaCha20-Poly1305 (RFC 8439), 96-bit nonce; the rest as AES-GCM. */
+struct mln_err mln_chacha_seal(struct mln_cx *cx, const uint8_t key[32], const uint8_t nonce[12], struct mln_bytes aad,
+                               struct mln_bytes plain, uint8_t *out);
+struct mln_err mln_chacha_open(struct mln_cx *cx, const uint8_t key[32], const uint8_t nonce[12], struct mln_bytes aad,
+                               struct mln_bytes box, uint8_t *out);
+/*
+ * Contexts that hold expanded keys are cached per thread. This wipes those of every thread of the process (it waits for
+ * calls that run); they are made again when next needed. The barrier calls it when it seals.
+ */
+void mln_crypto_forget(void);
+
+/* X25519 (RFC 7748), by libsodium. INVALID when the shared point is of small order (all zero). */
+struct mln_err mln_x25519(struct mln_cx *cx, const uint8_t scalar[32], const uint8_t point[32], uint8_t out[32]);
+void mln_x25519_public(const uint8_t scalar[32], uint8_t public_key[32]);
+
 /* Ed25519 (libsodium). seed: 32 secret bytes. */
 void mln_ed25519_public(const uint8_t seed[32], uint8_t public_key[32]);
 void mln_ed25519_sign(const uint8_t seed[32], struct mln_bytes message, uint8_t signature[64]);
@@ -54,6 +69,8 @@ struct mln_err mln_p256_public(struct mln_cx *cx, const uint8_t scalar[32], uint
 /* digest: what was hashed already (32 bytes). Appends DER to sig. */
 struct mln_err mln_p256_sign_digest(struct mln_cx *cx, const uint8_t scalar[32], const uint8_t digest[32], struct mln_buf *sig);
 struct mln_err mln_p256_verify_digest(struct mln_cx *cx, const uint8_t point[65], const uint8_t digest[32], struct mln_bytes der);
+/* ECDSA on any of the three curves: point uncompressed (65, 97 or 133 bytes, tells the curve), digest 20..64 bytes, strict DER. */
+struct mln_err mln_ec_verify_digest(struct mln_cx *cx, struct mln_bytes point, struct mln_bytes digest, struct mln_bytes der);
 struct mln_err mln_ecdsa_der_to_raw(struct mln_cx *cx, struct mln_bytes der, size_t half, struct mln_buf *raw); /* r || s, each half bytes */
 struct mln_err mln_ecdsa_raw_to_der(struct mln_cx *cx, struct mln_bytes raw, struct mln_buf *der);
 /* SubjectPublicKeyInfo PEM, 64-column base64, final newline; point 65 (P-256) or key 32 (Ed25519) bytes. */
