@@ -4,7 +4,7 @@
  * before it is looked at and its slot is wiped. Messages above MLN_RING_FRAGMENT travel as fragments and are put together
  * again on the other side, so no descriptor ever crosses and front's filter needs no sendmsg. What does not fit waits in the
  * sender's queue; front keeps at most MLN_RING_CREDITS requests in flight, so the queues are bounded.
- * Whatever is inconsistent in shared memory is MLN_E_CORRUPT: the holder drops this generation.
+ * Kinds are 1..255. Whatever is inconsistent in shared memory is MLN_E_CORRUPT: the holder drops this generation.
  */
 #pragma once
 
@@ -16,6 +16,7 @@
 #define MLN_RING_MESSAGE_MAX (80u << 20) /* put together: a 32 MiB body as CBOR, and answers of lists */
 
 enum mln_ring_side { MLN_RING_FRONT, MLN_RING_CORE };
+/* Bells are non-blocking eventfds: watch them with EPOLLET and never read them, or poll and read. */
 struct mln_ring_fds {
     int memfd;
     int bell_core;  /* eventfd: core sleeps on it */
@@ -36,6 +37,7 @@ void mln_ring_free(struct mln_ring *ring); /* unmaps, wipes queues */
 /* Send or queue. errors CORRUPT, TOO_LARGE. Sends of one end must not run at once (core: under its reply lock). */
 struct mln_err mln_ring_send(struct mln_ring *ring, const struct mln_ring_head *head, struct mln_bytes message);
 struct mln_err mln_ring_flush(struct mln_ring *ring); /* move queued fragments while there is room; call after receiving */
+size_t mln_ring_queued(const struct mln_ring *ring); /* bytes of messages that wait for room (sender's side) */
 /* Next whole message: appended to buf (secret). NOT_FOUND when there is none. errors CORRUPT, TOO_LARGE. One receiver at a time. */
 struct mln_err mln_ring_receive(struct mln_ring *ring, struct mln_ring_head *ret_head, struct mln_buf *buf);
 /* Doorbell: wake the peer if it sleeps; once per turn, after sends. */
