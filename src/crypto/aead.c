@@ -180,7 +180,8 @@ static struct mln_err derive(struct mln_cx *cx, struct crypto_thread *t, const u
     return is_ok ? MLN_OK : crypto_failed(cx, "key derivation");
 }
 
-static struct mln_err xaes(struct mln_cx *cx, enum direction direction, struct aead_call *call, uint8_t *out)
+static struct mln_err xaes(struct mln_cx *cx, enum direction direction, struct aead_call *call,
+                           uint8_t *out)
 {
     CRYPTO_ENTER(t);
     uint8_t derived[32];

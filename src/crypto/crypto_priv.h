@@ -12,10 +12,12 @@
 
 #include "crypto/crypto.h"
 
-#define XAES_SLOTS 4  /* long-term keys of a thread: newest and an older keyring key, the root key, one to spare */
-#define EC_SLOTS 4    /* P-256 keys of a thread: TLS, transit, sign */
+#define XAES_SLOTS                                                                                 \
+    4 /* long-term keys of a thread: newest and an older keyring key, the root key, one to spare */
+#define EC_SLOTS 4 /* P-256 keys of a thread: TLS, transit, sign */
 #define ED_SLOTS 2
-#define AEAD_MAX ((size_t)1 << 30) /* EVP counts in int; nothing that is sealed in one piece is larger */
+#define AEAD_MAX                                                                                   \
+    ((size_t)1 << 30) /* EVP counts in int; nothing that is sealed in one piece is larger */
 
 struct xaes_slot {
     EVP_CIPHER_CTX *ecb; /* AES-256 under the long-term key */

@@ -58,7 +58,8 @@ EVP_PKEY *crypto_ec_key(const char *curve, const uint8_t *scalar, struct mln_byt
     uint8_t encoded[133];
     if (point.len > 0 && point.len <= sizeof(encoded)) {
         mln_copy(encoded, point.ptr, point.len);
-        params[n++] = OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, encoded, point.len);
+        params[n++] =
+            OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, encoded, point.len);
     }
     params[n] = OSSL_PARAM_construct_end();
     MLN_AUTO(pkey_ctx_drop) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
@@ -111,9 +112,10 @@ struct mln_err mln_p256_generate(struct mln_cx *cx, uint8_t scalar[32], uint8_t 
 
 static bool scalar_in_range(const uint8_t scalar[32])
 {
-    static const uint8_t order[32] = {0xff, 0xff, 0xff, 0xff, 0,    0,    0,    0,    0xff, 0xff, 0xff,
-                                      0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17,
-                                      0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
+    static const uint8_t order[32] = {0xff, 0xff, 0xff, 0xff, 0,    0,    0,    0,
+                                      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                      0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84,
+                                      0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
     unsigned borrow = 0;
     unsigned any = 0;
     for (size_t i = 32; i-- > 0;) { /* scalar - order, in constant time */
@@ -144,8 +146,8 @@ static EVP_PKEY_CTX *signer_for(struct crypto_thread *t, const uint8_t scalar[32
     return ctx;
 }
 
-struct mln_err mln_p256_sign_digest(struct mln_cx *cx, const uint8_t scalar[32], const uint8_t digest[32],
-                                    struct mln_buf *sig)
+struct mln_err mln_p256_sign_digest(struct mln_cx *cx, const uint8_t scalar[32],
+                                    const uint8_t digest[32], struct mln_buf *sig)
 {
     if (!scalar_in_range(scalar)) {
         return mln_fail(cx, MLN_E_INVALID, "the P-256 private key is out of range");
@@ -170,11 +172,14 @@ static const char *curve_of(struct mln_bytes point)
     if (point.len == 0 || point.ptr[0] != 4) {
         return NULL;
     }
-    return point.len == 65 ? "prime256v1" : point.len == 97 ? "secp384r1" : point.len == 133 ? "secp521r1" : NULL;
+    return point.len == 65    ? "prime256v1"
+           : point.len == 97  ? "secp384r1"
+           : point.len == 133 ? "secp521r1"
+                              : NULL;
 }
 
-struct mln_err mln_ec_verify_digest(struct mln_cx *cx, struct mln_bytes point, struct mln_bytes digest,
-                                    struct mln_bytes der)
+struct mln_err mln_ec_verify_digest(struct mln_cx *cx, struct mln_bytes point,
+                                    struct mln_bytes digest, struct mln_bytes der)
 {
     const char *curve = curve_of(point);
     MLN_AUTO(pkey_drop) EVP_PKEY *key = curve != NULL ? crypto_ec_key(curve, NULL, point) : NULL;
@@ -198,21 +203,23 @@ struct mln_err mln_ec_verify_digest(struct mln_cx *cx, struct mln_bytes point, s
     return MLN_OK;
 }
 
-struct mln_err mln_p256_verify_digest(struct mln_cx *cx, const uint8_t point[65], const uint8_t digest[32],
-                                      struct mln_bytes der)
+struct mln_err mln_p256_verify_digest(struct mln_cx *cx, const uint8_t point[65],
+                                      const uint8_t digest[32], struct mln_bytes der)
 {
     return mln_ec_verify_digest(cx, mln_bytes_at(point, 65), mln_bytes_at(digest, 32), der);
 }
 
 /* ---- forms of a signature ---- */
 
-struct mln_err mln_ecdsa_der_to_raw(struct mln_cx *cx, struct mln_bytes der, size_t half, struct mln_buf *raw)
+struct mln_err mln_ecdsa_der_to_raw(struct mln_cx *cx, struct mln_bytes der, size_t half,
+                                    struct mln_buf *raw)
 {
     if (half < 1 || half > 66) {
         return mln_fail(cx, MLN_E_INVALID, "half a signature has 1 to 66 bytes");
     }
     const uint8_t *at = der.ptr;
-    MLN_AUTO(sig_drop) ECDSA_SIG *sig = der.len > 0 && der.len < 256 ? d2i_ECDSA_SIG(NULL, &at, (long)der.len) : NULL;
+    MLN_AUTO(sig_drop)
+    ECDSA_SIG *sig = der.len > 0 && der.len < 256 ? d2i_ECDSA_SIG(NULL, &at, (long)der.len) : NULL;
     uint8_t again[256];
     uint8_t *put = again;
     uint8_t out[132];

@@ -22,7 +22,8 @@ static const uint8_t *expand(struct crypto_thread *t, const uint8_t seed[32])
 void mln_ed25519_public(const uint8_t seed[32], uint8_t public_key[32])
 {
     CRYPTO_ENTER(t);
-    mln_copy(public_key, expand(t, seed) + 32, 32); /* libsodium's secret key is seed || public key */
+    mln_copy(public_key, expand(t, seed) + 32,
+             32); /* libsodium's secret key is seed || public key */
 }
 
 void mln_ed25519_sign(const uint8_t seed[32], struct mln_bytes message, uint8_t signature[64])
@@ -46,7 +47,8 @@ struct mln_err mln_ed25519_verify(struct mln_cx *cx, const uint8_t public_key[32
     return MLN_OK;
 }
 
-struct mln_err mln_x25519(struct mln_cx *cx, const uint8_t scalar[32], const uint8_t point[32], uint8_t out[32])
+struct mln_err mln_x25519(struct mln_cx *cx, const uint8_t scalar[32], const uint8_t point[32],
+                          uint8_t out[32])
 {
     crypto_algorithms();
     if (crypto_scalarmult_curve25519(out, scalar, point) != 0) {

@@ -34,7 +34,8 @@ void mln_sha256_2(struct mln_bytes a, struct mln_bytes b, uint8_t out[MLN_SHA256
 }
 
 /* HMAC over the concatenation of three views, written out: EVP_MAC costs a microsecond a call. */
-static void hmac_3(struct mln_bytes key, const struct mln_bytes in[3], uint8_t out[MLN_SHA256_BYTES])
+static void hmac_3(struct mln_bytes key, const struct mln_bytes in[3],
+                   uint8_t out[MLN_SHA256_BYTES])
 {
     uint8_t pad[BLOCK] = {0};
     if (key.len > BLOCK) {
@@ -69,7 +70,8 @@ void mln_hmac_sha256(struct mln_bytes key, struct mln_bytes in, uint8_t out[MLN_
     hmac_3(key, (const struct mln_bytes[3]){in, MLN_BYTES_NONE, MLN_BYTES_NONE}, out);
 }
 
-void mln_hkdf_sha256(struct mln_bytes ikm, struct mln_bytes salt, struct mln_bytes info, uint8_t *out, size_t out_n)
+void mln_hkdf_sha256(struct mln_bytes ikm, struct mln_bytes salt, struct mln_bytes info,
+                     uint8_t *out, size_t out_n)
 {
     MLN_CHECK(out_n <= (size_t)255 * MLN_SHA256_BYTES);
     uint8_t prk[MLN_SHA256_BYTES];

@@ -16,15 +16,17 @@ struct mln_err mln_password_hash(struct mln_cx *cx, struct mln_bytes password, s
 {
     crypto_algorithms();
     char out[crypto_pwhash_STRBYTES];
-    if (crypto_pwhash_str_alg(out, text_of(password), password.len, crypto_pwhash_OPSLIMIT_INTERACTIVE,
-                              crypto_pwhash_MEMLIMIT_INTERACTIVE, crypto_pwhash_ALG_ARGON2ID13) != 0) {
+    if (crypto_pwhash_str_alg(
+            out, text_of(password), password.len, crypto_pwhash_OPSLIMIT_INTERACTIVE,
+            crypto_pwhash_MEMLIMIT_INTERACTIVE, crypto_pwhash_ALG_ARGON2ID13) != 0) {
         return mln_fail(cx, MLN_E_MEMORY, "no memory to hash a password");
     }
     mln_buf_add_text(text, out);
     return mln_buf_ok(cx, text);
 }
 
-struct mln_err mln_password_verify(struct mln_cx *cx, struct mln_bytes password, struct mln_bytes text)
+struct mln_err mln_password_verify(struct mln_cx *cx, struct mln_bytes password,
+                                   struct mln_bytes text)
 {
     crypto_algorithms();
     char stored[crypto_pwhash_STRBYTES] = {0}; /* libsodium reads a NUL-ended text */

@@ -12,7 +12,8 @@
 
 #define DER_MAX 1024 /* a P-256 key takes 138 bytes; parameters in full some 200 more */
 
-static struct mln_err public_pem(struct mln_cx *cx, struct mln_bytes head, struct mln_bytes key, struct mln_buf *pem)
+static struct mln_err public_pem(struct mln_cx *cx, struct mln_bytes head, struct mln_bytes key,
+                                 struct mln_buf *pem)
 {
     uint8_t der[128];
     char text[200];
@@ -32,14 +33,17 @@ static struct mln_err public_pem(struct mln_cx *cx, struct mln_bytes head, struc
 
 struct mln_err mln_p256_public_pem(struct mln_cx *cx, const uint8_t point[65], struct mln_buf *pem)
 {
-    static const uint8_t head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01,
-                                   0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
+    static const uint8_t head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48,
+                                   0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+                                   0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
     return public_pem(cx, mln_bytes_at(head, sizeof(head)), mln_bytes_at(point, 65), pem);
 }
 
-struct mln_err mln_ed25519_public_pem(struct mln_cx *cx, const uint8_t public_key[32], struct mln_buf *pem)
+struct mln_err mln_ed25519_public_pem(struct mln_cx *cx, const uint8_t public_key[32],
+                                      struct mln_buf *pem)
 {
-    static const uint8_t head[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
+    static const uint8_t head[] = {0x30, 0x2a, 0x30, 0x05, 0x06, 0x03,
+                                   0x2b, 0x65, 0x70, 0x03, 0x21, 0x00};
     return public_pem(cx, mln_bytes_at(head, sizeof(head)), mln_bytes_at(public_key, 32), pem);
 }
 
@@ -55,11 +59,13 @@ static struct mln_bytes between(struct mln_bytes pem, struct mln_bytes begin, st
     return stop == rest.len ? MLN_BYTES_NONE : mln_bytes_sub(rest, 0, stop);
 }
 
-static struct mln_err take_numbers(struct mln_cx *cx, EVP_PKEY *key, uint8_t scalar[32], uint8_t point[65])
+static struct mln_err take_numbers(struct mln_cx *cx, EVP_PKEY *key, uint8_t scalar[32],
+                                   uint8_t point[65])
 {
     char curve[32] = {0};
     size_t n = 0;
-    if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, curve, sizeof(curve), &n) != 1 ||
+    if (EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, curve, sizeof(curve), &n) !=
+            1 ||
         !mln_bytes_is(mln_bytes_at(curve, n), "prime256v1")) {
         (void)crypto_failed(NULL, "key");
         return mln_fail(cx, MLN_E_UNSUPPORTED, "the private key is not on P-256");
@@ -69,7 +75,8 @@ static struct mln_err take_numbers(struct mln_cx *cx, EVP_PKEY *key, uint8_t sca
     bool is_ok = d != NULL && EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &d) == 1 &&
                  BN_bn2binpad(d, out, 32) == 32;
     BN_clear_free(d);
-    struct mln_err err = is_ok ? mln_p256_public(cx, out, point) : crypto_failed(cx, "reading the private key");
+    struct mln_err err =
+        is_ok ? mln_p256_public(cx, out, point) : crypto_failed(cx, "reading the private key");
     if (!mln_failed(err)) {
         mln_copy(scalar, out, 32);
     }
@@ -77,16 +84,18 @@ static struct mln_err take_numbers(struct mln_cx *cx, EVP_PKEY *key, uint8_t sca
     return err;
 }
 
-struct mln_err mln_p256_from_pem(struct mln_cx *cx, struct mln_bytes pem, uint8_t scalar[32], uint8_t point[65])
+struct mln_err mln_p256_from_pem(struct mln_cx *cx, struct mln_bytes pem, uint8_t scalar[32],
+                                 uint8_t point[65])
 {
     crypto_algorithms();
     if (mln_bytes_find_bytes(pem, MLN_BYTES("ENCRYPTED")) < pem.len) {
         return mln_fail(cx, MLN_E_UNSUPPORTED, "the private key is encrypted");
     }
-    struct mln_bytes text =
-        between(pem, MLN_BYTES("-----BEGIN PRIVATE KEY-----"), MLN_BYTES("-----END PRIVATE KEY-----"));
+    struct mln_bytes text = between(pem, MLN_BYTES("-----BEGIN PRIVATE KEY-----"),
+                                    MLN_BYTES("-----END PRIVATE KEY-----"));
     if (text.len == 0) {
-        text = between(pem, MLN_BYTES("-----BEGIN EC PRIVATE KEY-----"), MLN_BYTES("-----END EC PRIVATE KEY-----"));
+        text = between(pem, MLN_BYTES("-----BEGIN EC PRIVATE KEY-----"),
+                       MLN_BYTES("-----END EC PRIVATE KEY-----"));
     }
     if (text.len == 0) {
         return mln_fail(cx, MLN_E_PARSE, "no private key in PEM");

@@ -43,8 +43,8 @@ static void draw_places(uint8_t places[255])
     }
 }
 
-static void split_byte(size_t at, uint8_t secret, const uint8_t *places, unsigned shares, unsigned threshold,
-                       uint8_t (*ret_shares)[MLN_SHAMIR_SECRET_MAX + 1])
+static void split_byte(size_t at, uint8_t secret, const uint8_t *places, unsigned shares,
+                       unsigned threshold, uint8_t (*ret_shares)[MLN_SHAMIR_SECRET_MAX + 1])
 {
     uint8_t polynomial[255];
     polynomial[0] = secret;
@@ -59,11 +59,13 @@ static void split_byte(size_t at, uint8_t secret, const uint8_t *places, unsigne
     mln_wipe(polynomial, sizeof(polynomial));
 }
 
-struct mln_err mln_shamir_split(struct mln_cx *cx, struct mln_bytes secret, unsigned shares, unsigned threshold,
+struct mln_err mln_shamir_split(struct mln_cx *cx, struct mln_bytes secret, unsigned shares,
+                                unsigned threshold,
                                 uint8_t (*ret_shares)[MLN_SHAMIR_SECRET_MAX + 1])
 {
     if (secret.len < 1 || secret.len > MLN_SHAMIR_SECRET_MAX) {
-        return mln_fail(cx, MLN_E_INVALID, "a secret to share has 1 to %d bytes", MLN_SHAMIR_SECRET_MAX);
+        return mln_fail(cx, MLN_E_INVALID, "a secret to share has 1 to %d bytes",
+                        MLN_SHAMIR_SECRET_MAX);
     }
     if (shares == 1 && threshold == 1) {
         mln_copy(ret_shares[0], secret.ptr, secret.len);
@@ -117,7 +119,8 @@ static uint8_t weight(const struct mln_bytes *shares, size_t n, size_t i)
     return r;
 }
 
-struct mln_err mln_shamir_combine(struct mln_cx *cx, const struct mln_bytes *shares, size_t n, struct mln_secret *ret)
+struct mln_err mln_shamir_combine(struct mln_cx *cx, const struct mln_bytes *shares, size_t n,
+                                  struct mln_secret *ret)
 {
     MLN_TRY(check_shares(cx, shares, n));
     if (n == 1) {

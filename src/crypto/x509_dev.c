@@ -8,7 +8,7 @@
 
 #include "base/clock.h"
 
-#define YEAR_S 31536000
+#define YEAR_S  31536000
 #define SLACK_S 300 /* clocks of clients may lag */
 
 static void x509_drop(X509 **p)
@@ -68,7 +68,8 @@ static bool fill(X509 *x, EVP_PKEY *key, const char *names)
     mln_random(serial, sizeof(serial));
     serial[0] = (uint8_t)((serial[0] & 0x7f) | 0x40); /* positive, always 16 bytes */
     BIGNUM *number = BN_bin2bn(serial, sizeof(serial), NULL);
-    bool has_serial = number != NULL && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(x)) != NULL;
+    bool has_serial =
+        number != NULL && BN_to_ASN1_INTEGER(number, X509_get_serialNumber(x)) != NULL;
     BN_free(number);
     time_t now = (time_t)(mln_now_ns() / 1000000000);
     X509_NAME *name = X509_get_subject_name(x);
@@ -97,7 +98,8 @@ struct mln_err mln_dev_certificate(struct mln_cx *cx, const uint8_t scalar[32], 
     add_names(&names, host);
     mln_buf_add_byte(&names, 0);
     MLN_TRY(mln_buf_ok(cx, &names));
-    MLN_AUTO(pkey_drop) EVP_PKEY *key = crypto_ec_key("prime256v1", scalar, mln_bytes_at(point, 65));
+    MLN_AUTO(pkey_drop)
+    EVP_PKEY *key = crypto_ec_key("prime256v1", scalar, mln_bytes_at(point, 65));
     MLN_AUTO(x509_drop) X509 *x = X509_new();
     MLN_AUTO(bio_drop) BIO *bio = BIO_new(BIO_s_mem());
     char *text = NULL;
