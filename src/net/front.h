@@ -8,25 +8,29 @@
 #include "net/http.h"
 #include "net/wire.h"
 
-#define MLN_FRONT_THREADS_MAX 64u
+#define MLN_FRONT_THREADS_MAX   64u
 #define MLN_FRONT_LISTENERS_MAX 16u
 
 struct mln_front_listener {
-    int fd;                    /* listening, non-blocking; shared by all threads (EPOLLEXCLUSIVE) */
+    int fd; /* listening, non-blocking; shared by all threads (EPOLLEXCLUSIVE) */
     bool is_tls;
     struct mln_bytes cert_pem; /* chain, public */
-    struct mln_bytes client_ca_pem; /* verify client certificates against these; empty = do not ask */
-    uint32_t key;              /* number of the listener's key in core */
+    struct mln_bytes
+        client_ca_pem; /* verify client certificates against these; empty = do not ask */
+    uint32_t key;      /* number of the listener's key in core */
 };
 
 /* Translation between HTTP and wire values: the api room supplies it, main hands it over. */
 struct mln_front_api {
     /* Build the REQUEST value. An error is answered at once with its HTTP code in the API's error shape. */
-    struct mln_err (*request)(struct mln_cx *cx, const struct mln_http_request *http, const struct mln_value **ret);
+    struct mln_err (*request)(struct mln_cx *cx, const struct mln_http_request *http,
+                              const struct mln_value **ret);
     /* Build the HTTP answer from an ANSWER value; body is appended to `body`. */
-    struct mln_err (*answer)(struct mln_cx *cx, const struct mln_value *answer, struct mln_http_answer *ret, struct mln_buf *body);
+    struct mln_err (*answer)(struct mln_cx *cx, const struct mln_value *answer,
+                             struct mln_http_answer *ret, struct mln_buf *body);
     /* Build the HTTP answer for a fault of front or of request() itself. */
-    void (*fault)(struct mln_cx *cx, struct mln_err err, struct mln_http_answer *ret, struct mln_buf *body);
+    void (*fault)(struct mln_cx *cx, struct mln_err err, struct mln_http_answer *ret,
+                  struct mln_buf *body);
 };
 
 struct mln_front_config {
@@ -35,14 +39,15 @@ struct mln_front_config {
     const struct mln_front_listener *listeners;
     unsigned n_listeners;
     const struct mln_front_api *api;
-    int stop_fd;                /* readable (or closed): stop accepting, finish what is in flight (at most grace_ns), leave */
-    int state_fd;               /* one line of JSON about the sandbox is written here once, then closed; -1 = nobody asks */
-    int64_t header_deadline_ns; /* absolute, from the first byte (or accept) to the end of headers; 0 = 10 s */
-    int64_t body_deadline_ns;   /* absolute, from headers to the end of the body; 0 = 90 s */
-    int64_t idle_ns;            /* keep-alive without a request; 0 = 90 s */
-    int64_t grace_ns;           /* 0 = 10 s */
-    size_t body_max;            /* 0 = MLN_BODY_MAX_BYTES */
-    bool no_sandbox;            /* tests under sanitizers only */
+    int stop_fd; /* readable (or closed): stop accepting, finish what is in flight (at most grace_ns), leave */
+    int state_fd; /* one line of JSON about the sandbox is written here once, then closed; -1 = nobody asks */
+    int64_t
+        header_deadline_ns; /* absolute, from the first byte (or accept) to the end of headers; 0 = 10 s */
+    int64_t body_deadline_ns; /* absolute, from headers to the end of the body; 0 = 90 s */
+    int64_t idle_ns;          /* keep-alive without a request; 0 = 90 s */
+    int64_t grace_ns;         /* 0 = 10 s */
+    size_t body_max;          /* 0 = MLN_BODY_MAX_BYTES */
+    bool no_sandbox;          /* tests under sanitizers only */
 };
 
 int mln_front_main(const struct mln_front_config *config); /* exit code; a corrupt ring ends it */

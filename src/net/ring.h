@@ -10,10 +10,13 @@
 
 #include "base/buf.h"
 
-#define MLN_RING_BYTES (1u << 19)     /* each direction; a power of two: 8 fragments of the largest size and more */
+#define MLN_RING_BYTES                                                                             \
+    (1u << 19) /* each direction; a power of two: 8 fragments of the largest size and more */
 #define MLN_RING_FRAGMENT (32u << 10) /* larger payloads are split: keeps latency of others low */
-#define MLN_RING_CREDITS 1024u        /* requests in flight per front thread: 64 KiB of small ones fit the ring many times */
-#define MLN_RING_MESSAGE_MAX (80u << 20) /* put together: a 32 MiB body as CBOR, and answers of lists */
+#define MLN_RING_CREDITS                                                                           \
+    1024u /* requests in flight per front thread: 64 KiB of small ones fit the ring many times */
+#define MLN_RING_MESSAGE_MAX                                                                       \
+    (80u << 20) /* put together: a 32 MiB body as CBOR, and answers of lists */
 
 enum mln_ring_side { MLN_RING_FRONT, MLN_RING_CORE };
 /* Bells are non-blocking eventfds: watch them with EPOLLET and never read them, or poll and read. */
@@ -29,17 +32,23 @@ struct mln_ring_head {
 };
 struct mln_ring;
 
-struct mln_err mln_ring_create(struct mln_cx *cx, struct mln_ring_fds *ret); /* sealed; all three close-on-exec */
+struct mln_err mln_ring_create(struct mln_cx *cx,
+                               struct mln_ring_fds *ret); /* sealed; all three close-on-exec */
 void mln_ring_fds_close(struct mln_ring_fds *fds);
 /* Map one end. fds borrowed; seals and size are checked. */
-struct mln_err mln_ring_attach(struct mln_cx *cx, const struct mln_ring_fds *fds, enum mln_ring_side side, struct mln_ring **ret);
+struct mln_err mln_ring_attach(struct mln_cx *cx, const struct mln_ring_fds *fds,
+                               enum mln_ring_side side, struct mln_ring **ret);
 void mln_ring_free(struct mln_ring *ring); /* unmaps, wipes queues */
 /* Send or queue. errors CORRUPT, TOO_LARGE. Sends of one end must not run at once (core: under its reply lock). */
-struct mln_err mln_ring_send(struct mln_ring *ring, const struct mln_ring_head *head, struct mln_bytes message);
-struct mln_err mln_ring_flush(struct mln_ring *ring); /* move queued fragments while there is room; call after receiving */
-size_t mln_ring_queued(const struct mln_ring *ring); /* bytes of messages that wait for room (sender's side) */
+struct mln_err mln_ring_send(struct mln_ring *ring, const struct mln_ring_head *head,
+                             struct mln_bytes message);
+struct mln_err mln_ring_flush(
+    struct mln_ring *ring); /* move queued fragments while there is room; call after receiving */
+size_t mln_ring_queued(
+    const struct mln_ring *ring); /* bytes of messages that wait for room (sender's side) */
 /* Next whole message: appended to buf (secret). NOT_FOUND when there is none. errors CORRUPT, TOO_LARGE. One receiver at a time. */
-struct mln_err mln_ring_receive(struct mln_ring *ring, struct mln_ring_head *ret_head, struct mln_buf *buf);
+struct mln_err mln_ring_receive(struct mln_ring *ring, struct mln_ring_head *ret_head,
+                                struct mln_buf *buf);
 /* Doorbell: wake the peer if it sleeps; once per turn, after sends. */
 void mln_ring_bell(struct mln_ring *ring);
 /* Announce sleep; true = may sleep on the bell fd, false = something arrived, go on. Always followed by mln_ring_awake. */

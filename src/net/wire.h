@@ -14,7 +14,13 @@
  */
 #pragma once
 
-#include "net/ring.h"
 #include "base/value.h"
+#include "net/ring.h"
 
-enum mln_wire_kind { MLN_WIRE_REQUEST = 1, MLN_WIRE_ANSWER = 2, MLN_WIRE_SIGN = 3, MLN_WIRE_SIGNED = 4, MLN_WIRE_TOPIC = 5 };
+enum mln_wire_kind {
+    MLN_WIRE_REQUEST = 1,
+    MLN_WIRE_ANSWER = 2,
+    MLN_WIRE_SIGN = 3,
+    MLN_WIRE_SIGNED = 4,
+    MLN_WIRE_TOPIC = 5
+};
