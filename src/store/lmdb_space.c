@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Space for relief: a file "reserve" whose blocks are allocated. When a relief batch finds the disk full, the file goes, the
+ * batch commits, and a file as large as still fits comes back, so that ordinary batches cannot eat the rest.
+ * The same for the map's own limit: it grows by the reserve for one transaction.
+ */
+#include "store/lmdb_priv.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/io.h"
+
+#define RESERVE_STEP ((uint64_t)1 << 20)
+#define RETRY_NS     1000000000
+#define QUIET_NS     1000000000 /* how long a resize waits for snapshots to end */
+
+/* Keeps what is there when nothing larger fits. */
+static bool reserve_make(struct lmdb *db, uint64_t bytes)
+{
+    MLN_AUTO(mln_fd_drop) int fd = open(db->reserve_path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return false;
+    }
+    if (bytes > 0 && posix_fallocate(fd, 0, (off_t)bytes) != 0) {
+        return false;
+    }
+    db->reserve_left = bytes;
+    return ftruncate(fd, (off_t)bytes) == 0;
+}
+
+void lmdb_reserve_open(struct lmdb *db)
+{
+    struct stat st;
+    db->reserve_tried_ns = mln_mono_ns();
+    db->reserve_left = stat(db->reserve_path, &st) == 0 ? (uint64_t)st.st_size : 0;
+    if (db->reserve_left != db->reserve_bytes && !reserve_make(db, db->reserve_bytes)) {
+        (void)truncate(db->reserve_path, (off_t)db->reserve_left);
+    }
+}
+
+bool lmdb_disk_is_full(const struct lmdb *db)
+{
+    struct statvfs fs;
+    return statvfs(db->dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < RESERVE_STEP;
+}
+
+/* LMDB may be resized only while no transaction of this process is active. */
+static void resize(struct lmdb *db, uint64_t bytes)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until); /* pthread_cond_timedwait's clock; a bound, not a fact */
+    until.tv_sec += QUIET_NS / 1000000000;
+    pthread_mutex_lock(&db->pool_lock);
+    db->is_resizing = true;
+    while (db->active > 0 && pthread_cond_timedwait(&db->pool_wake, &db->pool_lock, &until) == 0) {
+    }
+    if (db->active == 0) {
+        db->is_map_grown =
+            mdb_env_set_mapsize(db->env, bytes) == 0 ? bytes > db->map_bytes : db->is_map_grown;
+    }
+    db->is_resizing = false;
+    pthread_cond_broadcast(&db->pool_wake);
+    pthread_mutex_unlock(&db->pool_lock);
+}
+
+void lmdb_relief_begin(struct lmdb *db)
+{
+    if (db->is_map_full) {
+        resize(db, db->map_bytes + db->reserve_bytes);
+    } else {
+        (void)unlink(db->reserve_path);
+    }
+}
+
+void lmdb_relief_end(struct lmdb *db)
+{
+    if (db->is_map_grown) {
+        resize(db, db->map_bytes);
+        return;
+    }
+    uint64_t bytes = db->reserve_bytes;
+    while (!reserve_make(db, bytes) && bytes > 0) {
+        bytes = bytes > RESERVE_STEP ? bytes - RESERVE_STEP : bytes / 2;
+    }
+    db->reserve_tried_ns = mln_mono_ns();
+}
+
+void lmdb_space_tick(struct lmdb *db)
+{
+    if (db->is_map_grown) {
+        resize(db, db->map_bytes);
+    }
+    if (db->reserve_left != db->reserve_bytes && mln_mono_ns() - db->reserve_tried_ns > RETRY_NS) {
+        lmdb_reserve_open(db);
+    }
+}
