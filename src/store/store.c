@@ -189,6 +189,9 @@ static void commit_group(struct mln_store *store, struct mln_batch *const *batch
 static size_t batch_bytes(const struct mln_batch *batch)
 {
     size_t bytes = 0;
+    if (batch->n > MLN_STORE_BATCH_OPS_MAX) {
+        return bytes; /* refused before anything of it is read */
+    }
     for (size_t i = 0; i < batch->n && bytes < STORE_GROUP_BYTES; i++) {
         bytes += batch->writes[i].key.len + batch->writes[i].value.len;
     }
