@@ -22,15 +22,24 @@ struct mln_err mln_barrier_new(struct mln_cx *cx, struct mln_store *store, struc
 void mln_barrier_free(struct mln_barrier *b); /* seals and wipes */
 bool mln_barrier_is_initialized(struct mln_cx *cx, struct mln_barrier *b);
 bool mln_barrier_is_sealed(const struct mln_barrier *b);
-/* Make the keyring of the root namespace under this root key. EXISTS when initialised already. */
+/* Make the keyring of the root namespace under this root key; it stays sealed. EXISTS when initialised already. */
 struct mln_err mln_barrier_init(struct mln_cx *cx, struct mln_barrier *b, const struct mln_secret *root);
-/* FORGED when the root key is not the right one (nothing changes). */
+/* FORGED when the root key is not the right one (nothing changes); UNINIT; CORRUPT (another keyring is damaged, named). */
 struct mln_err mln_barrier_unseal(struct mln_cx *cx, struct mln_barrier *b, const struct mln_secret *root);
 void mln_barrier_seal(struct mln_barrier *b); /* wipes all keys; later calls give SEALED. Safe beside running calls. */
 /* A copy of the root key, for the monitor that re-keys a crashed core. SEALED */
 struct mln_err mln_barrier_root(struct mln_cx *cx, struct mln_barrier *b, struct mln_secret *ret);
-/* New newest key for a namespace: appends the keyring write to `writes` of the caller (same batch as its record). */
+/*
+ * New newest key for a namespace, durable on return (a batch of its own, without a ledger record: the caller notes one).
+ * Blocks: not from the committer's thread. errors SEALED, NOT_FOUND (no such namespace), LIMIT, CONFLICT, FULL, IO
+ */
 struct mln_err mln_barrier_rotate(struct mln_cx *cx, struct mln_barrier *b, struct mln_bytes ns);
+/* A keyring for a new namespace id (1..64 bytes of [A-Za-z0-9._-]). EXISTS, INVALID and as above. */
+struct mln_err mln_barrier_add_namespace(struct mln_cx *cx, struct mln_barrier *b, struct mln_bytes ns);
+/* Rotates every namespace whose newest key is due by count or age; for a timed tick. ret_n: how many (may be NULL). */
+#define MLN_KEY_SEALS_MAX ((uint64_t)1 << 32)
+#define MLN_KEY_AGE_MAX_NS ((int64_t)365 * 86400 * 1000000000)
+struct mln_err mln_barrier_tick(struct mln_cx *cx, struct mln_barrier *b, size_t *ret_n);
 struct mln_barrier_status {
     uint32_t term;          /* newest key id */
     int64_t install_ns;     /* when it was made */
