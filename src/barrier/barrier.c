@@ -284,7 +284,8 @@ static struct mln_err store_ring(struct mln_cx *cx, struct mln_barrier *b, struc
                                  const struct mln_secret *root)
 {
     struct mln_bytes row;
-    struct mln_bytes key = keyring_key(cx, ring->ns);
+    struct mln_bytes key;
+    MLN_TRY(keyring_key(cx, ring->ns, &key));
     MLN_TRY(keyring_seal(cx, ring, root, &row));
     struct mln_write writes[] = {{.op = MLN_WRITE_EXPECT, .key = key, .version = ring->row_version},
                                  {.op = MLN_WRITE_PUT, .key = key, .value = row}};

@@ -64,9 +64,10 @@ struct mln_err keyring_grow(struct mln_cx *cx, struct mln_bytes ns, const struct
     return MLN_OK;
 }
 
-struct mln_bytes keyring_key(struct mln_cx *cx, struct mln_bytes ns)
+struct mln_err keyring_key(struct mln_cx *cx, struct mln_bytes ns, struct mln_bytes *ret)
 {
-    return mln_bytes_format(cx, "%.*s%.*s", MLN_FMT(KEYRING_PREFIX), MLN_FMT(ns));
+    *ret = mln_bytes_format(cx, "%.*s%.*s", MLN_FMT(KEYRING_PREFIX), MLN_FMT(ns));
+    return mln_cx_err(cx); /* an empty name would seal a row that never opens again */
 }
 
 /* ---- rows ---- */
@@ -130,7 +131,8 @@ struct mln_err keyring_seal(struct mln_cx *cx, const struct keyring *ring,
         mln_put_u64be(item + 4, (uint64_t)ring->made_ns[i]);
         mln_copy(item + 12, ring->keys.ptr + (size_t)i * MLN_KEY_BYTES, MLN_KEY_BYTES);
     }
-    struct mln_bytes where = keyring_key(cx, ring->ns);
+    struct mln_bytes where;
+    MLN_TRY(keyring_key(cx, ring->ns, &where));
     return row_seal(cx, root->ptr, KEYRING_LABEL, where, mln_secret_bytes(&plain), ret_row);
 }
 
@@ -165,6 +167,8 @@ struct mln_err keyring_open(struct mln_cx *cx, struct mln_bytes ns, const struct
                             struct mln_bytes row, struct keyring **ret)
 {
     MLN_AUTO(mln_secret_drop) struct mln_secret plain = {0};
-    MLN_TRY(row_open(cx, root->ptr, KEYRING_LABEL, keyring_key(cx, ns), row, &plain));
+    struct mln_bytes where;
+    MLN_TRY(keyring_key(cx, ns, &where));
+    MLN_TRY(row_open(cx, root->ptr, KEYRING_LABEL, where, row, &plain));
     return parse_ring(cx, ns, mln_secret_bytes(&plain), ret);
 }
