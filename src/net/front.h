@@ -47,7 +47,8 @@ struct mln_front_config {
     int64_t idle_ns;          /* keep-alive without a request; 0 = 90 s */
     int64_t grace_ns;         /* 0 = 10 s */
     size_t body_max;          /* 0 = MLN_BODY_MAX_BYTES */
-    bool no_sandbox;          /* tests under sanitizers only */
+    bool pin; /* thread i stays on the i-th CPU it may use; core does the same with worker i */
+    bool no_sandbox; /* tests under sanitizers only */
 };
 
 int mln_front_main(const struct mln_front_config *config); /* exit code; a corrupt ring ends it */

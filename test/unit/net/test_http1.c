@@ -7,8 +7,11 @@
 #include "net/http1.h"
 
 /* A constant view, for tables. */
-#define B(text) {(const uint8_t *)("" text), sizeof(text) - 1}
-#define H       "Host: x\r\n"
+#define B(text)                                                                                    \
+    {                                                                                              \
+        (const uint8_t *)("" text), sizeof(text) - 1                                               \
+    }
+#define H "Host: x\r\n"
 
 /* Whole head: scan in one go and byte by byte (must agree), then parse. */
 static struct mln_err head_of(struct mln_cx *cx, struct mln_bytes in, bool is_answer,
@@ -139,9 +142,10 @@ static void test_parts_of_a_request(void **state)
     struct mln_cx *cx = kit_cx(state);
     struct mln_http1_head h;
     kit_ok(cx, head_of(cx,
-                       MLN_BYTES("POST /v1/a%20b?x=1&y HTTP/1.1\r\nHost: h:8200\r\nX-Vault-Token:  t o k "
-                         "\r\nContent-Length: 12\r\n"
-                         "Expect: 100-Continue\r\nConnection: foo, CLOSE\r\n\r\n"),
+                       MLN_BYTES(
+                           "POST /v1/a%20b?x=1&y HTTP/1.1\r\nHost: h:8200\r\nX-Vault-Token:  t o k "
+                           "\r\nContent-Length: 12\r\n"
+                           "Expect: 100-Continue\r\nConnection: foo, CLOSE\r\n\r\n"),
                        false, &h));
     kit_text(h.method, "POST");
     kit_text(h.target, "/v1/a%20b?x=1&y");

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The inside of front: one loop a thread, connections in slots, a wheel of deadlines. Nothing here is shared between threads
+ * but `struct front`, which is read-only after start but for its atomics.
+ *
+ *   front.c   start, sandbox, threads          loop.c   epoll turns, accept, ring, stop
+ *   conn.c    bytes in and out, deadlines      h1.c     requests and answers of HTTP/1.1
+ *   wheel.c   deadlines                        tls.c    OpenSSL over buffers      tls_provider.c  signing by core
+ */
+#pragma once
+
+#include <openssl/bio.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "net/front.h"
+#include "net/http1.h"
+
+#define FRONT_CONNS_MAX 16384u /* of one thread: 64 KiB of kernel buffers each is 1 GiB already */
+#define FRONT_HELD_BYTES_MAX                                                                       \
+    ((size_t)1 << 30) /* bodies on their way in, of all threads together: 32 of the largest */
+#define FRONT_READ_BYTES       (16u << 10) /* one read of an ordinary request */
+#define FRONT_SPARE_BYTES_MAX  (64u << 10) /* larger buffers go back to the system after use */
+#define FRONT_READS_PER_TURN   16u         /* then others have their turn */
+#define FRONT_HEAD_ROOM        1024u       /* in front of a body, for the head of the answer */
+#define FRONT_LINGER_NS        ((int64_t)1000000000) /* after a refusal: let it arrive before the reset */
+#define FRONT_LINGER_BYTES_MAX (4u << 20)
+#define FRONT_ANSWER_NS        ((int64_t)120000000000) /* core answers within 90 s, or never */
+#define FRONT_JOBS_MAX         256u /* handshakes that wait for a signature: 32 KiB of stack each */
+#define FRONT_WRITE_STEP                                                                           \
+    (1u << 20) /* a reader that takes less than this in body_deadline_ns is cut */
+
+struct loop;
+struct conn;
+struct tls_conn;
+
+/* What an epoll event belongs to. */
+enum source_kind { SOURCE_CONN, SOURCE_LISTENER, SOURCE_BELL, SOURCE_STOP, SOURCE_ABORT };
+struct source {
+    enum source_kind kind;
+    unsigned index; /* of the listener */
+};
+
+struct front {
+    struct mln_front_config config; /* defaults filled in */
+    SSL_CTX *tls[MLN_FRONT_LISTENERS_MAX];
+    OSSL_LIB_CTX *tls_lib;
+    BIO_METHOD *tls_bio;
+    OSSL_PROVIDER *tls_providers[2];
+    int abort_fd; /* eventfd: a ring is corrupt, all leave */
+    _Atomic bool is_corrupt;
+    _Atomic unsigned left_to_start; /* threads that have not entered the sandbox */
+    _Atomic bool start_failed;
+};
+
+/* ---- deadlines ---- */
+
+#define WHEEL_SLOTS   2048u
+#define WHEEL_TICK_NS ((int64_t)64 << 20) /* 67 ms: two minutes around */
+struct wheel {
+    uint64_t now_tick;
+    uint64_t used[WHEEL_SLOTS / 64]; /* a bit a slot */
+    struct conn *slots[WHEEL_SLOTS];
+};
+void wheel_begin(struct wheel *wheel, int64_t now_ns);
+/* Deadlines may be moved later for nothing: an entry that fires too early is put back. INT64_MAX = none. */
+void wheel_set(struct wheel *wheel, struct conn *conn, int64_t deadline_ns);
+void wheel_remove(struct wheel *wheel, struct conn *conn);
+void wheel_advance(struct wheel *wheel, int64_t now_ns, void (*late)(struct conn *conn));
+int wheel_timeout_ms(const struct wheel *wheel, int64_t now_ns); /* -1 = nothing to wait for */
+
+/* ---- connections ---- */
+
+/* A protocol on a connection; HTTP/2 will be another. */
+struct conn_ops {
+    const char *name;
+    void (*input)(struct conn *conn); /* bytes came into conn->in, or conn->is_eof */
+    void (*answer)(struct conn *conn, const struct mln_value *answer); /* to conn->id */
+    void (*credit)(struct conn *conn);  /* a request that waited may be sent */
+    void (*drained)(struct conn *conn); /* all output was sent */
+    void (*late)(struct conn *conn);    /* its deadline passed */
+    void (*full)(struct conn *conn);    /* front holds too much: refuse this one */
+    void (*stop)(struct conn *conn);    /* leave as soon as is polite */
+};
+extern const struct conn_ops h1_ops;
+
+enum conn_state {
+    CONN_HANDSHAKE, /* TLS */
+    CONN_HEAD,      /* reads, or idles */
+    CONN_BODY,
+    CONN_CREDIT, /* whole request, no room in core */
+    CONN_CORE,   /* in flight */
+    CONN_WRITE,
+    CONN_LINGER,
+    CONN_DEAD, /* freed at the end of the turn */
+};
+
+struct h1 {
+    struct mln_http1_scan scan;
+    size_t head_len;
+    struct mln_http1_framing framing;
+    struct mln_http1_chunks chunks;
+    struct mln_buf body; /* of a chunked request */
+    bool is_head;        /* the method, for the answer */
+};
+
+struct conn {
+    struct source source;
+    int fd;
+    uint32_t slot;
+    enum conn_state state;
+    uint64_t id; /* what core's answer must name; 0 = nothing in flight */
+    struct loop *loop;
+    const struct conn_ops *ops;
+    const struct mln_front_listener *listener;
+    struct tls_conn *tls;
+    bool can_read, can_write, is_eof, has_hangup;
+    bool closes;     /* after this answer */
+    bool lingers;    /* input that nobody will read may stand in the way of the answer */
+    bool is_ready;   /* stands in the list of those that go on in the next turn */
+    bool is_waiting; /* stands in the list of those that wait for a credit or a job */
+    struct mln_buf in;
+    struct mln_buf out;
+    size_t out_at;
+    size_t out_step; /* where the write deadline moves on */
+    size_t held;     /* bytes counted in the loop */
+    size_t lingered;
+    struct h1 h1;
+    char peer[48];
+    uint16_t peer_port;
+    struct conn *next_ready, *next_waiting, *next_dead;
+    int64_t deadline_ns;
+    uint64_t wheel_tick; /* 0 = not in the wheel */
+    struct conn *wheel_next, *wheel_prev;
+};
+
+struct loop {
+    struct front *front;
+    unsigned index;
+    int epoll_fd;
+    struct mln_ring *ring;
+    struct mln_cx cx;
+    int64_t now_ns;
+    bool is_stopping, has_failed, is_accepting;
+    int64_t leave_ns;        /* end of the grace */
+    int64_t accept_again_ns; /* 0 = not paused */
+    struct conn **slots;
+    uint32_t n_slots, free_slot;
+    uint32_t *next_free;
+    uint64_t generation;
+    unsigned n_conns, in_flight;
+    size_t held_bytes;
+    struct wheel wheel;
+    struct conn *ready_first, *ready_last;
+    struct conn *waiting_first, *waiting_last;
+    struct conn *dead;
+    struct mln_http1_head head; /* of the request at hand */
+    struct mln_buf message, received, spare_in, spare_out;
+    uint8_t cipher[FRONT_READ_BYTES + 1024];
+    char date[32];
+    int64_t date_s;
+    struct source stop_source, abort_source, bell_source;
+    struct source listener_sources[MLN_FRONT_LISTENERS_MAX];
+};
+
+struct mln_err loop_init(struct mln_cx *cx, struct loop *loop, struct front *front, unsigned index);
+void loop_run(struct loop *loop);
+void loop_fini(struct loop *loop);
+void loop_ready(struct loop *loop, struct conn *conn); /* go on with it in the next turn */
+void loop_waiting(struct loop *loop,
+                  struct conn *conn); /* go on with it when core answered someone */
+uint64_t loop_id(struct loop *loop,
+                 const struct conn *conn); /* a new id for what is sent to core */
+/* Send a value to core; false when the loop must end. */
+bool loop_send(struct loop *loop, uint64_t id, uint32_t kind, const struct mln_value *value);
+void loop_clean(struct loop *loop); /* wipe what the last message left in the arena and in cx */
+const char *loop_date(struct loop *loop);
+
+struct conn *conn_new(struct loop *loop, int fd, const struct mln_front_listener *listener,
+                      unsigned index);
+void conn_kill(struct conn *conn); /* closes; memory goes at the end of the turn */
+void conn_free(struct conn *conn);
+void conn_event(struct conn *conn, uint32_t events);
+void conn_go(struct conn *conn); /* read and write what can be */
+bool conn_reads(const struct conn *conn);
+bool conn_has_pending(const struct conn *conn); /* input that came already */
+void conn_late(struct conn *conn);
+void conn_deadline(struct conn *conn, int64_t ns_from_now); /* INT64_MAX = none */
+/* Send what stands in out; true when all went. After the last byte ops->drained is called by conn_go, not by this. */
+bool conn_flush(struct conn *conn);
+/* Make room for at least n more bytes of input and count them; false when front holds too much already. */
+bool conn_hold(struct conn *conn, size_t n);
+void conn_finish(struct conn *conn); /* the last answer was sent: linger or close */
+
+/* ---- TLS ---- */
+
+struct mln_err tls_setup(struct mln_cx *cx, struct front *front);
+void tls_fini(struct front *front);
+bool tls_thread_begin(void);
+void tls_thread_end(void);
+struct tls_conn *tls_conn_new(struct conn *conn, SSL_CTX *ctx);
+void tls_conn_free(struct conn *conn);
+void tls_handshake(struct conn *conn);
+void tls_signed(struct conn *conn, const struct mln_value *value);
+/* Both work as recv and send do on the plain descriptor: n > 0, 0 = end (read only), -1 = not now, -2 = broken. */
+ssize_t tls_read(struct conn *conn, uint8_t *to, size_t n);
+ssize_t tls_write(struct conn *conn, const uint8_t *from, size_t n);
+bool tls_flush(struct conn *conn); /* ciphertext; false when some is left or it broke */
+bool tls_has_pending(const struct conn *conn);
+void tls_close(struct conn *conn);
+struct mln_bytes tls_peer_cert(const struct conn *conn);
+
+/* tls_provider.c: a public key whose signatures come from sign() */
+typedef int tls_sign_fn(const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len,
+                        size_t sig_max);
+struct mln_err tls_provider_load(struct mln_cx *cx, OSSL_LIB_CTX *lib, tls_sign_fn *sign,
+                                 OSSL_PROVIDER *ret_loaded[2]);
+struct mln_err tls_provider_key(struct mln_cx *cx, OSSL_LIB_CTX *lib, const X509 *cert,
+                                EVP_PKEY **ret);

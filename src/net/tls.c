@@ -1,0 +1,555 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * TLS over buffers: OpenSSL reads from what the loop received and writes to a buffer that the loop sends, so that it never
+ * touches a descriptor. Server signatures come from core: the handshake runs as an async job that pauses until the answer is
+ * there. A job that still waits when its connection dies is resumed once more, to fail, before anything is freed.
+ */
+#include <errno.h>
+#include <openssl/async.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/provider.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+
+#include "base/cbor.h"
+#include "net/front_priv.h"
+#include "net/tls_sign.h"
+
+#define CIPHER_OUT_MAX     (64u << 10) /* then the socket must take some first */
+#define CLIENT_CERTS_DEPTH 4
+
+enum sign_step { SIGN_NONE, SIGN_WANTED, SIGN_ASKED, SIGN_DONE, SIGN_REFUSED };
+
+struct tls_conn {
+    SSL *ssl;
+    const uint8_t *in; /* ciphertext not yet taken by OpenSSL */
+    size_t in_len;
+    struct mln_buf in_left; /* the same, kept from an earlier turn */
+    struct mln_buf out;     /* ciphertext not yet sent */
+    size_t out_at;
+    struct mln_buf peer_cert;
+    enum sign_step step;
+    size_t input_len, sig_len;
+    uint8_t input[MLN_TLS_SIGN_INPUT_MAX];
+    uint8_t sig[80];
+};
+
+static _Thread_local struct tls_conn *current; /* whose handshake runs on this thread */
+
+/* ---- the buffers as a BIO ---- */
+
+static int bio_read(BIO *bio, char *to, size_t n, size_t *ret_n)
+{
+    struct tls_conn *tls = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    if (tls->in_len == 0) {
+        BIO_set_retry_read(bio);
+        return 0;
+    }
+    n = n < tls->in_len ? n : tls->in_len;
+    mln_copy(to, tls->in, n);
+    tls->in += n;
+    tls->in_len -= n;
+    *ret_n = n;
+    return 1;
+}
+
+static int bio_write(BIO *bio, const char *from, size_t n, size_t *ret_n)
+{
+    struct tls_conn *tls = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    mln_buf_add(&tls->out, from, n);
+    *ret_n = n;
+    return !tls->out.has_failed;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *ptr)
+{
+    (void)bio;
+    (void)number;
+    (void)ptr;
+    return command == BIO_CTRL_FLUSH;
+}
+
+static BIO_METHOD *bio_method(void)
+{
+    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "merlon");
+    if (method == NULL || BIO_meth_set_read_ex(method, bio_read) != 1 ||
+        BIO_meth_set_write_ex(method, bio_write) != 1 || BIO_meth_set_ctrl(method, bio_ctrl) != 1) {
+        BIO_meth_free(method);
+        return NULL;
+    }
+    return method;
+}
+
+/* ---- contexts ---- */
+
+/* Runs inside the async job of a handshake: ask core and wait. */
+static int sign_by_core(const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len,
+                        size_t sig_max)
+{
+    struct tls_conn *tls = current;
+    if (tls == NULL || tls->step != SIGN_NONE || n > sizeof(tls->input) ||
+        ASYNC_get_current_job() == NULL) {
+        return 0;
+    }
+    mln_copy(tls->input, input, n);
+    tls->input_len = n;
+    tls->step = SIGN_WANTED;
+    if (ASYNC_pause_job() != 1 || tls->step != SIGN_DONE || tls->sig_len > sig_max) {
+        return 0;
+    }
+    mln_copy(sig, tls->sig, tls->sig_len);
+    *sig_len = tls->sig_len;
+    return 1;
+}
+
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
+                           const unsigned char *in, unsigned in_len, void *arg)
+{
+    static const unsigned char ours[] = "\x08http/1.1";
+    (void)ssl;
+    (void)arg;
+    unsigned char *picked = NULL;
+    if (SSL_select_next_proto(&picked, out_len, ours, sizeof(ours) - 1, in, in_len) !=
+        OPENSSL_NPN_NEGOTIATED) {
+        return SSL_TLSEXT_ERR_NOACK;
+    }
+    *out = picked;
+    return SSL_TLSEXT_ERR_OK;
+}
+
+static X509 *next_cert(OSSL_LIB_CTX *lib, BIO *pem)
+{
+    X509 *cert = X509_new_ex(lib, "?provider=default");
+    if (cert != NULL && PEM_read_bio_X509(pem, &cert, NULL, NULL) == NULL) {
+        X509_free(cert);
+        cert = NULL;
+    }
+    ERR_clear_error();
+    return cert;
+}
+
+static struct mln_err use_leaf(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *lib, BIO *pem)
+{
+    X509 *leaf = next_cert(lib, pem);
+    if (leaf == NULL) {
+        return mln_fail(cx, MLN_E_INVALID, "tls: the listener has no certificate in PEM");
+    }
+    EVP_PKEY *key = NULL;
+    struct mln_err err = tls_provider_key(cx, lib, leaf, &key);
+    if (!mln_failed(err) &&
+        (SSL_CTX_use_certificate(ctx, leaf) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)) {
+        err = mln_fail(cx, MLN_E_INVALID, "tls: the listener's certificate cannot be used");
+    }
+    EVP_PKEY_free(key);
+    X509_free(leaf);
+    return err;
+}
+
+static struct mln_err use_chain(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *lib,
+                                struct mln_bytes chain)
+{
+    BIO *pem = BIO_new_mem_buf(chain.ptr, (int)chain.len);
+    if (pem == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "tls: out of memory");
+    }
+    struct mln_err err = use_leaf(cx, ctx, lib, pem);
+    X509 *more;
+    while (!mln_failed(err) && (more = next_cert(lib, pem)) != NULL) {
+        if (SSL_CTX_add0_chain_cert(ctx, more) != 1) {
+            X509_free(more);
+            err = mln_fail(cx, MLN_E_INVALID, "tls: a certificate of the chain cannot be used");
+        }
+    }
+    BIO_free(pem);
+    return err;
+}
+
+static struct mln_err use_client_ca(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *lib,
+                                    struct mln_bytes ca)
+{
+    static const unsigned char session_context[] = "merlon";
+    BIO *pem = BIO_new_mem_buf(ca.ptr, (int)ca.len);
+    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
+    X509 *cert;
+    size_t n = 0;
+    while (pem != NULL && (cert = next_cert(lib, pem)) != NULL) {
+        n += X509_STORE_add_cert(store, cert) == 1 && SSL_CTX_add_client_CA(ctx, cert) == 1;
+        X509_free(cert);
+    }
+    BIO_free(pem);
+    if (n == 0) {
+        return mln_fail(cx, MLN_E_INVALID, "tls: no certificate in the authorities for clients");
+    }
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify_depth(ctx, CLIENT_CERTS_DEPTH);
+    (void)SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1);
+    /* A ticket key would let who has it resume as somebody else. */
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+    (void)SSL_CTX_set_num_tickets(ctx, 0);
+    return MLN_OK;
+}
+
+static bool set_options(SSL_CTX *ctx)
+{
+    (void)SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_RENEGOTIATION |
+                                       SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
+                                       SSL_OP_PRIORITIZE_CHACHA);
+    (void)SSL_CTX_set_mode(ctx, SSL_MODE_ASYNC | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    (void)SSL_CTX_set_num_tickets(ctx, 1);
+    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
+    return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
+           SSL_CTX_set_cipher_list(ctx,
+                                   "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
+                                   "ECDHE-ECDSA-CHACHA20-POLY1305") == 1 &&
+           SSL_CTX_set1_groups_list(ctx, "X25519:P-256") == 1;
+}
+
+static struct mln_err setup_one(struct mln_cx *cx, struct front *front, unsigned i)
+{
+    const struct mln_front_listener *listener = &front->config.listeners[i];
+    SSL_CTX *ctx = SSL_CTX_new_ex(front->tls_lib, "?provider=default", TLS_server_method());
+    front->tls[i] = ctx;
+    if (ctx == NULL || !set_options(ctx)) {
+        return mln_fail(cx, MLN_E_CRYPTO, "tls: a context cannot be made");
+    }
+    MLN_TRY(use_chain(cx, ctx, front->tls_lib, listener->cert_pem));
+    if (listener->client_ca_pem.len > 0) {
+        return use_client_ca(cx, ctx, front->tls_lib, listener->client_ca_pem);
+    }
+    return MLN_OK;
+}
+
+struct mln_err tls_setup(struct mln_cx *cx, struct front *front)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < front->config.n_listeners; i++) {
+        n += front->config.listeners[i].is_tls;
+    }
+    if (n == 0) {
+        return MLN_OK;
+    }
+    front->tls_lib = OSSL_LIB_CTX_new();
+    front->tls_bio = bio_method();
+    if (front->tls_lib == NULL || front->tls_bio == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "tls: out of memory");
+    }
+    MLN_TRY(tls_provider_load(cx, front->tls_lib, sign_by_core, front->tls_providers));
+    for (unsigned i = 0; i < front->config.n_listeners; i++) {
+        if (front->config.listeners[i].is_tls) {
+            MLN_TRY(setup_one(cx, front, i));
+        }
+    }
+    return MLN_OK;
+}
+
+void tls_fini(struct front *front)
+{
+    for (unsigned i = 0; i < front->config.n_listeners && i < MLN_FRONT_LISTENERS_MAX; i++) {
+        SSL_CTX_free(front->tls[i]);
+    }
+    BIO_meth_free(front->tls_bio);
+    for (unsigned i = 0; i < 2; i++) {
+        if (front->tls_providers[i] != NULL) {
+            (void)OSSL_PROVIDER_unload(front->tls_providers[i]);
+        }
+    }
+    OSSL_LIB_CTX_free(front->tls_lib);
+}
+
+bool tls_thread_begin(void)
+{
+    return ASYNC_init_thread(FRONT_JOBS_MAX, 0) == 1;
+}
+
+void tls_thread_end(void)
+{
+    ASYNC_cleanup_thread();
+    OPENSSL_thread_stop();
+}
+
+/* ---- life of a connection ---- */
+
+struct tls_conn *tls_conn_new(struct conn *conn, SSL_CTX *ctx)
+{
+    struct tls_conn *tls = mln_alloc(sizeof(*tls));
+    BIO *bio = tls != NULL ? BIO_new(conn->loop->front->tls_bio) : NULL;
+    if (bio == NULL) {
+        mln_free(tls);
+        return NULL;
+    }
+    BIO_set_data(bio, tls);
+    BIO_set_init(bio, 1);
+    tls->ssl = SSL_new(ctx);
+    if (tls->ssl == NULL) {
+        BIO_free(bio);
+        mln_free(tls);
+        return NULL;
+    }
+    SSL_set_bio(tls->ssl, bio, bio);
+    SSL_set_accept_state(tls->ssl);
+    return tls;
+}
+
+void tls_conn_free(struct conn *conn)
+{
+    struct tls_conn *tls = conn->tls;
+    if (tls == NULL) {
+        return;
+    }
+    if (tls->step == SIGN_WANTED || tls->step == SIGN_ASKED) {
+        tls->step = SIGN_REFUSED;
+        current = tls;
+        (void)SSL_do_handshake(tls->ssl); /* the job ends */
+        current = NULL;
+    }
+    SSL_free(tls->ssl);
+    ERR_clear_error();
+    mln_buf_drop(&tls->in_left);
+    mln_buf_drop(&tls->out);
+    mln_buf_drop(&tls->peer_cert);
+    mln_free_wiped(tls, sizeof(*tls));
+    conn->tls = NULL;
+}
+
+/* ---- ciphertext ---- */
+
+/* Receive into the loop's scratch; as recv. */
+static ssize_t fill(struct conn *conn)
+{
+    struct tls_conn *tls = conn->tls;
+    if (!conn->can_read) {
+        return -1;
+    }
+    ssize_t n = recv(conn->fd, conn->loop->cipher, sizeof(conn->loop->cipher), 0);
+    if (n < 0) {
+        conn->can_read = errno == EINTR;
+        return errno == EAGAIN || errno == EINTR ? -1 : -2;
+    }
+    if ((size_t)n < sizeof(conn->loop->cipher) && n > 0 && !conn->has_hangup) {
+        conn->can_read = false;
+    }
+    tls->in = conn->loop->cipher;
+    tls->in_len = (size_t)n;
+    return n;
+}
+
+/* The scratch belongs to all connections: keep what OpenSSL did not take. */
+static void keep_left(struct conn *conn)
+{
+    struct tls_conn *tls = conn->tls;
+    if (tls->in_len == 0) {
+        mln_buf_drop(&tls->in_left);
+        tls->in = NULL;
+    } else if (tls->in_left.len == 0) {
+        mln_buf_add(&tls->in_left, tls->in, tls->in_len);
+        tls->in = tls->in_left.ptr;
+        if (tls->in_left.has_failed) {
+            conn_kill(conn);
+        }
+    }
+}
+
+bool tls_flush(struct conn *conn)
+{
+    struct tls_conn *tls = conn->tls;
+    while (tls->out_at < tls->out.len) {
+        ssize_t n = conn->can_write ? send(conn->fd, tls->out.ptr + tls->out_at,
+                                           tls->out.len - tls->out_at, MSG_NOSIGNAL)
+                                    : -1;
+        if (n < 0 && conn->can_write && errno != EAGAIN && errno != EINTR) {
+            conn_kill(conn);
+            return false;
+        }
+        if (n < 0) {
+            conn->can_write = false;
+            return false;
+        }
+        tls->out_at += (size_t)n;
+    }
+    tls->out_at = 0;
+    tls->out.len = 0;
+    if (tls->out.cap > FRONT_SPARE_BYTES_MAX) {
+        mln_buf_drop(&tls->out);
+    }
+    return true;
+}
+
+bool tls_has_pending(const struct conn *conn)
+{
+    return conn->tls->in_len > 0 || SSL_pending(conn->tls->ssl) > 0;
+}
+
+struct mln_bytes tls_peer_cert(const struct conn *conn)
+{
+    return mln_buf_bytes(&conn->tls->peer_cert);
+}
+
+/* ---- handshake ---- */
+
+static bool keep_peer_cert(struct tls_conn *tls)
+{
+    X509 *cert = SSL_get0_peer_certificate(tls->ssl);
+    if (cert == NULL || SSL_get_verify_result(tls->ssl) != X509_V_OK) {
+        return true;
+    }
+    unsigned char *der = NULL;
+    int n = i2d_X509(cert, &der);
+    if (n > 0) {
+        mln_buf_add(&tls->peer_cert, der, (size_t)n);
+    }
+    OPENSSL_free(der);
+    return n > 0 && !tls->peer_cert.has_failed;
+}
+
+static void handshake_done(struct conn *conn)
+{
+    struct tls_conn *tls = conn->tls;
+    (void)SSL_clear_mode(tls->ssl, SSL_MODE_ASYNC);
+    if (!keep_peer_cert(tls)) {
+        conn_kill(conn);
+        return;
+    }
+    conn->state = CONN_HEAD;
+    conn->id = 0;
+    conn_deadline(conn, conn->loop->front->config.header_deadline_ns);
+}
+
+static void ask_core(struct conn *conn)
+{
+    struct tls_conn *tls = conn->tls;
+    struct loop *loop = conn->loop;
+    const struct mln_value *message = NULL;
+    struct mln_bytes input = mln_bytes_at(tls->input, tls->input_len);
+    uint64_t id = loop_id(loop, conn);
+    if (mln_failed(mln_tls_sign_message(&loop->cx, input, conn->listener->key, &message)) ||
+        !loop_send(loop, id, MLN_WIRE_SIGN, message)) {
+        conn_kill(conn);
+        return;
+    }
+    conn->id = id;
+    tls->step = SIGN_ASKED;
+}
+
+/* One step; true when the handshake may go on at once. */
+static bool handshake_step(struct conn *conn)
+{
+    struct tls_conn *tls = conn->tls;
+    ERR_clear_error();
+    current = tls;
+    int r = SSL_do_handshake(tls->ssl);
+    current = NULL;
+    if (r == 1) {
+        handshake_done(conn);
+        return false;
+    }
+    switch (SSL_get_error(tls->ssl, r)) {
+    case SSL_ERROR_WANT_READ: {
+        ssize_t n = fill(conn);
+        if (n == 0 || n == -2) {
+            conn_kill(conn);
+        }
+        return n > 0;
+    }
+    case SSL_ERROR_WANT_ASYNC:
+        if (tls->step == SIGN_WANTED) {
+            ask_core(conn);
+        }
+        return false;
+    case SSL_ERROR_WANT_ASYNC_JOB:
+        loop_waiting(conn->loop, conn);
+        return false;
+    default:
+        (void)tls_flush(conn); /* the alert */
+        conn_kill(conn);
+        return false;
+    }
+}
+
+void tls_handshake(struct conn *conn)
+{
+    if (conn->tls->step == SIGN_ASKED) {
+        (void)tls_flush(conn);
+        return;
+    }
+    while (conn->state == CONN_HANDSHAKE && handshake_step(conn)) {
+    }
+    if (conn->state != CONN_DEAD) {
+        keep_left(conn);
+        (void)tls_flush(conn);
+    }
+}
+
+void tls_signed(struct conn *conn, const struct mln_value *value)
+{
+    struct tls_conn *tls = conn->tls;
+    if (tls == NULL || tls->step != SIGN_ASKED) {
+        return;
+    }
+    struct mln_bytes sig = mln_get_bytes(mln_get(value, "sig"));
+    bool is_good = sig.len > 0 && sig.len <= sizeof(tls->sig);
+    if (is_good) {
+        mln_copy(tls->sig, sig.ptr, sig.len);
+        tls->sig_len = sig.len;
+    }
+    tls->step = is_good ? SIGN_DONE : SIGN_REFUSED;
+    conn->id = 0;
+    conn_go(conn);
+}
+
+/* ---- plaintext ---- */
+
+ssize_t tls_read(struct conn *conn, uint8_t *to, size_t n)
+{
+    struct tls_conn *tls = conn->tls;
+    ssize_t result = -1;
+    for (;;) {
+        size_t got = 0;
+        ERR_clear_error();
+        if (SSL_read_ex(tls->ssl, to, n, &got) == 1) {
+            result = (ssize_t)got;
+            break;
+        }
+        int error = SSL_get_error(tls->ssl, 0);
+        if (error != SSL_ERROR_WANT_READ) {
+            result = error == SSL_ERROR_ZERO_RETURN ? 0 : -2;
+            break;
+        }
+        ssize_t filled = fill(conn);
+        if (filled <= 0) {
+            result = filled;
+            break;
+        }
+    }
+    keep_left(conn);
+    if (conn->state != CONN_DEAD && tls->out.len > 0) {
+        (void)tls_flush(conn); /* a key update answered */
+    }
+    return conn->state == CONN_DEAD ? -1 : result;
+}
+
+ssize_t tls_write(struct conn *conn, const uint8_t *from, size_t n)
+{
+    struct tls_conn *tls = conn->tls;
+    if (tls->out.len - tls->out_at >= CIPHER_OUT_MAX && !tls_flush(conn)) {
+        return -1;
+    }
+    size_t sent = 0;
+    ERR_clear_error();
+    return SSL_write_ex(tls->ssl, from, n, &sent) == 1 ? (ssize_t)sent : -2;
+}
+
+void tls_close(struct conn *conn)
+{
+    if (conn->state == CONN_HANDSHAKE || conn->state == CONN_DEAD) {
+        return;
+    }
+    ERR_clear_error();
+    (void)SSL_shutdown(conn->tls->ssl);
+    (void)tls_flush(conn);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See tls_sign.h. One table of shapes serves both directions, so that they cannot differ. */
+#include "net/tls_sign.h"
+
+#define PAD_BYTES     64u /* spaces in front of every TLS 1.3 signature */
+#define RANDOMS_BYTES 64u
+
+static const struct mln_bytes context = {(const uint8_t *)"TLS 1.3, server CertificateVerify",
+                                         34}; /* with its NUL */
+
+/* Is it client random, server random, then ECDH parameters of a named group with a key of its size? */
+static bool is_tls12(struct mln_bytes tbs)
+{
+    if (tbs.len < RANDOMS_BYTES + 4 || tbs.ptr[RANDOMS_BYTES] != 3 ||
+        tbs.ptr[RANDOMS_BYTES + 1] != 0) {
+        return false;
+    }
+    uint8_t group = tbs.ptr[RANDOMS_BYTES + 2];
+    uint8_t n = tbs.ptr[RANDOMS_BYTES + 3];
+    if (tbs.len != RANDOMS_BYTES + 4 + (size_t)n) {
+        return false;
+    }
+    bool is_p256 = group == 0x17 && n == 65 && tbs.ptr[RANDOMS_BYTES + 4] == 4;
+    return is_p256 || (group == 0x1d && n == 32);
+}
+
+static bool is_hash(size_t n)
+{
+    return n == 32 || n == 48;
+}
+
+/* The transcript hash of a TLS 1.3 input; none when it is no such input. */
+static struct mln_bytes hash_of(struct mln_bytes input)
+{
+    size_t head = PAD_BYTES + context.len;
+    if (input.len <= head || !is_hash(input.len - head)) {
+        return MLN_BYTES_NONE;
+    }
+    for (size_t i = 0; i < PAD_BYTES; i++) {
+        if (input.ptr[i] != ' ') {
+            return MLN_BYTES_NONE;
+        }
+    }
+    if (!mln_bytes_eq(mln_bytes_sub(input, PAD_BYTES, context.len), context)) {
+        return MLN_BYTES_NONE;
+    }
+    return mln_bytes_from(input, head);
+}
+
+struct mln_err mln_tls_sign_message(struct mln_cx *cx, struct mln_bytes input, int64_t key,
+                                    const struct mln_value **ret)
+{
+    struct mln_bytes hash = hash_of(input);
+    if (hash.len == 0 && !is_tls12(input)) {
+        return mln_fail(cx, MLN_E_INVALID, "tls: not a server handshake to sign");
+    }
+    struct mln_value *message = mln_object(cx);
+    mln_put_int(cx, message, "v", hash.len != 0 ? 13 : 12);
+    mln_put(cx, message, hash.len != 0 ? "hash" : "tbs",
+            mln_blob(cx, hash.len != 0 ? hash : input));
+    mln_put_int(cx, message, "key", key);
+    *ret = message;
+    return mln_cx_err(cx);
+}
+
+struct mln_err mln_tls_sign_input(struct mln_cx *cx, const struct mln_value *message,
+                                  struct mln_buf *buf)
+{
+    int64_t version = mln_get_int(mln_get(message, "v"), 0);
+    if (version == 13) {
+        struct mln_bytes hash = mln_get_bytes(mln_get(message, "hash"));
+        if (!is_hash(hash.len)) {
+            return mln_fail(cx, MLN_E_INVALID, "tls: transcript hash of %zu bytes", hash.len);
+        }
+        for (size_t i = 0; i < PAD_BYTES; i++) {
+            mln_buf_add_byte(buf, ' ');
+        }
+        mln_buf_add_bytes(buf, context);
+        mln_buf_add_bytes(buf, hash);
+        return mln_buf_ok(cx, buf);
+    }
+    struct mln_bytes tbs = mln_get_bytes(mln_get(message, "tbs"));
+    if (version != 12 || !is_tls12(tbs)) {
+        return mln_fail(cx, MLN_E_INVALID, "tls: not a server handshake to sign");
+    }
+    mln_buf_add_bytes(buf, tbs);
+    return mln_buf_ok(cx, buf);
+}
