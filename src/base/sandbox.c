@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Giving rights up. Landlock first (it needs system calls that seccomp then refuses), with no rule at all: no path can be
+ * opened, nothing bound or connected. Then seccomp, a list of what is allowed; all else kills the process.
+ *
+ * Two calls are refused by errno instead, because the C library makes them unasked and copes: openat (malloc looks at
+ * /proc/sys/vm/overcommit_memory when it shrinks a heap) and, in front, newfstatat (stdio, before its first write).
+ *
+ * A build with sanitizers has no seccomp (they need ptrace, clone and files) and a Landlock that lets files be read; the
+ * state tells.
+ */
+#include "base/sandbox.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+
+/* ---- Landlock: its numbers are part of the kernel's ABI, headers of many distributions are older ---- */
+
+#ifndef SYS_landlock_create_ruleset
+#define SYS_landlock_create_ruleset 444
+#endif
+#ifndef SYS_landlock_restrict_self
+#define SYS_landlock_restrict_self 446
+#endif
+#define RULESET_VERSION_FLAG 1u
+#define FS_READ_FILE (UINT64_C(1) << 2)
+#define FS_READ_DIR (UINT64_C(1) << 3)
+#define FS_ABI_1 ((UINT64_C(1) << 13) - 1)
+#define FS_REFER (UINT64_C(1) << 13)     /* since version 2 */
+#define FS_TRUNCATE (UINT64_C(1) << 14)  /* 3 */
+#define FS_IOCTL_DEV (UINT64_C(1) << 15) /* 5 */
+#define NET_BIND_CONNECT UINT64_C(3)     /* 4 */
+#define SCOPE_ALL UINT64_C(3)            /* 6: abstract sockets, signals */
+
+struct ruleset {
+    uint64_t fs;
+    uint64_t net;
+    uint64_t scoped;
+};
+
+static struct ruleset ruleset_of(int abi, size_t *ret_size)
+{
+    struct ruleset rules = {.fs = FS_ABI_1};
+    *ret_size = 8;
+    if (abi >= 2) {
+        rules.fs |= FS_REFER;
+    }
+    if (abi >= 3) {
+        rules.fs |= FS_TRUNCATE;
+    }
+    if (abi >= 4) {
+        rules.net = NET_BIND_CONNECT;
+        *ret_size = 16;
+    }
+    if (abi >= 5) {
+        rules.fs |= FS_IOCTL_DEV;
+    }
+    if (abi >= 6) {
+        rules.scoped = SCOPE_ALL;
+        *ret_size = 24;
+    }
+#ifdef MLN_SANITIZED
+    rules.fs &= ~(FS_READ_FILE | FS_READ_DIR);
+#endif
+    return rules;
+}
+
+static struct mln_err enter_landlock(struct mln_cx *cx, struct mln_sandbox_state *state)
+{
+    long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, RULESET_VERSION_FLAG);
+    if (abi <= 0) {
+        return MLN_OK; /* the kernel has none, or it is not switched on */
+    }
+    size_t size;
+    struct ruleset rules = ruleset_of((int)abi, &size);
+    int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0u);
+    if (fd < 0) {
+        return mln_fail(cx, MLN_E_INTERNAL, "sandbox: Landlock rules refused (error %d)", errno);
+    }
+    long got = syscall(SYS_landlock_restrict_self, fd, 0u);
+    int error = errno;
+    (void)close(fd);
+    if (got != 0) {
+        return mln_fail(cx, MLN_E_INTERNAL, "sandbox: Landlock refused (error %d)", error);
+    }
+    state->has_landlock = true;
+    state->landlock_abi = (int)abi;
+    return MLN_OK;
+}
+
+/* ---- seccomp ---- */
+
+#ifndef MLN_SANITIZED
+
+/* What every profile needs: memory without execution, clocks, locks, randomness, ending. */
+static const int common_calls[] = {
+    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(writev), SCMP_SYS(close), SCMP_SYS(munmap),
+    SCMP_SYS(mremap), SCMP_SYS(madvise), SCMP_SYS(brk), SCMP_SYS(futex), SCMP_SYS(getrandom),
+    SCMP_SYS(clock_gettime), SCMP_SYS(clock_nanosleep), SCMP_SYS(nanosleep),
+    SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigreturn), SCMP_SYS(getpid), SCMP_SYS(gettid),
+    SCMP_SYS(exit), SCMP_SYS(exit_group), SCMP_SYS(sched_yield), SCMP_SYS(poll),
+    SCMP_SYS(restart_syscall), SCMP_SYS(rseq), SCMP_SYS(set_robust_list),
+};
+
+static const int front_calls[] = {
+    SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(accept4),
+    SCMP_SYS(recvfrom), SCMP_SYS(shutdown), SCMP_SYS(memfd_create), SCMP_SYS(ftruncate),
+    SCMP_SYS(sched_getaffinity), SCMP_SYS(getcpu),
+};
+
+static const int box_calls[] = {
+    SCMP_SYS(pread64), SCMP_SYS(fstat), SCMP_SYS(lseek), SCMP_SYS(rt_sigaction),
+};
+
+/* A call that is allowed only when one argument, masked, has one value. */
+struct narrow_call {
+    int number;
+    unsigned arg;
+    uint64_t mask;
+    uint64_t want;
+};
+
+#define WHOLE UINT64_MAX
+#define INT_BITS UINT64_C(0xffffffff) /* of an int only the lower half counts */
+
+static const struct narrow_call narrow_common[] = {
+    {SCMP_SYS(mmap), 2, PROT_EXEC, 0},
+    {SCMP_SYS(mprotect), 2, PROT_EXEC, 0},
+};
+
+static const struct narrow_call narrow_front[] = {
+    {SCMP_SYS(sendto), 4, WHOLE, 0}, /* no address: only to who is connected */
+    {SCMP_SYS(setsockopt), 1, INT_BITS, IPPROTO_TCP},
+    {SCMP_SYS(fcntl), 1, INT_BITS, F_ADD_SEALS},
+    {SCMP_SYS(fcntl), 1, INT_BITS, F_GETFL},
+    {SCMP_SYS(fcntl), 1, INT_BITS, F_SETFL},
+};
+
+static const struct narrow_call narrow_box[] = {
+    {SCMP_SYS(prlimit64), 2, WHOLE, 0},               /* reading a limit */
+    {SCMP_SYS(newfstatat), 3, INT_BITS, AT_EMPTY_PATH}, /* how the C library spells fstat */
+};
+
+static int allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        rc = seccomp_rule_add(filter, SCMP_ACT_ALLOW, calls[i], 0);
+    }
+    return rc;
+}
+
+static int allow_narrow(scmp_filter_ctx filter, const struct narrow_call *calls, size_t n)
+{
+    int rc = 0;
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        struct scmp_arg_cmp only = {
+            .arg = calls[i].arg, .op = SCMP_CMP_MASKED_EQ, .datum_a = calls[i].mask, .datum_b = calls[i].want};
+        rc = seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, calls[i].number, 1, &only);
+    }
+    return rc;
+}
+
+/* Messages with descriptors on the control socket, signals to this very process (abort). */
+static int allow_own(scmp_filter_ctx filter, int control_fd)
+{
+    struct narrow_call own[] = {
+        {SCMP_SYS(tgkill), 0, INT_BITS, (uint64_t)getpid()},
+        {SCMP_SYS(sendmsg), 0, INT_BITS, (uint64_t)control_fd},
+        {SCMP_SYS(recvmsg), 0, INT_BITS, (uint64_t)control_fd},
+    };
+    return allow_narrow(filter, own, control_fd >= 0 ? 3 : 1);
+}
+
+static int fill(scmp_filter_ctx filter, enum mln_sandbox_profile profile, int control_fd)
+{
+    bool is_front = profile == MLN_SANDBOX_FRONT;
+    int rc = allow_all(filter, common_calls, MLN_COUNT(common_calls));
+    rc = rc != 0 ? rc : allow_narrow(filter, narrow_common, MLN_COUNT(narrow_common));
+    rc = rc != 0 ? rc : allow_own(filter, control_fd);
+    rc = rc != 0 ? rc : seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
+    if (is_front) {
+        rc = rc != 0 ? rc : allow_all(filter, front_calls, MLN_COUNT(front_calls));
+        rc = rc != 0 ? rc : allow_narrow(filter, narrow_front, MLN_COUNT(narrow_front));
+        rc = rc != 0 ? rc : seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(newfstatat), 0);
+    } else {
+        rc = rc != 0 ? rc : allow_all(filter, box_calls, MLN_COUNT(box_calls));
+        rc = rc != 0 ? rc : allow_narrow(filter, narrow_box, MLN_COUNT(narrow_box));
+    }
+    return rc;
+}
+
+static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
+                                    struct mln_sandbox_state *state)
+{
+    if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0 && errno == EINVAL) {
+        return MLN_OK; /* a kernel without seccomp */
+    }
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    if (filter == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "sandbox: out of memory for the filter");
+    }
+    int rc = fill(filter, profile, control_fd);
+    rc = rc != 0 ? rc : seccomp_load(filter);
+    seccomp_release(filter);
+    if (rc != 0) {
+        return mln_fail(cx, MLN_E_INTERNAL, "sandbox: seccomp refused (error %d)", -rc);
+    }
+    state->has_seccomp = true;
+    return MLN_OK;
+}
+
+#else
+
+static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
+                                    struct mln_sandbox_state *state)
+{
+    (void)cx;
+    (void)profile;
+    (void)control_fd;
+    state->has_seccomp = false;
+    return MLN_OK;
+}
+
+#endif
+
+struct mln_err mln_sandbox_enter(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
+                                 struct mln_sandbox_state *ret)
+{
+    MLN_CHECK(ret != NULL && (profile == MLN_SANDBOX_FRONT || profile == MLN_SANDBOX_BOX));
+    struct mln_sandbox_state state = {0};
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+        return mln_fail(cx, MLN_E_INTERNAL, "sandbox: no-new-privs refused (error %d)", errno);
+    }
+    MLN_TRY(enter_landlock(cx, &state));
+    MLN_TRY(enter_seccomp(cx, profile, control_fd, &state));
+    *ret = state;
+    return MLN_OK;
+}
