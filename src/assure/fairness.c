@@ -15,6 +15,7 @@ struct counts {
 };
 
 enum { TN, FP, FN, TP };
+#define ALL 15U /* every cell */
 
 enum metric { SELECTION, TPR, FPR, TNR, FNR, ACCURACY, PRECISION, BASE, METRICS };
 
@@ -23,26 +24,26 @@ static const struct {
     const char *name;
     unsigned over, under;
 } metrics[METRICS] = {
-    [SELECTION] = {"selection_rate", 1 << TP | 1 << FP, 15},
+    [SELECTION] = {"selection_rate", 1 << TP | 1 << FP, ALL},
     [TPR] = {"true_positive_rate", 1 << TP, 1 << TP | 1 << FN},
     [FPR] = {"false_positive_rate", 1 << FP, 1 << FP | 1 << TN},
     [TNR] = {"true_negative_rate", 1 << TN, 1 << FP | 1 << TN},
     [FNR] = {"false_negative_rate", 1 << FN, 1 << TP | 1 << FN},
-    [ACCURACY] = {"accuracy", 1 << TP | 1 << TN, 15},
+    [ACCURACY] = {"accuracy", 1 << TP | 1 << TN, ALL},
     [PRECISION] = {"precision", 1 << TP, 1 << TP | 1 << FP},
-    [BASE] = {"base_rate", 1 << TP | 1 << FN, 15},
+    [BASE] = {"base_rate", 1 << TP | 1 << FN, ALL},
 };
 
 /* Disparities with names of their own: the worse of one or two base metrics. */
-enum { NAMED = 4, DISPARITIES = METRICS + NAMED };
+enum { PARITY, ODDS, OPPORTUNITY, IMPACT, NAMED, DISPARITIES = METRICS + NAMED };
 static const struct {
     const char *name;
     enum metric first, second;
 } named[NAMED] = {
-    {"demographic_parity", SELECTION, SELECTION},
-    {"equalized_odds", TPR, FPR},
-    {"equal_opportunity", TPR, TPR},
-    {"adverse_impact_ratio", SELECTION, SELECTION},
+    [PARITY] = {"demographic_parity", SELECTION, SELECTION},
+    [ODDS] = {"equalized_odds", TPR, FPR},
+    [OPPORTUNITY] = {"equal_opportunity", TPR, TPR},
+    [IMPACT] = {"adverse_impact_ratio", SELECTION, SELECTION},
 };
 
 struct disparity {
@@ -78,12 +79,20 @@ static double rate(const struct counts *c, enum metric m)
     return under == 0 ? NAN : (double)sum(c, metrics[m].over) / (double)under;
 }
 
-static struct disparity spread(const struct counts *groups, size_t n, enum metric m)
+/*
+ * Over the groups whose rate is defined in `real`. In a resample (groups are not real) such a group may have nothing to
+ * divide by: its rate is 0 then, as long as it has rows.
+ */
+static struct disparity spread(const struct counts *groups, const struct counts *real, size_t n,
+                               enum metric m)
 {
     double low = INFINITY;
     double high = -INFINITY;
     for (size_t i = 0; i < n; i++) {
         double r = rate(&groups[i], m);
+        if (isnan(r) && sum(&groups[i], ALL) > 0 && !isnan(rate(&real[i], m))) {
+            r = 0;
+        }
         low = r < low ? r : low;
         high = r > high ? r : high;
     }
@@ -103,10 +112,11 @@ static struct disparity worse(struct disparity a, struct disparity b)
                               a.ratio < b.ratio ? a.ratio : b.ratio};
 }
 
-static void disparities(const struct counts *groups, size_t n, struct disparity to[DISPARITIES])
+static void disparities(const struct counts *groups, const struct counts *real, size_t n,
+                        struct disparity to[DISPARITIES])
 {
     for (unsigned m = 0; m < METRICS; m++) {
-        to[m] = spread(groups, n, (enum metric)m);
+        to[m] = spread(groups, real, n, (enum metric)m);
     }
     for (unsigned i = 0; i < NAMED; i++) {
         to[METRICS + i] = worse(to[named[i].first], to[named[i].second]);
@@ -362,7 +372,7 @@ static struct mln_err bootstrap(struct judge *j)
     for (uint32_t k = 0; k < times; k++) {
         struct disparity d[DISPARITIES];
         resample(j, &prng, drawn);
-        disparities(drawn, j->n_groups, d);
+        disparities(drawn, j->counts, j->n_groups, d);
         for (size_t i = 0; i < DISPARITIES; i++) {
             samples[2 * i * times + k] = d[i].ratio;
             samples[(2 * i + 1) * times + k] = d[i].difference;
@@ -380,7 +390,7 @@ static struct mln_value *rates(struct mln_cx *cx, const struct counts *c)
     for (unsigned m = 0; m < METRICS; m++) {
         mln_put(cx, v, metrics[m].name, mln_double(cx, rate(c, (enum metric)m)));
     }
-    mln_put_int(cx, v, "n", (int64_t)sum(c, 15));
+    mln_put_int(cx, v, "n", (int64_t)sum(c, ALL));
     return v;
 }
 
@@ -398,8 +408,10 @@ static struct mln_value *disparity_value(struct judge *j, unsigned i)
     mln_put(j->cx, v, "difference", mln_double(j->cx, j->point[i].difference));
     mln_put(j->cx, v, "ratio", mln_double(j->cx, j->point[i].ratio));
     if (j->o->resamples > 0) {
-        mln_put(j->cx, v, "interval", pair(j->cx, j->interval[i]));
+        bool is_ratio = i == METRICS + IMPACT;
+        mln_put(j->cx, v, "interval", pair(j->cx, j->interval[i] + (is_ratio ? 0 : 2)));
         mln_put(j->cx, v, "difference_interval", pair(j->cx, j->interval[i] + 2));
+        mln_put(j->cx, v, "ratio_interval", pair(j->cx, j->interval[i]));
     }
     return v;
 }
@@ -409,7 +421,7 @@ static bool has_small_group(struct judge *j)
 {
     bool is_small = false;
     for (size_t g = 0; g < j->n_groups; g++) {
-        uint64_t n = sum(&j->counts[g], 15);
+        uint64_t n = sum(&j->counts[g], ALL);
         if (n < j->o->min_group) {
             is_small = true;
             mln_push(j->cx, j->reasons,
@@ -482,6 +494,19 @@ static struct mln_value *groups_value(struct judge *j, struct counts *all)
     return groups;
 }
 
+static struct mln_value *columns_value(struct judge *j)
+{
+    struct mln_value *groups = mln_array(j->cx);
+    for (size_t i = 0; i < j->o->n_groups; i++) {
+        mln_push(j->cx, groups, mln_string(j->cx, j->o->groups[i]));
+    }
+    struct mln_value *v = mln_object(j->cx);
+    mln_put_bytes(j->cx, v, "label", j->o->label);
+    mln_put_bytes(j->cx, v, "prediction", j->o->prediction);
+    mln_put(j->cx, v, "groups", groups);
+    return v;
+}
+
 static struct mln_value *answer(struct judge *j)
 {
     struct mln_cx *cx = j->cx;
@@ -498,6 +523,7 @@ static struct mln_value *answer(struct judge *j)
     mln_put(cx, v, "overall", rates(cx, &all));
     mln_put(cx, v, "groups", groups);
     mln_put(cx, v, "disparity", disparity);
+    mln_put(cx, v, "columns", columns_value(j));
     mln_put_text(cx, v, "verdict", says);
     mln_put_text(cx, v, "metric", disparity_name(disparity_index(j->o->metric)));
     mln_put(cx, v, "value", mln_double(cx, value));
@@ -535,7 +561,7 @@ struct mln_err mln_fair_judge(struct mln_cx *cx, const struct mln_csv *csv,
     MLN_TRY(rooms(&j));
     MLN_TRY(read_labels(&j));
     MLN_TRY(read_groups(&j));
-    disparities(j.counts, j.n_groups, j.point);
+    disparities(j.counts, j.counts, j.n_groups, j.point);
     if (options->resamples > 0) {
         MLN_TRY(bootstrap(&j));
     }

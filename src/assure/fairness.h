@@ -28,12 +28,14 @@
  *   adverse_impact_ratio ratio: lowest selection rate over the highest; the four-fifths rule,
  *                        29 CFR 1607.4(D), takes less than 0.8 as evidence of adverse impact.
  *                        difference: that of the selection rates
- *   interval    of the ratio (of every disparity):
- *               percentile bootstrap, rows drawn with replacement over the whole table, `resamples`
- *               times, quantiles alpha/2 and 1 - alpha/2 by linear interpolation between order
+ *   intervals   percentile bootstrap: rows drawn with replacement over the whole table, `resamples`
+ *               times; quantiles alpha/2 and 1 - alpha/2 by linear interpolation between order
  *               statistics (Hyndman and Fan type 7); Efron and Tibshirani 1993, ch. 13. Seeded:
- *               equal input gives equal bytes on every machine. Resamples in which the ratio is
- *               undefined are left out. "difference_interval" is the same of the difference.
+ *               equal input gives equal bytes on every machine. "difference_interval" and
+ *               "ratio_interval" of every disparity; "interval" is that of what the metric is
+ *               judged by in practice: the ratio for adverse_impact_ratio, the difference for all
+ *               others. A group that a resample leaves without a denominator has rate 0 in it (as
+ *               in fairlearn, and never in a group's favour); one without rows is left out.
  *   insufficient  any group with fewer than min_group rows makes the verdict "insufficient" (no
  *                 pass by small numbers)
  *
@@ -71,7 +73,8 @@ void mln_fair_defaults(struct mln_fair_options *options);
 /*
  * ret       {"overall":{metric:value,"n"},"groups":{group:{metric:value,"n"}},
  *            "disparity":{metric:{"difference","ratio","interval":[lo,hi],
- *                                 "difference_interval":[lo,hi]}},
+ *                                 "difference_interval","ratio_interval"}},
+ *            "columns":{"label","prediction","groups":[...]},
  *            "verdict":"pass"|"fail"|"insufficient","metric","value","threshold","use","min_group",
  *            "resamples","seed","confidence","reasons":[...],"warnings":[...]}
  * errors    NOT_FOUND (a column), INVALID (options; fewer than two groups), PARSE (a label that is

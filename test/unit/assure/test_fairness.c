@@ -125,7 +125,7 @@ static void compare_intervals(const struct mln_value *got, const struct mln_valu
         const struct mln_value *theirs =
             mln_get(mln_get(want, "bootstrap_1000_seed7"), names[i][0]);
         const struct mln_value *ours =
-            mln_get(mln_get(mln_get(got, "disparity"), names[i][1]), "difference_interval");
+            mln_get(mln_get(mln_get(got, "disparity"), names[i][1]), "interval");
         near(mln_item(ours, 0), mln_item(theirs, 0), tolerance, names[i][0]);
         near(mln_item(ours, 1), mln_item(theirs, 2), tolerance, names[i][0]);
     }
