@@ -2,9 +2,12 @@
 /*
  * The barrier: sealing and opening values, and the life of the keyrings behind it.
  *
- * Two locks. `keys` is a readers' lock around every use of key material; sealing takes it for writing and so waits out the
- * calls that run. `admin` orders what changes keyrings in the store; it is never taken by encrypt and decrypt, so that the
- * committer's thread (the ledger seals its rows there) cannot wait for a thread that waits for a commit.
+ * Two locks. `keys` is a readers' lock around every use of key material; sealing takes it for
+ * writing and so waits out the
+ * calls that run. `admin` orders what changes keyrings in the store; it is never taken by encrypt
+ * and decrypt, so that the
+ * committer's thread (the ledger seals its rows there) cannot wait for a thread that waits for a
+ * commit.
  */
 #include "barrier/keyring_priv.h"
 
@@ -135,7 +138,10 @@ static size_t count_key(uint8_t *to, struct mln_bytes ns)
     return prefix.len + ns.len;
 }
 
-/* With `keys` held. A batch to submit once it is not, or NULL: the count is approximate, so want of memory is no error. */
+/*
+ * With `keys` held. A batch to submit once it is not, or NULL: the count is approximate, so want of
+ * memory is no error.
+ */
 static struct count_write *make_count(struct keyring *ring, uint64_t seals)
 {
     struct count_write *c = mln_alloc(sizeof(*c));
@@ -229,6 +235,21 @@ struct mln_err mln_barrier_decrypt(struct mln_cx *cx, struct mln_barrier *b, str
     return MLN_OK;
 }
 
+struct mln_err mln_barrier_derive(struct mln_cx *cx, struct mln_barrier *b, struct mln_bytes ns,
+                                  const char *purpose, uint8_t ret[32])
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf info = {0};
+    mln_buf_add_bytes(&info, MLN_BYTES("merlon derive 1\0"));
+    mln_buf_add_text(&info, purpose);
+    MLN_TRY(mln_buf_ok(cx, &info));
+    READ_LOCK(held, b);
+    struct keyring *ring = NULL;
+    MLN_TRY(find(cx, b, ns, &ring));
+    struct mln_bytes first = mln_bytes_at(ring->keys.ptr, MLN_KEY_BYTES);
+    mln_hkdf_sha256(first, MLN_BYTES_NONE, mln_buf_bytes(&info), ret, 32);
+    return MLN_OK;
+}
+
 /* ---- life ---- */
 
 struct mln_err mln_barrier_new(struct mln_cx *cx, struct mln_store *store, struct mln_barrier **ret)
@@ -279,7 +300,9 @@ bool mln_barrier_is_sealed(const struct mln_barrier *b)
     return b->is_sealed;
 }
 
-/* Write a keyring's row, which must not have changed since it was read (version 0: not be there). */
+/*
+ * Write a keyring's row, which must not have changed since it was read (version 0: not be there).
+ */
 static struct mln_err store_ring(struct mln_cx *cx, struct mln_barrier *b, struct keyring *ring,
                                  const struct mln_secret *root)
 {
@@ -434,7 +457,10 @@ struct mln_err mln_barrier_unseal(struct mln_cx *cx, struct mln_barrier *b,
     return MLN_OK;
 }
 
-/* With `keys` held for writing: what the seal writes down is the counts, sealed, without waiting for the disk. */
+/*
+ * With `keys` held for writing: what the seal writes down is the counts, sealed, without waiting
+ * for the disk.
+ */
 static void save_counts(struct mln_barrier *b, const struct rings *rings)
 {
     for (size_t i = 0; i < rings->n; i++) {
@@ -481,7 +507,10 @@ static bool ns_is_valid(struct mln_bytes ns)
     return ns.len >= 1 && ns.len <= KEYRING_NS_MAX;
 }
 
-/* The next state of a namespace's keyring, and a copy of the root key to seal it with. must_exist: rotate, not add. */
+/*
+ * The next state of a namespace's keyring, and a copy of the root key to seal it with. must_exist:
+ * rotate, not add.
+ */
 static struct mln_err next_ring(struct mln_cx *cx, struct mln_barrier *b, struct mln_bytes ns,
                                 bool must_exist, struct keyring **ret, struct mln_secret *ret_root)
 {
@@ -552,7 +581,10 @@ struct mln_err mln_barrier_key_status(struct mln_cx *cx, struct mln_barrier *b, 
     return MLN_OK;
 }
 
-/* The first namespace behind `after` whose key is due, copied into the arena; none (len 0) at the end. */
+/*
+ * The first namespace behind `after` whose key is due, copied into the arena; none (len 0) at the
+ * end.
+ */
 static struct mln_err next_due(struct mln_cx *cx, struct mln_barrier *b, struct mln_bytes after,
                                struct mln_bytes *ret)
 {

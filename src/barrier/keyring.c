@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keyrings: growing one by a key, and their rows. Nothing here takes a lock or knows of namespaces beside its own. */
+/*
+ * Keyrings: growing one by a key, and their rows. Nothing here takes a lock or knows of namespaces
+ * beside its own.
+ */
 #include "barrier/keyring_priv.h"
 
 #include "base/clock.h"

@@ -4,7 +4,8 @@
  *
  * row      version u8 = 1 | nonce 24 | XAES-256-GCM under the root key of: ring | tag 16
  *          associated data: "merlon keyring 1" 00 || store key
- * ring     version u8 = 1 | n u32 BE | n times: id u32 BE | made ns u64 BE | key 32        ids are 1, 2, ... n
+ * ring     version u8 = 1 | n u32 BE | n times: id u32 BE | made ns u64 BE | key 32
+ *          ids are 1, 2, ... n
  */
 #pragma once
 
@@ -41,7 +42,10 @@ struct mln_err keyring_open(struct mln_cx *cx, struct mln_bytes ns, const struct
 /* "core/keyring/<ns>" in the arena of cx. */
 struct mln_err keyring_key(struct mln_cx *cx, struct mln_bytes ns, struct mln_bytes *ret);
 
-/* Sealing a small secret under a key, for rows of this room: `label` separates the uses of a key. out: plain.len + ROW_OVERHEAD */
+/*
+ * Sealing a small secret under a key, for rows of this room: `label` separates the uses of a key.
+ * out: plain.len + ROW_OVERHEAD
+ */
 struct mln_err row_seal(struct mln_cx *cx, const uint8_t key[32], struct mln_bytes label,
                         struct mln_bytes where, struct mln_bytes plain, struct mln_bytes *ret_row);
 struct mln_err row_open(struct mln_cx *cx, const uint8_t key[32], struct mln_bytes label,

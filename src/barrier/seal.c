@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The seal: keeps the root key sealed under an unseal key, which exists only as shares, or in a file for development.
+ * The seal: keeps the root key sealed under an unseal key, which exists only as shares, or in a
+ * file for development.
  *
- * core/seal-config   version u8 = 1 | kind u8 | shares u8 | threshold u8                      (in clear)
- * core/seal          a sealed row (keyring_priv.h) of the root key under the unseal key; associated data:
+ * core/seal-config   version u8 = 1 | kind u8 | shares u8 | threshold u8                      (in
+ *                    clear)
+ * core/seal          a sealed row (keyring_priv.h) of the root key under the unseal key; associated
+ *                    data:
  *                    "merlon seal 1" 00 || the config row, so that a changed config does not open
  */
 #include "barrier/seal.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The seal keeps the root key. Shamir: a random 32-byte unseal key seals the root key (at "core/seal"); the unseal key is split
- * into shares and never stored. Dev: the unseal key lies in a file of mode 0600 (for development, said so in status).
+ * The seal keeps the root key. Shamir: a random 32-byte unseal key seals the root key (at
+ * "core/seal"); the unseal key is split into shares and never stored. Dev: the unseal key lies in a
+ * file of mode 0600 (for development, said so in status).
  */
 #pragma once
 
@@ -15,22 +16,30 @@ struct mln_seal_config { /* stored in clear at "core/seal-config": no secret in 
 };
 struct mln_seal;
 
-struct mln_err mln_seal_new(struct mln_cx *cx, struct mln_store *store, struct mln_barrier *barrier, struct mln_seal **ret);
+struct mln_err mln_seal_new(struct mln_cx *cx, struct mln_store *store, struct mln_barrier *barrier,
+                            struct mln_seal **ret);
 void mln_seal_free(struct mln_seal *seal);
-/* Initialise barrier and seal: shares (in the arena of cx, secret) to hand out once. keyfile may be NULL for Shamir.
- * errors EXISTS, INVALID (1 <= threshold <= shares <= 255; threshold 1 only with shares 1) */
-struct mln_err mln_seal_init(struct mln_cx *cx, struct mln_seal *seal, const struct mln_seal_config *config, const char *keyfile,
-                             struct mln_bytes *ret_shares, size_t *ret_n);
-struct mln_err mln_seal_read_config(struct mln_cx *cx, struct mln_seal *seal, struct mln_seal_config *ret); /* UNINIT */
 /*
- * Give one share. When the threshold is reached the barrier is unsealed: *ret_progress = 0 and MLN_OK; while more are needed
- * MLN_OK with *ret_progress > 0. A wrong set: FORGED and progress starts again. The same share twice counts once.
+ * Initialise barrier and seal: shares (in the arena of cx, secret) to hand out once. keyfile may be
+ * NULL for Shamir.
+ * errors EXISTS, INVALID (1 <= threshold <= shares <= 255; threshold 1 only with shares 1) */
+struct mln_err mln_seal_init(struct mln_cx *cx, struct mln_seal *seal,
+                             const struct mln_seal_config *config, const char *keyfile,
+                             struct mln_bytes *ret_shares, size_t *ret_n);
+struct mln_err mln_seal_read_config(struct mln_cx *cx, struct mln_seal *seal,
+                                    struct mln_seal_config *ret); /* UNINIT */
+/*
+ * Give one share. When the threshold is reached the barrier is unsealed: *ret_progress = 0 and
+ * MLN_OK; while more are needed MLN_OK with *ret_progress > 0. A wrong set: FORGED and progress
+ * starts again. The same share twice counts once.
  */
-struct mln_err mln_seal_give(struct mln_cx *cx, struct mln_seal *seal, struct mln_bytes share, unsigned *ret_progress);
+struct mln_err mln_seal_give(struct mln_cx *cx, struct mln_seal *seal, struct mln_bytes share,
+                             unsigned *ret_progress);
 void mln_seal_reset(struct mln_seal *seal);
 struct mln_seal_progress {
     unsigned given;
     char nonce[37]; /* UUID while in progress, else "" */
 };
 void mln_seal_progress(struct mln_seal *seal, struct mln_seal_progress *ret);
-struct mln_err mln_seal_open_keyfile(struct mln_cx *cx, struct mln_seal *seal, const char *keyfile); /* unseal from the file */
+struct mln_err mln_seal_open_keyfile(struct mln_cx *cx, struct mln_seal *seal,
+                                     const char *keyfile); /* unseal from the file */

@@ -2,8 +2,10 @@
 /*
  * One request's view of the store: a snapshot through the barrier, overlaid with its own writes.
  *
- * What was read once is kept with its version; when the transaction writes, the batch expects all those versions, so that a
- * change by someone else is a CONFLICT. Listing expects nothing: a name that appears meanwhile is no conflict.
+ * What was read once is kept with its version; when the transaction writes, the batch expects all
+ * those versions, so that a
+ * change by someone else is a CONFLICT. Listing expects nothing: a name that appears meanwhile is
+ * no conflict.
  * Values are sealed when the batch is made, once per key, whatever was written before.
  */
 #include "barrier/txn.h"
@@ -368,7 +370,9 @@ static bool is_deleted(const struct listing *l, struct mln_bytes key)
     return item != NULL && item->is_written && !item->is_there;
 }
 
-/* The key at which the walk goes on: behind this key, or behind the whole folder ('0' follows '/'). */
+/*
+ * The key at which the walk goes on: behind this key, or behind the whole folder ('0' follows '/').
+ */
 static struct mln_err walk(struct listing *l)
 {
     uint8_t from[MLN_STORE_KEY_MAX + 1];

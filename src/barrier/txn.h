@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What engines see of the store: one transaction a request. It reads a snapshot through the barrier, overlaid with its own
- * writes; a transaction that writes also expects that everything it read is unchanged (optimistic), so that
- * read-modify-write needs no lock: on CONFLICT the pipeline runs the handler again.
- * Keys here are relative to a view ("<ns>/<mount-uuid>/"), which a mount cannot leave.
+ * What engines see of the store: one transaction a request. It reads a snapshot through the
+ * barrier, overlaid with its own writes; a transaction that writes also expects that everything it
+ * read is unchanged (optimistic), so that read-modify-write needs no lock: on CONFLICT the pipeline
+ * runs the handler again. Keys here are relative to a view ("<ns>/<mount-uuid>/"), which a mount
+ * cannot leave.
  */
 #pragma once
 
@@ -13,31 +14,44 @@
 struct mln_txn;
 
 /* All memory is in the arena of cx, which must outlive the transaction. */
-struct mln_err mln_txn_begin(struct mln_cx *cx, struct mln_store *store, struct mln_barrier *barrier, struct mln_txn **ret);
-void mln_txn_end(struct mln_txn *txn); /* drops the snapshot; writes that were not handed on are forgotten */
+struct mln_err mln_txn_begin(struct mln_cx *cx, struct mln_store *store,
+                             struct mln_barrier *barrier, struct mln_txn **ret);
+/* Drops the snapshot; writes that were not handed on are forgotten. */
+void mln_txn_end(struct mln_txn *txn);
 void mln_txn_drop(struct mln_txn **txn);
 
-/* NOT_FOUND when absent (no text is recorded on cx for it: it is an ordinary answer). ret lives in the arena. */
-struct mln_err mln_txn_get(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view, struct mln_bytes key, struct mln_bytes *ret);
-struct mln_err mln_txn_get_value(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view, struct mln_bytes key,
-                                 const struct mln_value **ret);
-struct mln_err mln_txn_put(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view, struct mln_bytes key, struct mln_bytes plain);
-struct mln_err mln_txn_put_value(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view, struct mln_bytes key,
-                                 const struct mln_value *value);
-struct mln_err mln_txn_delete(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view, struct mln_bytes key);
 /*
- * One level below `prefix` (empty or ending in "/"): names, and "folder/" once for what lies deeper; sorted. An array of
- * strings. max 0 = MLN_LIST_MAX; more entries than that is TOO_LARGE.
+ * NOT_FOUND when absent (no text is recorded on cx for it: it is an ordinary answer). ret lives in
+ * the arena.
+ */
+struct mln_err mln_txn_get(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
+                           struct mln_bytes key, struct mln_bytes *ret);
+struct mln_err mln_txn_get_value(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
+                                 struct mln_bytes key, const struct mln_value **ret);
+struct mln_err mln_txn_put(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
+                           struct mln_bytes key, struct mln_bytes plain);
+struct mln_err mln_txn_put_value(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
+                                 struct mln_bytes key, const struct mln_value *value);
+struct mln_err mln_txn_delete(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
+                              struct mln_bytes key);
+/*
+ * One level below `prefix` (empty or ending in "/"): names, and "folder/" once for what lies
+ * deeper; sorted. An array of strings. max 0 = MLN_LIST_MAX; more entries than that is TOO_LARGE.
  */
 #define MLN_LIST_MAX 1000000u /* names in one answer: about 64 MB of JSON */
-struct mln_err mln_txn_list(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view, struct mln_bytes prefix, const struct mln_value **ret);
+struct mln_err mln_txn_list(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
+                            struct mln_bytes prefix, const struct mln_value **ret);
 /* Delete everything below `prefix` (of the view). */
-struct mln_err mln_txn_delete_all(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view, struct mln_bytes prefix);
+struct mln_err mln_txn_delete_all(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
+                                  struct mln_bytes prefix);
 
 bool mln_txn_has_writes(const struct mln_txn *txn);
-void mln_txn_mark_relief(struct mln_txn *txn); /* may use the disk reserve: revoke, delete, seal, prune */
+/* May use the disk reserve: revoke, delete, seal, prune. */
+void mln_txn_mark_relief(struct mln_txn *txn);
 /*
- * The batch to submit: writes (ciphertexts) and expectations; also for each write the SHA-256 of its ciphertext (zero for a
- * delete), which goes into the mutation's ledger record: an array of [store key (bytes), digest (bytes or null)].
+ * The batch to submit: writes (ciphertexts) and expectations; also for each write the SHA-256 of
+ * its ciphertext (zero for a delete), which goes into the mutation's ledger record: an array of
+ * [store key (bytes), digest (bytes or null)].
  */
-struct mln_err mln_txn_batch(struct mln_cx *cx, struct mln_txn *txn, struct mln_batch *ret, const struct mln_value **ret_digests);
+struct mln_err mln_txn_batch(struct mln_cx *cx, struct mln_txn *txn, struct mln_batch *ret,
+                             const struct mln_value **ret_digests);

@@ -2,8 +2,10 @@
 /*
  * AES-256-GCM (NIST SP 800-38D), XAES-256-GCM (C2SP xaes-256-gcm), ChaCha20-Poly1305 (RFC 8439).
  *
- * XAES derives a key per nonce: with K1 = CMAC's first subkey of AES_K, M1 = 00 01 'X' 00 || N[:12] and
- * M2 = 00 02 'X' 00 || N[:12], the key is AES_K(M1 ^ K1) || AES_K(M2 ^ K1) and the inner nonce N[12:].
+ * XAES derives a key per nonce: with K1 = CMAC's first subkey of AES_K, M1 = 00 01 'X' 00 || N[:12]
+ * and
+ * M2 = 00 02 'X' 00 || N[:12], the key is AES_K(M1 ^ K1) || AES_K(M2 ^ K1) and the inner nonce
+ * N[12:].
  */
 #include "crypto/crypto_priv.h"
 
@@ -14,17 +16,25 @@ struct aead_call {
     const EVP_CIPHER *cipher;
     const uint8_t *key, *nonce;
     struct mln_bytes aad, in;
+    bool
+        is_keyed; /* the context has this key: before, from the last call; after, that it took it */
 };
 
-static bool key_context(const struct aead_call *call, enum direction direction)
+static bool key_context(struct aead_call *call, enum direction direction)
 {
     bool is_new = *call->ctx == NULL;
     if (is_new) {
         *call->ctx = EVP_CIPHER_CTX_new();
     }
-    return *call->ctx != NULL &&
-           EVP_CipherInit_ex2(*call->ctx, is_new ? call->cipher : NULL, call->key, call->nonce,
-                              direction == SEAL, NULL) == 1;
+    const EVP_CIPHER *cipher = is_new ? call->cipher : NULL;
+    const uint8_t *key = call->is_keyed ? NULL : call->key;
+    call->is_keyed = *call->ctx != NULL && EVP_CipherInit_ex2(*call->ctx, cipher, key, call->nonce,
+                                                              direction == SEAL, NULL) == 1;
+    if (!call->is_keyed) {
+        EVP_CIPHER_CTX_free(*call->ctx); /* in whatever state it is */
+        *call->ctx = NULL;
+    }
+    return call->is_keyed;
 }
 
 static bool pass(EVP_CIPHER_CTX *ctx, uint8_t *out, struct mln_bytes in)
@@ -33,7 +43,7 @@ static bool pass(EVP_CIPHER_CTX *ctx, uint8_t *out, struct mln_bytes in)
     return in.len == 0 || EVP_CipherUpdate(ctx, out, &n, in.ptr, (int)in.len) == 1;
 }
 
-static struct mln_err aead_seal(struct mln_cx *cx, const struct aead_call *call, uint8_t *out)
+static struct mln_err aead_seal(struct mln_cx *cx, struct aead_call *call, uint8_t *out)
 {
     if (call->in.len > AEAD_MAX || call->aad.len > AEAD_MAX) {
         return mln_fail(cx, MLN_E_TOO_LARGE, "too large to seal in one piece");
@@ -49,7 +59,7 @@ static struct mln_err aead_seal(struct mln_cx *cx, const struct aead_call *call,
     return MLN_OK;
 }
 
-static struct mln_err aead_open(struct mln_cx *cx, const struct aead_call *call, uint8_t *out)
+static struct mln_err aead_open(struct mln_cx *cx, struct aead_call *call, uint8_t *out)
 {
     if (call->in.len < MLN_GCM_TAG_BYTES) {
         return mln_fail(cx, MLN_E_FORGED, "sealed data is cut short");
@@ -75,12 +85,28 @@ static struct mln_err aead_open(struct mln_cx *cx, const struct aead_call *call,
     return MLN_OK;
 }
 
-static struct mln_err gcm(struct mln_cx *cx, struct crypto_thread *t, enum direction direction,
-                          struct aead_call *call, uint8_t *out)
+/* The key is of one call only (XAES): nothing of it is kept but its schedule, until the next. */
+static struct mln_err gcm_once(struct mln_cx *cx, struct crypto_thread *t, enum direction direction,
+                               struct aead_call *call, uint8_t *out)
 {
+    t->gcm_key[direction].is_set = false;
     call->ctx = &t->gcm[direction];
     call->cipher = crypto_algorithms()->gcm;
     return direction == SEAL ? aead_seal(cx, call, out) : aead_open(cx, call, out);
+}
+
+static struct mln_err gcm(struct mln_cx *cx, struct crypto_thread *t, enum direction direction,
+                          struct aead_call *call, uint8_t *out)
+{
+    struct gcm_key *last = &t->gcm_key[direction];
+    bool is_same = last->is_set && mln_eq_ct(last->key, 32, call->key, 32);
+    call->is_keyed = is_same;
+    struct mln_err err = gcm_once(cx, t, direction, call, out);
+    if (!is_same) {
+        mln_copy(last->key, call->key, 32);
+    }
+    last->is_set = call->is_keyed;
+    return err;
 }
 
 struct mln_err mln_aes_gcm_seal(struct mln_cx *cx, const uint8_t key[32], const uint8_t nonce[12],
@@ -105,7 +131,12 @@ struct mln_err mln_chacha_seal(struct mln_cx *cx, const uint8_t key[32], const u
                                struct mln_bytes aad, struct mln_bytes plain, uint8_t *out)
 {
     CRYPTO_ENTER(t);
-    struct aead_call call = {&t->chacha[SEAL], crypto_algorithms()->chacha, key, nonce, aad, plain};
+    struct aead_call call = {.ctx = &t->chacha[SEAL],
+                             .cipher = crypto_algorithms()->chacha,
+                             .key = key,
+                             .nonce = nonce,
+                             .aad = aad,
+                             .in = plain};
     return aead_seal(cx, &call, out);
 }
 
@@ -113,7 +144,12 @@ struct mln_err mln_chacha_open(struct mln_cx *cx, const uint8_t key[32], const u
                                struct mln_bytes aad, struct mln_bytes box, uint8_t *out)
 {
     CRYPTO_ENTER(t);
-    struct aead_call call = {&t->chacha[OPEN], crypto_algorithms()->chacha, key, nonce, aad, box};
+    struct aead_call call = {.ctx = &t->chacha[OPEN],
+                             .cipher = crypto_algorithms()->chacha,
+                             .key = key,
+                             .nonce = nonce,
+                             .aad = aad,
+                             .in = box};
     return aead_open(cx, &call, out);
 }
 
@@ -188,7 +224,7 @@ static struct mln_err xaes(struct mln_cx *cx, enum direction direction, struct a
     MLN_TRY(derive(cx, t, call->key, call->nonce, derived));
     call->key = derived;
     call->nonce += 12;
-    struct mln_err err = gcm(cx, t, direction, call, out);
+    struct mln_err err = gcm_once(cx, t, direction, call, out);
     mln_wipe(derived, sizeof(derived));
     return err;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Algorithms of the process, contexts of the threads, and wiping them. No cryptography here: see the file of each noun. */
+/*
+ * Algorithms of the process, contexts of the threads, and wiping them. No cryptography here: see
+ * the file of each noun.
+ */
 #include "crypto/crypto_priv.h"
 
 #include <openssl/err.h>
@@ -28,6 +31,7 @@ static void forget_keys(struct crypto_thread *t)
     for (size_t i = 0; i < EC_SLOTS; i++) {
         EVP_PKEY_CTX_free(t->ec[i].ctx);
     }
+    mln_wipe(t->gcm_key, sizeof(t->gcm_key));
     mln_wipe(t->xaes, sizeof(t->xaes));
     mln_wipe(t->ec, sizeof(t->ec));
     mln_wipe(t->ed, sizeof(t->ed));

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the files of this room share: algorithms fetched once for the process, and a set of contexts per thread.
+ * What the files of this room share: algorithms fetched once for the process, and a set of contexts
+ * per thread.
  *
- * Every thread has its own contexts, so calls never wait for each other; each holds its own lock while it works, which only
- * mln_crypto_forget ever contends: that is how another thread can wipe expanded keys at once and not merely some day.
+ * Every thread has its own contexts, so calls never wait for each other; each holds its own lock
+ * while it works, which only
+ * mln_crypto_forget ever contends: that is how another thread can wipe expanded keys at once and
+ * not merely some day.
  */
 #pragma once
 
@@ -26,6 +29,11 @@ struct xaes_slot {
     bool is_set;
 };
 
+struct gcm_key {
+    uint8_t key[32];
+    bool is_set;
+};
+
 struct ec_slot {
     EVP_PKEY_CTX *ctx; /* ready to sign */
     uint8_t scalar[32];
@@ -41,7 +49,8 @@ struct crypto_thread {
     atomic_flag lock;
     struct crypto_thread *next, *prev; /* of the registry */
     EVP_MD_CTX *sha256;
-    EVP_CIPHER_CTX *gcm[2]; /* open, seal */
+    EVP_CIPHER_CTX *gcm[2];    /* open, seal */
+    struct gcm_key gcm_key[2]; /* what they are keyed with, unless it was derived for one call */
     EVP_CIPHER_CTX *chacha[2];
     struct xaes_slot xaes[XAES_SLOTS];
     struct ec_slot ec[EC_SLOTS];
@@ -55,12 +64,18 @@ struct crypto_algorithms {
 };
 
 const struct crypto_algorithms *crypto_algorithms(void);
-/* This thread's contexts, locked until crypto_leave. Never NULL: without memory for them the process ends. */
+/*
+ * This thread's contexts, locked until crypto_leave. Never NULL: without memory for them the
+ * process ends.
+ */
 struct crypto_thread *crypto_enter(void);
 void crypto_leave(struct crypto_thread **t);
 #define CRYPTO_ENTER(name) MLN_AUTO(crypto_leave) struct crypto_thread *name = crypto_enter()
 
 /* The failure of a library call that should not fail; drains OpenSSL's error queue. */
 struct mln_err crypto_failed(struct mln_cx *cx, const char *what);
-/* An EC key. curve: OpenSSL's name; scalar: 32 bytes or NULL; point: may be empty. NULL when they make no key. */
+/*
+ * An EC key. curve: OpenSSL's name; scalar: 32 bytes or NULL; point: may be empty. NULL when they
+ * make no key.
+ */
 EVP_PKEY *crypto_ec_key(const char *curve, const uint8_t *scalar, struct mln_bytes point);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ECDSA (FIPS 186-5) over P-256, and verification over P-384 and P-521; keys as SEC 1 bytes, signatures as DER or r || s.
- * Keys go in by fromdata and come out by numbers: no PEM passes through a BIO, which would leave copies behind.
+ * ECDSA (FIPS 186-5) over P-256, and verification over P-384 and P-521; keys as SEC 1 bytes,
+ * signatures as DER or r || s.
+ * Keys go in by fromdata and come out by numbers: no PEM passes through a BIO, which would leave
+ * copies behind.
  */
 #include "crypto/crypto_priv.h"
 

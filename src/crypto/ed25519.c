@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Ed25519 (RFC 8032) and X25519 (RFC 7748) by libsodium: 2.7 times as fast as OpenSSL's, and strict about small orders. */
+/*
+ * Ed25519 (RFC 8032) and X25519 (RFC 7748) by libsodium: 2.7 times as fast as OpenSSL's, and strict
+ * about small orders.
+ */
 #include "crypto/crypto_priv.h"
 
 #include <sodium.h>

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PEM (RFC 7468) of keys: public ones out (SubjectPublicKeyInfo, RFC 5480 and 8410), private P-256 ones in (PKCS #8 and
- * SEC 1). Private text is decoded here, into wiped memory, and parsed as DER: OpenSSL's PEM reader leaves copies behind.
+ * PEM (RFC 7468) of keys: public ones out (SubjectPublicKeyInfo, RFC 5480 and 8410), private P-256
+ * ones in (PKCS #8 and
+ * SEC 1). Private text is decoded here, into wiped memory, and parsed as DER: OpenSSL's PEM reader
+ * leaves copies behind.
  */
 #include "crypto/crypto_priv.h"
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shamir's secret sharing (CACM 22, 1979) byte by byte over GF(2^8) with the polynomial of AES, 0x11b; shares laid out as
- * Vault's. Products are made of masks: no table is indexed by a secret and no branch depends on one.
+ * Shamir's secret sharing (CACM 22, 1979) byte by byte over GF(2^8) with the polynomial of AES,
+ * 0x11b; shares laid out as
+ * Vault's. Products are made of masks: no table is indexed by a secret and no branch depends on
+ * one.
  */
 #include "crypto/crypto_priv.h"
 
@@ -29,7 +31,9 @@ static uint8_t gf_inverse(uint8_t a)
     return r;
 }
 
-/* 1..255 in random order: the places of the shares are public, but say nothing of who holds which. */
+/*
+ * 1..255 in random order: the places of the shares are public, but say nothing of who holds which.
+ */
 static void draw_places(uint8_t places[255])
 {
     for (unsigned i = 0; i < 255; i++) {

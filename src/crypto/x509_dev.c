@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The self-signed certificate of `merlon server --dev-tls` (RFC 5280). For development: it is its own trust anchor. */
+/*
+ * The self-signed certificate of `merlon server --dev-tls` (RFC 5280). For development: it is its
+ * own trust anchor.
+ */
 #include "crypto/crypto_priv.h"
 
 #include <arpa/inet.h>

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The fault engine: rows in memory with all their versions, and a log of commits as a disk would hold it. It fails, stalls and
- * fills up on command; a crash throws the rows away and reads the log again, cut where a power cut would have cut it.
+ * The fault engine: rows in memory with all their versions, and a log of commits as a disk would
+ * hold it. It fails, stalls and
+ * fills up on command; a crash throws the rows away and reads the log again, cut where a power cut
+ * would have cut it.
  *
  * log frame   bytes u32 BE | FNV-1a of the rest u64 BE | version u64 BE | operations
  * operation   01 put, 02 delete | key bytes u32 BE | key | value bytes u32 BE | value (put)
- * A frame that is cut short or whose sum differs ends the log: it is dropped whole, with everything behind it.
+ * A frame that is cut short or whose sum differs ends the log: it is dropped whole, with everything
+ * behind it.
  */
 #include "store/store_priv.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The embedded engine: LMDB without a writable map, synced at each commit. Snapshots are read transactions that are reset
+ * The embedded engine: LMDB without a writable map, synced at each commit. Snapshots are read
+ * transactions that are reset
  * and renewed from a pool, so one costs a fraction of a microsecond and readers' slots are bounded.
  */
 #include "store/lmdb_priv.h"

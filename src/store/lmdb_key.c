@@ -207,7 +207,10 @@ static struct mln_err step_into(struct walk *w, const MDB_val *at, const MDB_val
     return err;
 }
 
-/* `from` goes on behind a marker's chunk: look in that bucket. NOT_FOUND when it is not there or nothing follows in it. */
+/*
+ * `from` goes on behind a marker's chunk: look in that bucket. NOT_FOUND when it is not there or
+ * nothing follows in it.
+ */
 static struct mln_err follow(struct walk *w, uint64_t bucket, struct mln_bytes from, bool is_after,
                              size_t depth)
 {

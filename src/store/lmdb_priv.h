@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows of the lmdb engine (docs/format-store.md). LMDB takes keys of 1..511 bytes; longer ones go on in buckets:
+ * Rows of the lmdb engine (docs/format-store.md). LMDB takes keys of 1..511 bytes; longer ones go
+ * on in buckets. Numbers are big-endian:
  *
- *   meta     00                                         format u32 | version u64 | last bucket u64, big-endian
- *   direct   01 || key               up to 497 bytes    version u64 BE || value
- *   direct   02 || bucket u64 BE || rest of the key     the same, up to 497 bytes
- *   marker   head || next chunk || 01    498 bytes      bucket u64 BE: keys that go on behind this chunk lie there
+ *   meta     00                                  format u32 | version u64 | last bucket u64
+ *   direct   01 || key                           version u64 || value
+ *   direct   02 || bucket u64 || rest of key     version u64 || value
+ *   marker   head || next chunk || 01            bucket u64: keys that go on behind this chunk
  *
- * head is 01, or 02 || bucket; a chunk fills a row up to 497 bytes. A key whose rest fits stays direct. A marker sorts
- * behind the direct row that is equal to its chunk and before everything larger, so walking rows and stepping into
- * markers meets keys in memcmp order.
+ * head is 01, or 02 || bucket; head and chunk together are 497 bytes. A key whose rest fits into
+ * that stays direct. A marker (498 bytes) sorts behind the direct row that is equal to its chunk
+ * and before everything larger, so walking rows and stepping into markers meets keys in memcmp
+ * order.
  */
 #pragma once
 
@@ -76,7 +78,10 @@ static inline MDB_val lmdb_val(const void *p, size_t n)
 }
 
 /* ---- lmdb_key.c ---- */
-/* The row of a key; `make`: with buckets that are missing (db's transaction). NOT_FOUND (bare) without. */
+/*
+ * The row of a key; `make`: with buckets that are missing (db's transaction). NOT_FOUND (bare)
+ * without.
+ */
 struct mln_err lmdb_locate(struct mln_cx *cx, struct lmdb *db, MDB_txn *txn, struct mln_bytes key,
                            bool make, struct row_path *ret);
 struct mln_err lmdb_get(struct mln_cx *cx, struct lmdb *db, MDB_txn *txn, struct mln_bytes key,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Space for relief: a file "reserve" whose blocks are allocated. When a relief batch finds the disk full, the file goes, the
- * batch commits, and a file as large as still fits comes back, so that ordinary batches cannot eat the rest.
+ * Space for relief: a file "reserve" whose blocks are allocated. When a relief batch finds the disk
+ * full, the file goes, the
+ * batch commits, and a file as large as still fits comes back, so that ordinary batches cannot eat
+ * the rest.
  * The same for the map's own limit: it grows by the reserve for one transaction.
  */
 #include "store/lmdb_priv.h"
@@ -40,7 +42,10 @@ void lmdb_reserve_open(struct lmdb *db)
     db->reserve_tried_ns = mln_mono_ns();
     db->reserve_left = stat(db->reserve_path, &st) == 0 ? (uint64_t)st.st_size : 0;
     if (db->reserve_left != db->reserve_bytes && !reserve_make(db, db->reserve_bytes)) {
-        (void)truncate(db->reserve_path, (off_t)db->reserve_left);
+        /* What did not fit goes again. */
+        if (truncate(db->reserve_path, (off_t)db->reserve_left) != 0) {
+            db->reserve_left = 0;
+        }
     }
 }
 

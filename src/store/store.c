@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store's door and its group committer: one thread per store turns all waiting batches into one durable transaction.
+ * The store's door and its group committer: one thread per store turns all waiting batches into one
+ * durable transaction.
  *
- * A group is tried whole. When it does not fit (FULL, or too large for one transaction), it is tried again batch by batch, so
- * that one large batch does not fail the others; a relief batch that finds the disk full is tried once more with the
- * reserve. Expectations are checked before any write of their batch, so a refused batch leaves nothing to undo.
+ * A group is tried whole. When it does not fit (FULL, or too large for one transaction), it is
+ * tried again batch by batch, so
+ * that one large batch does not fail the others; a relief batch that finds the disk full is tried
+ * once more with the
+ * reserve. Expectations are checked before any write of their batch, so a refused batch leaves
+ * nothing to undo.
  */
 #include "store/store_priv.h"
 
@@ -123,7 +127,10 @@ static struct mln_err finish(struct mln_store *store, const struct mln_store_wri
     return MLN_OK;
 }
 
-/* On failure nothing of any batch is done; results of batches that were refused on their own account stay. */
+/*
+ * On failure nothing of any batch is done; results of batches that were refused on their own
+ * account stay.
+ */
 static struct mln_err attempt(struct mln_store *store, struct mln_batch *const *batches, size_t n,
                               bool is_relief)
 {
@@ -287,7 +294,10 @@ void mln_store_submit(struct mln_store *store, struct mln_batch *batch)
     MLN_CHECK(batch->done != NULL);
     batch->next = NULL;
     pthread_mutex_lock(&store->lock);
-    /* While closing, the committer may still submit: the sequencer's seals are counted in the store. */
+    /*
+     * While closing, the committer may still submit: the sequencer's seals are counted in the
+     * store.
+     */
     MLN_CHECK(!store->is_closing || pthread_equal(pthread_self(), store->thread));
     if (store->last != NULL) {
         store->last->next = batch;

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The store: ordered keys, snapshot reads, atomic batches with compare conditions, prefix scans. It sees ciphertext values
- * only. One contract, one conformance suite (test/unit/store/conformance.h), several engines: lmdb (embedded default), fault (in memory;
- * fails, tears, stalls and forgets unsynced writes on command).
+ * The store: ordered keys, snapshot reads, atomic batches with compare conditions, prefix scans. It
+ * sees ciphertext values only. One contract, one conformance suite (test/unit/store/conformance.h),
+ * several engines: lmdb (embedded default), fault (in memory; fails, tears, stalls and forgets
+ * unsynced writes on command).
  *
- * Every value carries the version (commit number) of the batch that wrote it; a condition compares it. A group committer
- * turns all waiting batches into one durable transaction; a batch is reported done only when it is durable.
+ * Every value carries the version (commit number) of the batch that wrote it; a condition compares
+ * it. A group committer turns all waiting batches into one durable transaction; a batch is reported
+ * done only when it is durable.
  *
- * Keys: 1..MLN_STORE_KEY_MAX bytes, any bytes, ordered as by memcmp. The lmdb engine keeps keys above 511 bytes listable by
- * its own ordered scheme. Values: 0..MLN_STORE_VALUE_MAX bytes.
+ * Keys: 1..MLN_STORE_KEY_MAX bytes, any bytes, ordered as by memcmp. The lmdb engine keeps keys
+ * above 511 bytes listable by its own ordered scheme. Values: 0..MLN_STORE_VALUE_MAX bytes.
  */
 #pragma once
 
@@ -29,7 +31,10 @@ struct mln_store_config {
 };
 
 /* ---- reading ---- */
-/* A consistent view; many may be open, each short-lived (a long-lived one pins old pages). One thread uses a snap. */
+/*
+ * A consistent view; many may be open, each short-lived (a long-lived one pins old pages). One
+ * thread uses a snap.
+ */
 struct mln_err mln_snap_begin(struct mln_cx *cx, struct mln_store *store, struct mln_snap **ret);
 void mln_snap_end(struct mln_snap *snap);
 void mln_snap_drop(struct mln_snap **snap);
@@ -37,13 +42,16 @@ void mln_snap_drop(struct mln_snap **snap);
 struct mln_err mln_snap_get(struct mln_cx *cx, struct mln_snap *snap, struct mln_bytes key,
                             struct mln_bytes *ret_value, uint64_t *ret_version);
 /*
- * Next key of `prefix` that is > `after` (empty = from the start) in order; NOT_FOUND at the end. Results borrowed until the
- * next call or the end of the snap; ret_value may be NULL.
+ * Next key of `prefix` that is > `after` (empty = from the start) in order; NOT_FOUND at the end.
+ * Results borrowed until the next call or the end of the snap; ret_value may be NULL.
  */
 struct mln_err mln_snap_next(struct mln_cx *cx, struct mln_snap *snap, struct mln_bytes prefix,
                              struct mln_bytes after, struct mln_bytes *ret_key,
                              struct mln_bytes *ret_value);
-/* The same, but the first key of `prefix` that is >= `from`: to skip a folder, go on from its name with '0' behind ('/' + 1). */
+/*
+ * The same, but the first key of `prefix` that is >= `from`: to skip a folder, go on from its name
+ * with '0' behind ('/' + 1).
+ */
 struct mln_err mln_snap_from(struct mln_cx *cx, struct mln_snap *snap, struct mln_bytes prefix,
                              struct mln_bytes from, struct mln_bytes *ret_key,
                              struct mln_bytes *ret_value);
@@ -57,12 +65,13 @@ struct mln_write {
     uint64_t version;       /* EXPECT: the key's version must be this (0 = absent) */
 };
 /*
- * A batch: all or nothing. Expectations are checked before any write of it; writes happen in order. It and what it points to must live until `done` was called.
+ * A batch: all or nothing. Expectations are checked before any write of it; writes happen in order.
+ * It and what it points to must live until `done` was called.
  * is_relief   may use the reserve when the disk is full (seal, revoke, delete, prune)
  * tag         for the sequencer (ledger's record); the store does not look at it
  * done        called once, on the committer's thread, when durable or refused: it must not block
- * result      OK, CONFLICT (an expectation failed: nothing of the batch was done), INVALID, TOO_LARGE, FULL, IO; valid in
- *             and after done
+ * result      OK, CONFLICT (an expectation failed: nothing of the batch was done), INVALID,
+ *             TOO_LARGE, FULL, IO; valid in and after done
  */
 struct mln_batch {
     struct mln_write *writes;
@@ -81,12 +90,14 @@ struct mln_err mln_store_commit(struct mln_cx *cx, struct mln_store *store,
                                 struct mln_batch *batch); /* submit and wait; sets done itself */
 
 /*
- * The sequencer: called on the committer's thread inside each transaction, after conditions were checked and writes applied,
- * with the batches that will commit; it may write more rows (the ledger's) into the same transaction through `w`.
- * If it returns an error the whole group fails with it. A group that does not fit is tried again batch by batch: each try is
- * a new transaction with its own `sequence` and `after`, so nothing may be kept of a try whose `after` said false.
- * mln_store_set_sequencer waits for the transaction that runs; not from the committer's thread. `after` is called once the transaction is durable (ok) or not,
- * before the batches' `done`. mln_store_kick asks for a transaction even when no batch waits (soon, coalesced).
+ * The sequencer: called on the committer's thread inside each transaction, after conditions were
+ * checked and writes applied, with the batches that will commit; it may write more rows (the
+ * ledger's) into the same transaction through `w`. If it returns an error the whole group fails
+ * with it. A group that does not fit is tried again batch by batch: each try is a new transaction
+ * with its own `sequence` and `after`, so nothing may be kept of a try whose `after` said false.
+ * mln_store_set_sequencer waits for the transaction that runs; not from the committer's thread.
+ * `after` is called once the transaction is durable (ok) or not, before the batches' `done`.
+ * mln_store_kick asks for a transaction even when no batch waits (soon, coalesced).
  */
 struct mln_store_writer;
 struct mln_err mln_writer_put(struct mln_cx *cx, struct mln_store_writer *w, struct mln_bytes key,
@@ -114,7 +125,10 @@ struct mln_store_stat {
 void mln_store_stat(struct mln_store *store, struct mln_store_stat *ret);
 
 /* ---- engines ---- */
-/* lmdb. One process opens a folder at a time (lock file): EXISTS otherwise. errors IO, FULL, CORRUPT, UNSUPPORTED (newer format, named) */
+/*
+ * lmdb. One process opens a folder at a time (lock file): EXISTS otherwise. errors IO, FULL,
+ * CORRUPT, UNSUPPORTED (newer format, named)
+ */
 struct mln_err mln_store_open_lmdb(struct mln_cx *cx, const struct mln_store_config *config,
                                    struct mln_store **ret);
 /* fault: in memory, with a controller for tests. */
@@ -124,8 +138,7 @@ struct mln_store_fault {
     bool is_full;         /* ordinary commits: FULL; relief ones work while reserve lasts */
     int64_t stall_ns;     /* each commit takes this long */
     bool forget_unsynced; /* on mln_store_fault_crash, commits since the last sync are lost */
-    bool
-        tear_last; /* on crash, the last commit is half there: the engine must notice and drop it whole */
+    bool tear_last;       /* on crash the last commit is half there: noticed and dropped whole */
 };
 struct mln_err mln_store_open_fault(struct mln_cx *cx, struct mln_store **ret,
                                     struct mln_store_fault **ret_control);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the committer and the engines. An engine keeps rows, snapshots and one write transaction at a time; batches,
- * expectations, groups, the sequencer and the retries on a full disk are the committer's (store.c), the same for all.
+ * Between the committer and the engines. An engine keeps rows, snapshots and one write transaction
+ * at a time; batches,
+ * expectations, groups, the sequencer and the retries on a full disk are the committer's (store.c),
+ * the same for all.
  */
 #pragma once
 
@@ -15,14 +17,19 @@
     (32u << 20) /* values in one transaction; a single larger batch goes alone */
 #define STORE_ARENA_BYTES ((size_t)256 << 20) /* for the sequencer, a group at a time */
 
-/* All calls on the committer's side come from one thread at a time; is_relief: the reserve may be used. */
+/*
+ * All calls on the committer's side come from one thread at a time; is_relief: the reserve may be
+ * used.
+ */
 struct store_ops {
     void (*close)(struct mln_store *store);
     struct mln_err (*snap_begin)(struct mln_cx *cx, struct mln_store *store, struct mln_snap **ret);
     void (*snap_end)(struct mln_snap *snap);
     struct mln_err (*snap_get)(struct mln_cx *cx, struct mln_snap *snap, struct mln_bytes key,
                                struct mln_bytes *ret_value, uint64_t *ret_version);
-    /* First key >= from (> when is_after) of the whole store; borrowed until the next seek but one. */
+    /*
+     * First key >= from (> when is_after) of the whole store; borrowed until the next seek but one.
+     */
     struct mln_err (*snap_seek)(struct mln_cx *cx, struct mln_snap *snap, struct mln_bytes from,
                                 bool is_after, struct mln_bytes *ret_key,
                                 struct mln_bytes *ret_value);
@@ -67,6 +74,9 @@ struct mln_store_writer {
     size_t writes;
 };
 
-/* Engines embed struct mln_store first: start after the engine's own fields are ready, stop before they go. */
+/*
+ * Engines embed struct mln_store first: start after the engine's own fields are ready, stop before
+ * they go.
+ */
 struct mln_err store_start(struct mln_cx *cx, struct mln_store *store, const struct store_ops *ops);
 void store_stop(struct mln_store *store);

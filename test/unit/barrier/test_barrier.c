@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values through the barrier: round trips, every change, moves, wrong roots, rotation, namespaces, sealing under load. */
+/*
+ * Values through the barrier: round trips, every change, moves, wrong roots, rotation, namespaces,
+ * sealing under load.
+ */
 #include "barrier_kit.h"
 
 #include <pthread.h>
@@ -179,6 +182,29 @@ static const struct {
     {"01234567890123456789012345678901234567890123456789012345678901234", MLN_E_INVALID},
 };
 
+/* Stable over rotation and restart; different for purposes and namespaces. */
+static void test_derive(void **state)
+{
+    struct vault *v = *state;
+    struct mln_bytes team = MLN_BYTES("team");
+    uint8_t first[32], again[32], other[32];
+    kit_ok(v->cx, mln_barrier_add_namespace(v->cx, v->barrier, team));
+    kit_ok(v->cx, mln_barrier_derive(v->cx, v->barrier, MLN_NS_ROOT, "token", first));
+    kit_ok(v->cx, mln_barrier_rotate(v->cx, v->barrier, MLN_NS_ROOT));
+    mln_barrier_seal(v->barrier);
+    kit_refused(v->cx, mln_barrier_derive(v->cx, v->barrier, MLN_NS_ROOT, "token", again),
+                MLN_E_SEALED);
+    kit_ok(v->cx, mln_barrier_unseal(v->cx, v->barrier, &v->root));
+    kit_ok(v->cx, mln_barrier_derive(v->cx, v->barrier, MLN_NS_ROOT, "token", again));
+    assert_memory_equal(first, again, 32);
+    kit_ok(v->cx, mln_barrier_derive(v->cx, v->barrier, MLN_NS_ROOT, "audit", other));
+    assert_memory_not_equal(first, other, 32);
+    kit_ok(v->cx, mln_barrier_derive(v->cx, v->barrier, team, "token", other));
+    assert_memory_not_equal(first, other, 32);
+    kit_refused(v->cx, mln_barrier_derive(v->cx, v->barrier, MLN_BYTES("none"), "x", other),
+                MLN_E_NOT_FOUND);
+}
+
 static void test_namespaces(void **state)
 {
     struct vault *v = *state;
@@ -304,7 +330,9 @@ static struct mln_err whole_life(struct mln_cx *cx, void *arg)
     return mln_barrier_decrypt(cx, v->barrier, MLN_NS_ROOT, MLN_BYTES("k"), box, &plain);
 }
 
-/* Whatever allocation or write fails: an error or success, and afterwards everything still opens. */
+/*
+ * Whatever allocation or write fails: an error or success, and afterwards everything still opens.
+ */
 static void test_faults(void **state)
 {
     struct vault *v = *state;
@@ -372,12 +400,19 @@ static void test_seal_under_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        VAULT_TEST(test_round_trip), VAULT_TEST(test_changes),
-        VAULT_TEST(test_too_large),  VAULT_TEST(test_root_key),
-        VAULT_TEST(test_init),       VAULT_TEST(test_rotation),
-        VAULT_TEST(test_namespaces), VAULT_TEST(test_keyring_rows),
-        VAULT_TEST(test_tick),       VAULT_TEST(test_counts),
-        VAULT_TEST(test_faults),     VAULT_TEST(test_seal_under_load),
+        VAULT_TEST(test_round_trip),
+        VAULT_TEST(test_changes),
+        VAULT_TEST(test_too_large),
+        VAULT_TEST(test_root_key),
+        VAULT_TEST(test_init),
+        VAULT_TEST(test_rotation),
+        VAULT_TEST(test_namespaces),
+        VAULT_TEST(test_keyring_rows),
+        VAULT_TEST(test_derive),
+        VAULT_TEST(test_tick),
+        VAULT_TEST(test_counts),
+        VAULT_TEST(test_faults),
+        VAULT_TEST(test_seal_under_load),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Initialising and unsealing by shares and by key file; wrong shares, changed rows, crashes in between. */
+/*
+ * Initialising and unsealing by shares and by key file; wrong shares, changed rows, crashes in
+ * between.
+ */
 #include "barrier_kit.h"
 
 #include <stdio.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Transactions: overlay, expectations, listing against a model, deletion of trees, conflicts that add up, damage. */
+/*
+ * Transactions: overlay, expectations, listing against a model, deletion of trees, conflicts that
+ * add up, damage.
+ */
 #include "barrier_kit.h"
 
 #include <pthread.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GCM test cases 13-16 (McGrew, Viega), C2SP XAES-256-GCM vectors with the accumulated one, RFC 8439; every changed bit. */
+/*
+ * GCM test cases 13-16 (McGrew, Viega), C2SP XAES-256-GCM vectors with the accumulated one, RFC
+ * 8439; every changed bit.
+ */
 #include "kit/kit.h"
 
 #include <openssl/evp.h>
@@ -78,7 +81,9 @@ static void test_known(void **state)
     }
 }
 
-/* The C2SP accumulated vector: 10,000 random calls drawn from SHAKE128, results hashed by another. */
+/*
+ * The C2SP accumulated vector: 10,000 random calls drawn from SHAKE128, results hashed by another.
+ */
 static void test_xaes_accumulated(void **state)
 {
     struct mln_cx *cx = kit_cx(state);
@@ -165,6 +170,42 @@ static void test_many_keys(void **state)
     }
 }
 
+/*
+ * Two keys in turn with refused calls in between: a kept key schedule is never used for the other
+ * key.
+ */
+static void test_kept_keys(void **state)
+{
+    struct mln_cx *cx = kit_cx(state);
+    uint8_t keys[2][32] = {{1}, {2}};
+    uint8_t nonce[24] = {3};
+    uint8_t out[32];
+    for (size_t i = 0; i < MLN_COUNT(kinds); i++) {
+        uint8_t boxes[2][20];
+        for (size_t k = 0; k < 2; k++) {
+            mln_crypto_forget(); /* sealed by fresh contexts */
+            kit_ok(cx,
+                   kinds[i].seal(cx, keys[k], nonce, MLN_BYTES_NONE, MLN_BYTES("four"), boxes[k]));
+        }
+        for (size_t step = 0; step < 64; step++) { /* all orders of three steps, at both keys */
+            for (size_t bits = step, n = 0; n < 3; n++, bits >>= 2) {
+                size_t k = bits & 1;
+                struct mln_bytes box = mln_bytes_at(boxes[k], 20);
+                if (bits & 2) {
+                    struct mln_bytes wrong =
+                        step % 2 == 0 ? mln_bytes_sub(box, 0, 9) : mln_bytes_at(boxes[!k], 20);
+                    kit_refused(cx, kinds[i].open(cx, keys[k], nonce, MLN_BYTES_NONE, wrong, out),
+                                MLN_E_FORGED);
+                }
+                kit_ok(cx, kinds[i].open(cx, keys[k], nonce, MLN_BYTES_NONE, box, out));
+                kit_ok(cx,
+                       kinds[i].seal(cx, keys[k], nonce, MLN_BYTES_NONE, MLN_BYTES("four"), out));
+                kit_same(cx, mln_bytes_at(out, 20), box);
+            }
+        }
+    }
+}
+
 static void *seal_for_a_while(void *arg)
 {
     struct mln_cx *cx = kit_cx_new();
@@ -208,11 +249,9 @@ static void test_forget_beside_running_calls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        KIT_TEST(test_known),
-        KIT_TEST(test_xaes_accumulated),
-        KIT_TEST(test_changes),
-        KIT_TEST(test_many_keys),
-        KIT_TEST(test_forget_beside_running_calls),
+        KIT_TEST(test_known),     KIT_TEST(test_xaes_accumulated),
+        KIT_TEST(test_changes),   KIT_TEST(test_many_keys),
+        KIT_TEST(test_kept_keys), KIT_TEST(test_forget_beside_running_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* RFC 6979 A.2.5 (keys and a signature), OpenSSL's own P-384 and P-521 signatures, hostile keys and encodings. */
+/*
+ * RFC 6979 A.2.5 (keys and a signature), OpenSSL's own P-384 and P-521 signatures, hostile keys and
+ * encodings.
+ */
 #include "kit/kit.h"
 
 #include <openssl/evp.h>

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Keys as OpenSSL writes them, read and written; damaged and foreign ones refused. The keys here are for tests only. */
+/*
+ * Keys as OpenSSL writes them, read and written; damaged and foreign ones refused. The keys here
+ * are for tests only.
+ */
 #include "kit/kit.h"
 
 #include "crypto/crypto.h"

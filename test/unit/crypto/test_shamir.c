@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Splitting and combining: every subset of shares, shares of another implementation, wrong sets, limits. */
+/*
+ * Splitting and combining: every subset of shares, shares of another implementation, wrong sets,
+ * limits.
+ */
 #include "kit/kit.h"
 
 #include "base/clock.h"
@@ -41,7 +44,10 @@ static void test_subsets(void **state)
     combine_is(cx, given, 3, mln_bytes_at(secret, 32), false);
 }
 
-/* f(x) = s + a x over GF(2^8)/0x11b by hand: s = 0x53, a = 0xca: f(1) = 0x99, f(2) = 0xdc (0xca * 2 = 0x8f). */
+/*
+ * f(x) = s + a x over GF(2^8)/0x11b by hand: s = 0x53, a = 0xca: f(1) = 0x99, f(2) = 0xdc (0xca * 2
+ * = 0x8f).
+ */
 static void test_known(void **state)
 {
     struct mln_cx *cx = kit_cx(state);
@@ -121,7 +127,10 @@ static void test_combine_refused(void **state)
     }
 }
 
-/* Each byte of one share of 2-of-2 takes all values about equally often: a share says nothing of the secret. */
+/*
+ * Each byte of one share of 2-of-2 takes all values about equally often: a share says nothing of
+ * the secret.
+ */
 static void test_shares_look_random(void **state)
 {
     struct mln_cx *cx = kit_cx(state);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What every engine of the store must do. An engine's test includes this file, says how to make a store and how to lose and
+ * What every engine of the store must do. An engine's test includes this file, says how to make a
+ * store and how to lose and
  * find it again, and runs MLN_CONFORMANCE_TESTS beside its own tests.
  */
 #pragma once
@@ -246,7 +247,10 @@ static void model_sort(struct model *m)
     m->n = n;
 }
 
-/* The scan of a prefix gives the model's keys in its order, each with its own key as value; every one is found by get. */
+/*
+ * The scan of a prefix gives the model's keys in its order, each with its own key as value; every
+ * one is found by get.
+ */
 static void scan_is(struct world *w, const struct model *m, struct mln_bytes prefix)
 {
     MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
@@ -308,7 +312,10 @@ static struct mln_bytes long_key(struct world *w, uint8_t fill, size_t n, const 
     return mln_bytes_at(key, n + tail_n);
 }
 
-/* Keys around every edge of the long-key scheme, with common prefixes: exact order, gets, prefixes, deletion. */
+/*
+ * Keys around every edge of the long-key scheme, with common prefixes: exact order, gets, prefixes,
+ * deletion.
+ */
 static void conf_long_keys(void **state)
 {
     struct world *w = *state;
@@ -586,7 +593,9 @@ static void one_is_done(struct mln_batch *batch)
     sem_post(batch->arg);
 }
 
-/* Submit 6 batches that wait behind one: they commit as one group. Number 3 expects what is not so. */
+/*
+ * Submit 6 batches that wait behind one: they commit as one group. Number 3 expects what is not so.
+ */
 static void run_group(struct world *w, struct seen *s, struct waiting *all)
 {
     static char tag[] = "tag";
@@ -727,7 +736,10 @@ static void conf_close_finishes(void **state)
 }
 
 /* ---- faults ---- */
-/* A write or a sync that fails is reported, and nothing of the batch is there; the next commit works. */
+/*
+ * A write or a sync that fails is reported, and nothing of the batch is there; the next commit
+ * works.
+ */
 static void conf_write_faults(void **state)
 {
     struct world *w = *state;

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The fault engine: the conformance suite, and that it fails, fills up, forgets and tears as told. */
+/*
+ * The fault engine: the conformance suite, and that it fails, fills up, forgets and tears as told.
+ */
 #include "conformance.h"
 
 static void world_open(struct world *w)

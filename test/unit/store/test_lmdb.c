@@ -166,7 +166,10 @@ static size_t fill_up(struct world *w, enum mln_code *ret_code)
     return 0;
 }
 
-/* Full: ordinary batches are refused, relief works, deleting makes room, and ordinary ones work again. */
+/*
+ * Full: ordinary batches are refused, relief works, deleting makes room, and ordinary ones work
+ * again.
+ */
 static void check_full_and_relief(struct world *w)
 {
     enum mln_code code = MLN_E_OK;
@@ -336,7 +339,9 @@ static size_t run_and_kill(const char *dir, int64_t life_ns, uint32_t *upto)
     return n;
 }
 
-/* Every acknowledged batch is there, whole; of one that was not acknowledged, both halves or none. */
+/*
+ * Every acknowledged batch is there, whole; of one that was not acknowledged, both halves or none.
+ */
 static void check_survivors(struct world *w, const uint32_t *upto)
 {
     for (uint32_t writer = 0; writer < CHILD_WRITERS; writer++) {
