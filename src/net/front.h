@@ -22,13 +22,16 @@ struct mln_front_listener {
 
 /* Translation between HTTP and wire values: the api room supplies it, main hands it over. */
 struct mln_front_api {
-    /* Build the REQUEST value. An error is answered at once with its HTTP code in the API's error shape. */
+    /*
+     * Build the REQUEST value. An error is answered at once with its HTTP code in the API's error shape; *ret = NULL asks for
+     * fault() with MLN_OK: an answer that needs no core. All texts must be UTF-8.
+     */
     struct mln_err (*request)(struct mln_cx *cx, const struct mln_http_request *http,
                               const struct mln_value **ret);
     /* Build the HTTP answer from an ANSWER value; body is appended to `body`. */
     struct mln_err (*answer)(struct mln_cx *cx, const struct mln_value *answer,
                              struct mln_http_answer *ret, struct mln_buf *body);
-    /* Build the HTTP answer for a fault of front or of request() itself. */
+    /* Build the HTTP answer for a fault of front or of request() itself; the text is in cx. Appends to body. */
     void (*fault)(struct mln_cx *cx, struct mln_err err, struct mln_http_answer *ret,
                   struct mln_buf *body);
 };

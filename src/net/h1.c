@@ -101,7 +101,7 @@ static void send_fault(struct conn *conn, struct mln_err err, int status, bool c
 {
     struct loop *loop = conn->loop;
     struct mln_buf *out = begin_out(conn);
-    struct mln_http_answer ans = {.status = mln_err_http(err.code)};
+    struct mln_http_answer ans = {.status = mln_failed(err) ? mln_err_http(err.code) : 200};
     conn->closes = conn->closes || closes;
     conn->lingers = conn->lingers || closes;
     loop->front->config.api->fault(&loop->cx, err, &ans, out);
@@ -185,7 +185,8 @@ static void dispatch(struct conn *conn)
     struct mln_http_request http = view_of(conn);
     const struct mln_value *request = NULL;
     struct mln_err err = loop->front->config.api->request(&loop->cx, &http, &request);
-    if (!mln_failed(err)) {
+    bool is_for_core = !mln_failed(err) && request != NULL;
+    if (is_for_core) {
         uint64_t id = loop_id(loop, conn);
         if (!loop_send(loop, id, MLN_WIRE_REQUEST, request)) {
             return;
@@ -194,7 +195,7 @@ static void dispatch(struct conn *conn)
         loop->in_flight++;
     }
     request_done(conn);
-    if (mln_failed(err)) {
+    if (!is_for_core) {
         send_fault(conn, err, 0, false);
         return;
     }

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* See vault.h. Everything that becomes a text of a message is checked to be UTF-8 here: core takes nothing else. */
+#include "api/vault.h"
+
+#include "api/vault_priv.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/text.h"
+
+#define TOKEN_BYTES_MAX  16384u /* a JWT as a bearer token */
+#define HEADER_BYTES_MAX 1024u
+
+/* ---- headers ---- */
+
+struct known {
+    struct mln_bytes token, bearer, ns, wrap, type;
+    struct mln_bytes request, mfa;
+};
+
+static struct mln_bytes *slot_of(struct known *k, struct mln_bytes name)
+{
+    switch (name.len) {
+    case 12:
+        return mln_bytes_is_nocase(name, "content-type") ? &k->type : NULL;
+    case 11:
+        return mln_bytes_is_nocase(name, "x-vault-mfa") ? &k->mfa : NULL;
+    case 13:
+        return mln_bytes_is_nocase(name, "x-vault-token")   ? &k->token
+               : mln_bytes_is_nocase(name, "authorization") ? &k->bearer
+                                                            : NULL;
+    case 15:
+        return mln_bytes_is_nocase(name, "x-vault-request") ? &k->request : NULL;
+    case 16:
+        return mln_bytes_is_nocase(name, "x-vault-wrap-ttl") ? &k->wrap : NULL;
+    case 17:
+        return mln_bytes_is_nocase(name, "x-vault-namespace") ? &k->ns : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* The first of each name counts; of Authorization the first that is a bearer token. */
+static void read_headers(const struct mln_http_request *http, struct known *ret)
+{
+    for (size_t i = 0; i < http->n_headers; i++) {
+        struct mln_bytes *slot = slot_of(ret, http->headers[i].name);
+        struct mln_bytes value = http->headers[i].value;
+        if (slot == NULL || slot->len > 0) {
+            continue;
+        }
+        if (slot == &ret->bearer) {
+            bool is_bearer =
+                value.len > 7 && mln_bytes_is_nocase(mln_bytes_sub(value, 0, 7), "bearer ");
+            value = is_bearer ? mln_bytes_from(value, 7) : MLN_BYTES_NONE;
+        }
+        *slot = value;
+    }
+}
+
+static bool is_graphic(struct mln_bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] <= 0x20 || text.ptr[i] >= 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct mln_err put_token(struct mln_cx *cx, const struct known *k, struct mln_value *rq)
+{
+    struct mln_bytes token = k->token.len > 0 ? k->token : k->bearer;
+    if (token.len == 0) {
+        return MLN_OK;
+    }
+    if (token.len > TOKEN_BYTES_MAX || !is_graphic(token)) {
+        return mln_fail(cx, MLN_E_INVALID, "malformed token");
+    }
+    mln_put(cx, rq, "token", mln_secret_string(cx, token));
+    return MLN_OK;
+}
+
+static struct mln_err put_header(struct mln_cx *cx, struct mln_value *to, const char *name,
+                                 struct mln_bytes value)
+{
+    if (value.len > HEADER_BYTES_MAX || !mln_utf8_valid(value)) {
+        return mln_fail(cx, MLN_E_INVALID, "malformed header %s", name);
+    }
+    mln_put_bytes(cx, to, name, value);
+    return MLN_OK;
+}
+
+static struct mln_err put_headers(struct mln_cx *cx, const struct known *k, struct mln_value *rq)
+{
+    struct mln_bytes ns = k->ns;
+    while (ns.len > 0 && ns.ptr[0] == '/') {
+        ns = mln_bytes_from(ns, 1);
+    }
+    MLN_TRY(put_header(cx, rq, "ns", ns));
+    if (k->wrap.len > 0) {
+        MLN_TRY(put_header(cx, rq, "wrap", k->wrap));
+    }
+    if (k->request.len == 0 && k->mfa.len == 0) {
+        return MLN_OK;
+    }
+    struct mln_value *headers = mln_object(cx);
+    if (k->request.len > 0) {
+        MLN_TRY(put_header(cx, headers, "x-vault-request", k->request));
+    }
+    if (k->mfa.len > 0) {
+        MLN_TRY(put_header(cx, headers, "x-vault-mfa", k->mfa));
+    }
+    mln_put(cx, rq, "headers", headers);
+    return MLN_OK;
+}
+
+/* ---- paths ---- */
+
+/* No empty, "." or ".." segments (a trailing slash is fine), no control characters. */
+static bool is_clean_path(struct mln_bytes path)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        if (path.ptr[i] < 0x20 || path.ptr[i] == 0x7f) {
+            return false;
+        }
+    }
+    while (path.len > 0) {
+        struct mln_bytes segment = mln_bytes_cut(path, '/', &path);
+        if (segment.len == 0 || mln_bytes_is(segment, ".") || mln_bytes_is(segment, "..")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Decode and check; in the arena, with `prefix` in front and a slash behind when `wants_slash`. */
+static struct mln_err decode_path(struct mln_cx *cx, const char *prefix, struct mln_bytes raw,
+                                  bool wants_slash, struct mln_bytes *ret)
+{
+    struct mln_bytes path;
+    MLN_TRY(mln_api_decode(cx, raw, false, &path));
+    if (!mln_utf8_valid(path) || !is_clean_path(path)) {
+        return mln_fail(cx, MLN_E_INVALID, "malformed path");
+    }
+    if (path.len > MLN_PATH_MAX_BYTES) {
+        return mln_fail(cx, MLN_E_INVALID, "path longer than %d bytes", MLN_PATH_MAX_BYTES);
+    }
+    bool adds = wants_slash && path.len > 0 && path.ptr[path.len - 1] != '/';
+    if (prefix[0] != 0 || adds) {
+        path = mln_bytes_format(cx, "%s%.*s%s", prefix, MLN_FMT(path), adds ? "/" : "");
+    }
+    *ret = path;
+    return mln_cx_err(cx);
+}
+
+/* ---- operations ---- */
+
+struct verb {
+    const char *method, *op;
+    bool takes_query, takes_body;
+};
+static const struct verb verbs[] = {
+    {"GET", "read", true, false},    {"PUT", "write", false, true},
+    {"POST", "write", false, true},  {"LIST", "list", true, false},
+    {"HEAD", "read", true, false},   {"DELETE", "delete", true, false},
+    {"PATCH", "patch", false, true},
+};
+
+static struct mln_err verb_of(struct mln_cx *cx, struct mln_bytes method, const struct verb **ret)
+{
+    for (size_t i = 0; i < MLN_COUNT(verbs); i++) {
+        if (mln_bytes_is(method, verbs[i].method)) {
+            *ret = &verbs[i];
+            return MLN_OK;
+        }
+    }
+    if (mln_bytes_is(method, "OPTIONS")) {
+        return mln_fail(cx, MLN_E_INVALID, "cannot handle internal-only request operation");
+    }
+    return mln_fail(cx, MLN_E_METHOD, "%s", "");
+}
+
+/* As Go reads booleans. */
+static bool is_true(struct mln_bytes text)
+{
+    static const char *const words[] = {"1", "t", "T", "true", "TRUE", "True"};
+    for (size_t i = 0; i < MLN_COUNT(words); i++) {
+        if (mln_bytes_is(text, words[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* "list" and "help" of the query choose the operation; they are no data. */
+static const char *op_of(const struct verb *verb, struct mln_value *query)
+{
+    bool is_list = is_true(mln_get_bytes(mln_get(query, "list")));
+    bool is_help = is_true(mln_get_bytes(mln_get(query, "help")));
+    mln_remove(query, MLN_BYTES("list"));
+    mln_remove(query, MLN_BYTES("help"));
+    if (is_help) {
+        return "help";
+    }
+    return is_list && mln_bytes_is(mln_bytes_of(verb->op), "read") ? "list" : verb->op;
+}
+
+/* ---- bodies ---- */
+
+static struct mln_bytes media_type(struct mln_bytes value)
+{
+    struct mln_bytes rest;
+    return mln_bytes_trim(mln_bytes_cut(value, ';', &rest));
+}
+
+static struct mln_err read_json(struct mln_cx *cx, struct mln_bytes body,
+                                const struct mln_value **ret)
+{
+    struct mln_err err = mln_json_parse(cx, body, ret);
+    if (mln_is(err, MLN_E_PARSE)) {
+        char text[MLN_CX_TEXT_MAX];
+        mln_copy(text, cx->text, sizeof(text));
+        bool has_prefix = mln_bytes_starts(mln_bytes_of(text), MLN_BYTES("json: "));
+        return mln_refail(cx, MLN_E_PARSE, "failed to decode JSON input: %s",
+                          text + (has_prefix ? 6 : 0));
+    }
+    MLN_TRY(err);
+    if (mln_is_null(*ret)) {
+        *ret = NULL;
+    } else if (mln_type_of(*ret) != MLN_OBJECT) {
+        return mln_fail(cx, MLN_E_PARSE,
+                        "failed to decode JSON input: a JSON object is needed, not %s",
+                        mln_type_name(mln_type_of(*ret)));
+    }
+    return MLN_OK;
+}
+
+static struct mln_err put_body(struct mln_cx *cx, const struct mln_http_request *http,
+                               struct mln_bytes type, struct mln_value *rq)
+{
+    const struct mln_value *data = NULL;
+    struct mln_bytes kind = media_type(type);
+    if (mln_bytes_is(http->method, "PATCH") &&
+        !mln_bytes_is_nocase(kind, "application/merge-patch+json")) {
+        bool is_shown = kind.len <= 100 && is_graphic(kind);
+        return mln_fail(
+            cx, MLN_E_MEDIA_TYPE,
+            "PATCH requires Content-Type of application/merge-patch+json, provided %.*s",
+            is_shown ? (int)kind.len : 0, is_shown && kind.len > 0 ? (const char *)kind.ptr : "");
+    }
+    struct mln_bytes body = http->body;
+    if (mln_bytes_is_nocase(kind, "application/octet-stream") && body.len > 0) {
+        mln_put_null(cx, rq, "data");
+        mln_put(cx, rq, "raw", mln_blob(cx, body));
+        mln_put_text(cx, rq, "ct", "application/octet-stream");
+        return MLN_OK;
+    }
+    bool is_form = mln_bytes_is_nocase(kind, "application/x-www-form-urlencoded");
+    if (is_form && body.len > 0 && body.ptr[0] != '{') {
+        struct mln_value *form = NULL;
+        MLN_TRY(mln_api_form(cx, body, MLN_API_JOIN, &form));
+        data = form;
+    } else if (mln_bytes_trim(body).len > 0) {
+        MLN_TRY(read_json(cx, body, &data));
+    }
+    mln_put(cx, rq, "data", data != NULL ? data : mln_null(cx));
+    return MLN_OK;
+}
+
+/* ---- requests ---- */
+
+static void put_peer(struct mln_cx *cx, const struct mln_http_request *http, struct mln_value *rq)
+{
+    mln_put_bytes(cx, rq, "from", http->peer);
+    mln_put_int(cx, rq, "port", http->peer_port);
+    mln_put_bool(cx, rq, "head", mln_bytes_is(http->method, "HEAD"));
+    if (http->peer_cert.len > 0) {
+        mln_put(cx, rq, "cert", mln_blob(cx, http->peer_cert));
+    }
+}
+
+/* /v1/... */
+static struct mln_err read_api(struct mln_cx *cx, const struct mln_http_request *http,
+                               struct mln_value *rq)
+{
+    const struct verb *verb = NULL;
+    struct known known = {0};
+    struct mln_value *query = NULL;
+    struct mln_bytes path;
+    MLN_TRY(verb_of(cx, http->method, &verb));
+    read_headers(http, &known);
+    MLN_TRY(mln_api_form(cx, http->query, MLN_API_ARRAY, &query));
+    const char *op = op_of(verb, query);
+    bool is_list = mln_bytes_is(mln_bytes_of(op), "list");
+    MLN_TRY(decode_path(cx, "", mln_bytes_from(http->path, 4), is_list, &path));
+    if (path.len == 0) {
+        return mln_fail(cx, MLN_E_NO_ROUTE, "%s", "");
+    }
+    mln_put_text(cx, rq, "op", op);
+    mln_put_bytes(cx, rq, "path", path);
+    MLN_TRY(put_token(cx, &known, rq));
+    MLN_TRY(put_headers(cx, &known, rq));
+    if (verb->takes_body) {
+        MLN_TRY(put_body(cx, http, known.type, rq));
+    } else {
+        mln_put(cx, rq, "data", mln_len(query) > 0 ? query : mln_null(cx));
+    }
+    put_peer(cx, http, rq);
+    return MLN_OK;
+}
+
+/* /ledger/...: files that anybody may read */
+static struct mln_err read_ledger(struct mln_cx *cx, const struct mln_http_request *http,
+                                  struct mln_value *rq)
+{
+    struct mln_bytes path;
+    if (!mln_bytes_is(http->method, "GET") && !mln_bytes_is(http->method, "HEAD")) {
+        return mln_fail(cx, MLN_E_METHOD, "%s", "");
+    }
+    MLN_TRY(decode_path(cx, "sys/internal/ledger/", mln_bytes_from(http->path, 8), false, &path));
+    mln_put_text(cx, rq, "op", "read");
+    mln_put_bytes(cx, rq, "path", path);
+    mln_put_text(cx, rq, "ns", "");
+    mln_put_null(cx, rq, "data");
+    put_peer(cx, http, rq);
+    return MLN_OK;
+}
+
+static struct mln_err vault_request(struct mln_cx *cx, const struct mln_http_request *http,
+                                    const struct mln_value **ret)
+{
+    struct mln_value *rq = mln_object(cx);
+    if (mln_bytes_starts(http->path, MLN_BYTES("/v1/"))) {
+        MLN_TRY(read_api(cx, http, rq));
+    } else if (mln_bytes_starts(http->path, MLN_BYTES("/ledger/")) && http->path.len > 8) {
+        MLN_TRY(read_ledger(cx, http, rq));
+    } else if (mln_bytes_is(http->path, "/") &&
+               (mln_bytes_is(http->method, "GET") || mln_bytes_is(http->method, "HEAD"))) {
+        *ret = NULL; /* vault_fault greets */
+        return MLN_OK;
+    } else {
+        return mln_fail(cx, MLN_E_NO_ROUTE, "%s", "");
+    }
+    *ret = rq;
+    return mln_cx_err(cx);
+}
+
+const struct mln_front_api mln_vault_api = {
+    .request = vault_request,
+    .answer = mln_vault_answer,
+    .fault = mln_vault_fault,
+};
