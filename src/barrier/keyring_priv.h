@@ -2,10 +2,10 @@
 /*
  * A namespace's keyring: in memory, and as it lies in the store (docs/format-barrier.md).
  *
- * row      version u8 = 1 | nonce 24 | XAES-256-GCM under the root key of: ring | tag 16
- *          associated data: "merlon keyring 1" 00 || store key
- * ring     version u8 = 1 | n u32 BE | n times: id u32 BE | made ns u64 BE | key 32
- *          ids are 1, 2, ... n
+ * row      version u8 = 1 | nonce 24 | XAES-256-GCM under the root key of: ring | tag 16 associated
+ *          data: "merlon keyring 1" 00 || store key
+ * ring     version u8 = 1 | n u32 BE | n times: id u32 BE | made ns u64 BE | key 32 ids are 1, 2,
+ *          ... n
  */
 #pragma once
 

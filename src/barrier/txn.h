@@ -51,7 +51,8 @@ void mln_txn_mark_relief(struct mln_txn *txn);
 /*
  * The batch to submit: writes (ciphertexts) and expectations; also for each write the SHA-256 of
  * its ciphertext (zero for a delete), which goes into the mutation's ledger record: an array of
- * [store key (bytes), digest (bytes or null)].
+ * [store key (bytes), digest (bytes or null)]. The batch does not need the transaction: end it
+ * before waiting for the commit, its snapshot pins pages of the store.
  */
 struct mln_err mln_txn_batch(struct mln_cx *cx, struct mln_txn *txn, struct mln_batch *ret,
                              const struct mln_value **ret_digests);

@@ -3,10 +3,10 @@
  * Rows of the lmdb engine (docs/format-store.md). LMDB takes keys of 1..511 bytes; longer ones go
  * on in buckets. Numbers are big-endian:
  *
- *   meta     00                                  format u32 | version u64 | last bucket u64
- *   direct   01 || key                           version u64 || value
- *   direct   02 || bucket u64 || rest of key     version u64 || value
- *   marker   head || next chunk || 01            bucket u64: keys that go on behind this chunk
+ * meta     00                                  format u32 | version u64 | last bucket u64 direct
+ * 01 || key                           version u64 || value direct   02 || bucket u64 || rest of key
+ * version u64 || value marker   head || next chunk || 01            bucket u64: keys that go on
+ * behind this chunk
  *
  * head is 01, or 02 || bucket; head and chunk together are 497 bytes. A key whose rest fits into
  * that stays direct. A marker (498 bytes) sorts behind the direct row that is equal to its chunk

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Space for relief: a file "reserve" whose blocks are allocated. When a relief batch finds the disk
- * full, the file goes, the
- * batch commits, and a file as large as still fits comes back, so that ordinary batches cannot eat
- * the rest.
- * The same for the map's own limit: it grows by the reserve for one transaction.
+ * full, the file goes, the batch commits, and a file as large as still fits comes back, so that
+ * ordinary batches cannot eat the rest. The same for the map's own limit: it grows by the reserve
+ * for one transaction.
  */
 #include "store/lmdb_priv.h"
 
@@ -18,7 +17,8 @@
 #include "base/clock.h"
 #include "base/io.h"
 
-#define RESERVE_STEP ((uint64_t)1 << 20)
+#define RESERVE_STEP ((uint64_t)16 << 10)
+#define DISK_LEAST   ((uint64_t)1 << 20) /* less than this is full */
 #define RETRY_NS     1000000000
 #define QUIET_NS     1000000000 /* how long a resize waits for snapshots to end */
 
@@ -49,10 +49,15 @@ void lmdb_reserve_open(struct lmdb *db)
     }
 }
 
-bool lmdb_disk_is_full(const struct lmdb *db)
+static uint64_t disk_free(const struct lmdb *db)
 {
     struct statvfs fs;
-    return statvfs(db->dir, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < RESERVE_STEP;
+    return statvfs(db->dir, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize : 0;
+}
+
+bool lmdb_disk_is_full(const struct lmdb *db)
+{
+    return disk_free(db) < DISK_LEAST;
 }
 
 /* LMDB may be resized only while no transaction of this process is active. */
@@ -89,9 +94,11 @@ void lmdb_relief_end(struct lmdb *db)
         resize(db, db->map_bytes);
         return;
     }
-    uint64_t bytes = db->reserve_bytes;
-    while (!reserve_make(db, bytes) && bytes > 0) {
-        bytes = bytes > RESERVE_STEP ? bytes - RESERVE_STEP : bytes / 2;
+    uint64_t bytes = disk_free(db) < db->reserve_bytes ? disk_free(db) : db->reserve_bytes;
+    for (unsigned tries = 0; bytes > 0 && !reserve_make(db, bytes); tries++) {
+        uint64_t step =
+            tries < 16 ? RESERVE_STEP : bytes / 8 + RESERVE_STEP; /* blocks for itself */
+        bytes = bytes > step ? bytes - step : 0;
     }
     db->reserve_tried_ns = mln_mono_ns();
 }

@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <lmdb.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -262,6 +264,92 @@ static void test_file_limit(void **state)
     assert_true(is_there(w, MLN_BYTES("fill/00000005")) && is_there(w, MLN_BYTES("again")));
 }
 
+/* ---- a disk that is truly full ---- */
+
+static bool try_put(struct mln_store *store, const char *key, size_t n, bool is_relief,
+                    enum mln_code want)
+{
+    static uint8_t value[64 * 1024];
+    struct mln_write write = put_of(mln_bytes_of(key), mln_bytes_at(value, n));
+    struct mln_batch batch = {.writes = &write, .n = 1, .is_relief = is_relief};
+    return mln_is(mln_store_commit(NULL, store, &batch), want);
+}
+
+static bool try_delete(struct mln_store *store, const char *key)
+{
+    struct mln_write write = delete_of(mln_bytes_of(key));
+    struct mln_batch batch = {.writes = &write, .n = 1, .is_relief = true};
+    return !mln_failed(mln_store_commit(NULL, store, &batch));
+}
+
+/* In a child with a small file system of its own; the exit status names the step that failed. */
+static int fill_disk(const char *dir)
+{
+    struct mln_cx cx;
+    struct mln_store *store = NULL;
+    char key[32];
+    mln_cx_init(&cx, NULL);
+    if (mln_failed(open_dir(&cx, dir, &store))) {
+        return 10;
+    }
+    size_t n = 0;
+    do {
+        snprintf(key, sizeof(key), "fill/%06zu", n++);
+    } while (n < 5000 && try_put(store, key, 4000, false, MLN_E_OK));
+    struct mln_store_stat stat_now;
+    mln_store_stat(store, &stat_now);
+    if (n >= 5000 || !stat_now.is_full || !try_put(store, "more", 60000, false, MLN_E_FULL)) {
+        return 11;
+    }
+    if (!try_put(store, "relief", 60000, true, MLN_E_OK) ||
+        !try_put(store, "more", 60000, false, MLN_E_FULL)) {
+        return 12; /* relief works, and leaves nothing to others */
+    }
+    for (size_t i = 0; i + 1 < n; i++) {
+        snprintf(key, sizeof(key), "fill/%06zu", i);
+        if (!try_delete(store, key)) {
+            return 13;
+        }
+    }
+    if (!try_put(store, "again", 4000, false, MLN_E_OK)) {
+        return 14; /* pages came free */
+    }
+    mln_store_close(store);
+    if (mln_failed(open_dir(&cx, dir, &store))) {
+        return 15; /* opens on a full disk, with less of a reserve */
+    }
+    bool is_kept = try_put(store, "again", 4000, false, MLN_E_OK);
+    mln_store_close(store);
+    return is_kept ? 0 : 16;
+}
+
+static void test_disk_full(void **state)
+{
+    struct world *w = *state;
+    char dir[KIT_PATH_MAX];
+    kit_tmpdir(dir);
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool is_alone =
+            geteuid() == 0 ? unshare(CLONE_NEWNS) == 0 : unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0;
+        bool is_private = is_alone && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+        if (!is_private || mount("none", dir, "tmpfs", 0, "size=6m") != 0) {
+            _exit(99);
+        }
+        _exit(fill_disk(dir));
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    kit_rmtree(dir);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 99) {
+        print_message("no small file system can be mounted here\n");
+        skip();
+    }
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_non_null(w);
+}
+
 /* ---- kill -9 ---- */
 
 #define CHILD_WRITERS 4
@@ -384,7 +472,8 @@ int main(void)
         WORLD_TEST(test_files),         WORLD_TEST(test_format),
         WORLD_TEST(test_damaged_files), WORLD_TEST(test_open_faults),
         WORLD_TEST(test_map_full),      WORLD_TEST(test_large_batch_in_a_group),
-        WORLD_TEST(test_file_limit),    WORLD_TEST(test_kill),
+        WORLD_TEST(test_file_limit),    WORLD_TEST(test_disk_full),
+        WORLD_TEST(test_kill),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
