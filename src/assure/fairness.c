@@ -80,8 +80,8 @@ static double rate(const struct counts *c, enum metric m)
 }
 
 /*
- * Over the groups whose rate is defined in `real`. In a resample (groups are not real) such a group may have nothing to
- * divide by: its rate is 0 then, as long as it has rows.
+ * Over the groups whose rate is defined in `real`. In a resample (groups are not real) such a group
+ * may have nothing to divide by: its rate is 0 then, as long as it has rows.
  */
 static struct disparity spread(const struct counts *groups, const struct counts *real, size_t n,
                                enum metric m)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Model signatures: every line of the vectors' VERDICTS.json, signing with all three curves and with a chain, what a
- * changed model looks like, and the options that relax a rule.
+ * Model signatures: every line of the vectors' VERDICTS.json, signing with all three curves and
+ * with a chain, what a changed model looks like, and the options that relax a rule.
  */
 #include "kit/kit.h"
 
@@ -134,7 +134,7 @@ static void test_vectors(void **state)
     assert_int_equal(refused, MLN_COUNT(reasons));
 }
 
-/* The two that the reference accepts because the signer wanted it so pass with the flag, and say what is uncovered. */
+/* What the signer left out on purpose passes with the flag, and the report names it. */
 static void test_allow_uncovered(void **state)
 {
     struct mln_cx *cx = kit_cx(state);
@@ -359,7 +359,7 @@ static void test_root(void **state)
              kit_hex(cx, "f1717f40bf805e613c4e5c219acda2882a064dad38aaeec80e22ca59dd7b4ba9"));
 }
 
-/* The signature may lie in the model's folder; it is no part of the model, but under another name it is. */
+/* The signature in the model's folder is no part of the model; under another name it is. */
 static void test_signature_inside(void **state)
 {
     struct mln_cx *cx = kit_cx(state);
@@ -371,8 +371,7 @@ static void test_signature_inside(void **state)
     kit_ok(cx, sign(cx, model, "p256", &options, &bundle));
     put("model.sig", mln_buf_bytes(&bundle));
     kit_ok(cx, mln_oms_verify(cx, model, mln_buf_bytes(&bundle), &trust, &options, NULL));
-    options.signature_path =
-        NULL; /* read from elsewhere: model.sig is still among the signed ignore_paths, plain text */
+    options.signature_path = NULL; /* model.sig is still among the signed ignore_paths */
     kit_ok(cx, mln_oms_verify(cx, model, mln_buf_bytes(&bundle), &trust, &options, NULL));
     put("other.sig", mln_buf_bytes(&bundle));
     kit_refused(cx, mln_oms_verify(cx, model, mln_buf_bytes(&bundle), &trust, &options, NULL),
@@ -632,7 +631,7 @@ static void test_own_chain(void **state)
     EVP_PKEY_free(key);
 }
 
-/* ---- formats from before 1.0, made here: PAE "DSSEV1" over Python's b'...', subjects as files ---- */
+/* ---- formats from before 1.0, made here: PAE "DSSEV1" over b'...', subjects as files ---- */
 
 static void test_legacy(void **state)
 {

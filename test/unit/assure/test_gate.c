@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gate: its language with what is refused, verdicts on evidence, and the committed example from end to end. */
+/* The gate: its language and what is refused, verdicts on evidence, the committed example. */
 #include "kit/kit.h"
 
 #include <stdio.h>
