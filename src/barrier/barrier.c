@@ -174,7 +174,7 @@ static void load_count(struct mln_cx *cx, struct mln_snap *snap, struct keyring 
     uint8_t name[32 + KEYRING_NS_MAX];
     uint8_t plain[COUNT_BYTES];
     struct mln_bytes key = mln_bytes_at(name, count_key(name, ring->ns));
-    struct mln_bytes box;
+    struct mln_bytes box = MLN_BYTES_NONE;
     uint64_t version = 0;
     if (mln_failed(mln_snap_get(cx, snap, key, &box, &version)) ||
         box.len != COUNT_BYTES + MLN_BOX_OVERHEAD || box.ptr[0] != BOX_VERSION ||
@@ -284,7 +284,7 @@ static struct mln_err read_row(struct mln_cx *cx, struct mln_barrier *b, struct 
                                uint64_t *ret_version)
 {
     MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
-    struct mln_bytes row;
+    struct mln_bytes row = MLN_BYTES_NONE;
     MLN_TRY(mln_snap_begin(cx, b->store, &snap));
     return mln_snap_get(cx, snap, key, &row, ret_version);
 }
@@ -306,8 +306,8 @@ bool mln_barrier_is_sealed(const struct mln_barrier *b)
 static struct mln_err store_ring(struct mln_cx *cx, struct mln_barrier *b, struct keyring *ring,
                                  const struct mln_secret *root)
 {
-    struct mln_bytes row;
-    struct mln_bytes key;
+    struct mln_bytes row = MLN_BYTES_NONE;
+    struct mln_bytes key = MLN_BYTES_NONE;
     MLN_TRY(keyring_key(cx, ring->ns, &key));
     MLN_TRY(keyring_seal(cx, ring, root, &row));
     struct mln_write writes[] = {{.op = MLN_WRITE_EXPECT, .key = key, .version = ring->row_version},
@@ -380,7 +380,7 @@ static struct mln_err rings_add(struct mln_cx *cx, struct rings *rings, struct k
 static struct mln_err load_root(struct mln_cx *cx, struct mln_snap *snap,
                                 const struct mln_secret *root, struct rings *rings)
 {
-    struct mln_bytes row;
+    struct mln_bytes row = MLN_BYTES_NONE;
     uint64_t version = 0;
     struct mln_err err = mln_snap_get(cx, snap, MLN_BYTES("core/keyring/root"), &row, &version);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
@@ -399,7 +399,7 @@ static struct mln_err load_others(struct mln_cx *cx, struct mln_snap *snap,
 {
     struct mln_bytes key = MLN_BYTES_NONE;
     for (;;) {
-        struct mln_bytes row;
+        struct mln_bytes row = MLN_BYTES_NONE;
         uint64_t version = 0;
         struct mln_err err = mln_snap_next(cx, snap, KEYRING_PREFIX, key, &key, &row);
         if (mln_is(err, MLN_E_NOT_FOUND)) {

@@ -91,7 +91,7 @@ static struct mln_err row_aad(struct mln_cx *cx, struct mln_bytes label, struct 
 struct mln_err row_seal(struct mln_cx *cx, const uint8_t key[32], struct mln_bytes label,
                         struct mln_bytes where, struct mln_bytes plain, struct mln_bytes *ret_row)
 {
-    struct mln_bytes aad;
+    struct mln_bytes aad = MLN_BYTES_NONE;
     MLN_TRY(row_aad(cx, label, where, &aad));
     uint8_t *row = mln_new(cx, plain.len + ROW_OVERHEAD);
     if (row == NULL) {
@@ -107,7 +107,7 @@ struct mln_err row_seal(struct mln_cx *cx, const uint8_t key[32], struct mln_byt
 struct mln_err row_open(struct mln_cx *cx, const uint8_t key[32], struct mln_bytes label,
                         struct mln_bytes where, struct mln_bytes row, struct mln_secret *ret)
 {
-    struct mln_bytes aad;
+    struct mln_bytes aad = MLN_BYTES_NONE;
     if (row.len < ROW_OVERHEAD || row.ptr[0] != ROW_VERSION) {
         return mln_fail(cx, MLN_E_FORGED, "a sealed row of the store is damaged");
     }
@@ -134,7 +134,7 @@ struct mln_err keyring_seal(struct mln_cx *cx, const struct keyring *ring,
         mln_put_u64be(item + 4, (uint64_t)ring->made_ns[i]);
         mln_copy(item + 12, ring->keys.ptr + (size_t)i * MLN_KEY_BYTES, MLN_KEY_BYTES);
     }
-    struct mln_bytes where;
+    struct mln_bytes where = MLN_BYTES_NONE;
     MLN_TRY(keyring_key(cx, ring->ns, &where));
     return row_seal(cx, root->ptr, KEYRING_LABEL, where, mln_secret_bytes(&plain), ret_row);
 }
@@ -170,7 +170,7 @@ struct mln_err keyring_open(struct mln_cx *cx, struct mln_bytes ns, const struct
                             struct mln_bytes row, struct keyring **ret)
 {
     MLN_AUTO(mln_secret_drop) struct mln_secret plain = {0};
-    struct mln_bytes where;
+    struct mln_bytes where = MLN_BYTES_NONE;
     MLN_TRY(keyring_key(cx, ns, &where));
     MLN_TRY(row_open(cx, root->ptr, KEYRING_LABEL, where, row, &plain));
     return parse_ring(cx, ns, mln_secret_bytes(&plain), ret);

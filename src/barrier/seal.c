@@ -107,7 +107,7 @@ static struct mln_err read_row(struct mln_cx *cx, struct mln_seal *seal, struct 
                                struct mln_bytes *ret)
 {
     MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
-    struct mln_bytes row;
+    struct mln_bytes row = MLN_BYTES_NONE;
     uint64_t version = 0;
     MLN_TRY(mln_snap_begin(cx, seal->store, &snap));
     struct mln_err err = mln_snap_get(cx, snap, key, &row, &version);
@@ -126,7 +126,7 @@ static struct mln_err read_config(struct mln_cx *cx, struct mln_seal *seal,
             cx, seal->barrier)) { /* also a seal whose barrier was not made yet */
         return mln_fail(cx, MLN_E_UNINIT, "Vault is not initialized");
     }
-    struct mln_bytes row;
+    struct mln_bytes row = MLN_BYTES_NONE;
     MLN_TRY(read_row(cx, seal, CONFIG_KEY, &row));
     if (row.len != CONFIG_N || row.ptr[0] != CONFIG_VERSION) {
         return mln_fail(cx, MLN_E_CORRUPT,
@@ -145,14 +145,14 @@ static struct mln_err read_config(struct mln_cx *cx, struct mln_seal *seal,
 struct mln_err mln_seal_read_config(struct mln_cx *cx, struct mln_seal *seal,
                                     struct mln_seal_config *ret)
 {
-    struct mln_bytes row;
+    struct mln_bytes row = MLN_BYTES_NONE;
     return read_config(cx, seal, ret, &row);
 }
 
 static struct mln_err write_rows(struct mln_cx *cx, struct mln_seal *seal, struct mln_bytes config,
                                  const struct mln_secret *unseal_key, const struct mln_secret *root)
 {
-    struct mln_bytes row;
+    struct mln_bytes row = MLN_BYTES_NONE;
     MLN_TRY(row_seal(cx, unseal_key->ptr, SEAL_LABEL, config, mln_secret_bytes(root), &row));
     struct mln_write writes[] = {
         {.op = MLN_WRITE_EXPECT, .key = MLN_BYTES("core/keyring/root"), .version = 0},
@@ -251,7 +251,7 @@ struct mln_err mln_seal_init(struct mln_cx *cx, struct mln_seal *seal,
 static struct mln_err unseal_with(struct mln_cx *cx, struct mln_seal *seal, struct mln_bytes config,
                                   const struct mln_secret *unseal_key)
 {
-    struct mln_bytes row;
+    struct mln_bytes row = MLN_BYTES_NONE;
     MLN_AUTO(mln_secret_drop) struct mln_secret root = {0};
     MLN_TRY(read_row(cx, seal, SEAL_KEY, &row));
     struct mln_err err = unseal_key->len == MLN_KEY_BYTES
@@ -310,7 +310,7 @@ struct mln_err mln_seal_give(struct mln_cx *cx, struct mln_seal *seal, struct ml
                              unsigned *ret_progress)
 {
     struct mln_seal_config config;
-    struct mln_bytes row;
+    struct mln_bytes row = MLN_BYTES_NONE;
     SEAL_LOCK(held, seal);
     MLN_TRY(read_config(cx, seal, &config, &row));
     if (!mln_barrier_is_sealed(seal->barrier)) {
@@ -370,7 +370,7 @@ static struct mln_err read_keyfile(struct mln_cx *cx, const char *path, struct m
 struct mln_err mln_seal_open_keyfile(struct mln_cx *cx, struct mln_seal *seal, const char *keyfile)
 {
     struct mln_seal_config config;
-    struct mln_bytes row;
+    struct mln_bytes row = MLN_BYTES_NONE;
     SEAL_LOCK(held, seal);
     MLN_TRY(read_config(cx, seal, &config, &row));
     if (config.kind != MLN_SEAL_KEYFILE) {

@@ -111,26 +111,30 @@ static struct item *find_item(const struct mln_txn *txn, struct mln_bytes key)
 }
 
 /* key: in the arena already */
+static struct mln_err add_item(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes ns,
+                               struct mln_bytes key, struct item **ret)
+{
+    if (txn->n == txn->cap) {
+        MLN_TRY(grow(cx, txn));
+    }
+    struct item *item = MLN_NEW(cx, struct item);
+    if (item == NULL) {
+        return mln_cx_err(cx);
+    }
+    item->key = key;
+    item->ns = mln_bytes_dup(cx, ns);
+    MLN_TRY(mln_cx_err(cx));
+    txn->items[txn->n++] = item;
+    txn->slots[slot_of(txn, key)] = (uint32_t)txn->n;
+    *ret = item;
+    return MLN_OK;
+}
+
 static struct mln_err item_for(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes ns,
                                struct mln_bytes key, struct item **ret)
 {
-    struct item *item = find_item(txn, key);
-    if (item == NULL) {
-        if (txn->n == txn->cap) {
-            MLN_TRY(grow(cx, txn));
-        }
-        item = MLN_NEW(cx, struct item);
-        if (item == NULL) {
-            return mln_cx_err(cx);
-        }
-        item->key = key;
-        item->ns = mln_bytes_dup(cx, ns);
-        MLN_TRY(mln_cx_err(cx));
-        txn->items[txn->n++] = item;
-        txn->slots[slot_of(txn, key)] = (uint32_t)txn->n;
-    }
-    *ret = item;
-    return MLN_OK;
+    *ret = find_item(txn, key);
+    return *ret != NULL ? MLN_OK : add_item(cx, txn, ns, key, ret);
 }
 
 static struct mln_err store_key(struct mln_cx *cx, struct mln_view view, struct mln_bytes key,
@@ -154,7 +158,7 @@ static struct mln_err store_key(struct mln_cx *cx, struct mln_view view, struct 
 /* Bring the snapshot's row in; its value is opened only when it is asked for. */
 static struct mln_err read_item(struct mln_cx *cx, struct mln_txn *txn, struct item *item)
 {
-    struct mln_bytes box;
+    struct mln_bytes box = MLN_BYTES_NONE;
     uint64_t version = 0;
     if (item->was_read || item->is_written) {
         return MLN_OK;
@@ -171,7 +175,7 @@ static struct mln_err read_item(struct mln_cx *cx, struct mln_txn *txn, struct i
 
 static struct mln_err open_item(struct mln_cx *cx, struct mln_txn *txn, struct item *item)
 {
-    struct mln_bytes box;
+    struct mln_bytes box = MLN_BYTES_NONE;
     uint64_t version = 0;
     if (item->is_open) {
         return MLN_OK;
@@ -191,7 +195,7 @@ static struct mln_err open_item(struct mln_cx *cx, struct mln_txn *txn, struct i
 struct mln_err mln_txn_get(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
                            struct mln_bytes key, struct mln_bytes *ret)
 {
-    struct mln_bytes full;
+    struct mln_bytes full = MLN_BYTES_NONE;
     struct item *item = NULL;
     MLN_TRY(store_key(cx, view, key, &full));
     MLN_TRY(item_for(cx, txn, view.ns, full, &item));
@@ -207,7 +211,7 @@ struct mln_err mln_txn_get(struct mln_cx *cx, struct mln_txn *txn, struct mln_vi
 struct mln_err mln_txn_get_value(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
                                  struct mln_bytes key, const struct mln_value **ret)
 {
-    struct mln_bytes plain;
+    struct mln_bytes plain = MLN_BYTES_NONE;
     MLN_TRY(mln_txn_get(cx, txn, view, key, &plain));
     struct mln_err err = mln_cbor_parse(cx, plain, ret);
     return mln_is(err, MLN_E_PARSE)
@@ -220,7 +224,7 @@ struct mln_err mln_txn_get_value(struct mln_cx *cx, struct mln_txn *txn, struct 
 static struct mln_err written(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
                               struct mln_bytes key, struct item **ret)
 {
-    struct mln_bytes full;
+    struct mln_bytes full = MLN_BYTES_NONE;
     MLN_TRY(store_key(cx, view, key, &full));
     if (full.len == 0) {
         return mln_fail(cx, MLN_E_INVALID, "the path is empty");
@@ -276,27 +280,34 @@ void mln_txn_mark_relief(struct mln_txn *txn)
     txn->is_relief = true;
 }
 
+/* What this transaction wrote or read below a store key's prefix. */
+static struct mln_err delete_own(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
+                                 struct mln_bytes full)
+{
+    struct mln_err err = MLN_OK;
+    size_t n = txn->n;
+    for (size_t i = 0; i < n && !mln_failed(err); i++) {
+        const struct item *item = txn->items[i];
+        if (item->is_there && mln_bytes_starts(item->key, full)) {
+            err = mln_txn_delete(cx, txn, view, mln_bytes_from(item->key, view.prefix.len));
+        }
+    }
+    return err;
+}
+
 struct mln_err mln_txn_delete_all(struct mln_cx *cx, struct mln_txn *txn, struct mln_view view,
                                   struct mln_bytes prefix)
 {
-    struct mln_bytes full;
+    struct mln_bytes full = MLN_BYTES_NONE;
     struct mln_bytes key = MLN_BYTES_NONE;
     MLN_TRY(store_key(cx, view, prefix, &full));
-    size_t own = txn->n;
-    for (size_t i = 0; i < own; i++) { /* what this transaction wrote or read there */
-        struct item *item = txn->items[i];
-        if (mln_bytes_starts(item->key, full) && (item->is_there || item->is_written)) {
-            MLN_TRY(mln_txn_delete(cx, txn, view, mln_bytes_from(item->key, view.prefix.len)));
-        }
-    }
-    for (;;) {
-        struct mln_err err = mln_snap_next(cx, txn->snap, full, key, &key, NULL);
-        if (mln_is(err, MLN_E_NOT_FOUND)) {
-            return MLN_OK;
-        }
-        MLN_TRY(err);
+    MLN_TRY(delete_own(cx, txn, view, full));
+    struct mln_err err = mln_snap_next(cx, txn->snap, full, key, &key, NULL);
+    while (!mln_failed(err)) {
         MLN_TRY(mln_txn_delete(cx, txn, view, mln_bytes_from(key, view.prefix.len)));
+        err = mln_snap_next(cx, txn->snap, full, key, &key, NULL);
     }
+    return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : err;
 }
 
 /* ---- listing ---- */
@@ -379,7 +390,7 @@ static struct mln_err walk(struct listing *l)
     struct mln_bytes at = l->full;
     bool is_after = false;
     for (;;) {
-        struct mln_bytes key;
+        struct mln_bytes key = MLN_BYTES_NONE;
         struct mln_err err = is_after ? mln_snap_next(l->cx, l->txn->snap, l->full, at, &key, NULL)
                                       : mln_snap_from(l->cx, l->txn->snap, l->full, at, &key, NULL);
         if (mln_is(err, MLN_E_NOT_FOUND)) {
@@ -444,6 +455,19 @@ static struct mln_err add_write(struct mln_cx *cx, struct mln_txn *txn, const st
     return mln_cx_err(cx);
 }
 
+static size_t add_expectations(const struct mln_txn *txn, struct mln_write *writes)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < txn->n; i++) {
+        const struct item *item = txn->items[i];
+        if (item->was_read) {
+            writes[n++] = (struct mln_write){
+                .op = MLN_WRITE_EXPECT, .key = item->key, .version = item->version};
+        }
+    }
+    return n;
+}
+
 struct mln_err mln_txn_batch(struct mln_cx *cx, struct mln_txn *txn, struct mln_batch *ret,
                              const struct mln_value **ret_digests)
 {
@@ -452,19 +476,14 @@ struct mln_err mln_txn_batch(struct mln_cx *cx, struct mln_txn *txn, struct mln_
     if (writes == NULL) {
         return mln_cx_err(cx);
     }
-    size_t n = 0;
-    for (size_t i = 0; i < txn->n && txn->writes > 0; i++) {
-        const struct item *item = txn->items[i];
-        if (item->was_read) {
-            writes[n++] = (struct mln_write){
-                .op = MLN_WRITE_EXPECT, .key = item->key, .version = item->version};
-        }
-    }
-    for (size_t i = 0; i < txn->n; i++) {
+    size_t n = txn->writes > 0 ? add_expectations(txn, writes) : 0;
+    struct mln_err err = MLN_OK;
+    for (size_t i = 0; i < txn->n && !mln_failed(err); i++) {
         if (txn->items[i]->is_written) {
-            MLN_TRY(add_write(cx, txn, txn->items[i], &writes[n++], digests));
+            err = add_write(cx, txn, txn->items[i], &writes[n++], digests);
         }
     }
+    MLN_TRY(err);
     if (n > MLN_STORE_BATCH_OPS_MAX) {
         return mln_fail(cx, MLN_E_TOO_LARGE, "the request changes too much at once");
     }

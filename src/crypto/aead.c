@@ -225,6 +225,7 @@ static struct mln_err xaes(struct mln_cx *cx, enum direction direction, struct a
     call->key = derived;
     call->nonce += 12;
     struct mln_err err = gcm_once(cx, t, direction, call, out);
+    call->key = NULL;
     mln_wipe(derived, sizeof(derived));
     return err;
 }

@@ -393,7 +393,7 @@ struct mln_err mln_store_fault_crash(struct mln_cx *cx, struct mln_store *store)
 {
     struct fault *f = fault_of(store);
     pthread_mutex_lock(&store->commit_lock);
-    struct mln_err err = MLN_OK;
+    struct mln_err err;
     if (f->active > 0) {
         err = mln_fail(cx, MLN_E_INVALID, "a snapshot of the store is open");
     } else {

@@ -172,10 +172,14 @@ struct walk {
     struct mln_bytes value;
 };
 
-static int cursor_to(const struct walk *w, const struct row *row, MDB_val *ret_at, MDB_val *ret_val)
+struct cursor_at {
+    MDB_val at, val;
+};
+
+static int cursor_to(const struct walk *w, const struct row *row, struct cursor_at *ret)
 {
-    *ret_at = lmdb_val(row->bytes, row->n);
-    return mdb_cursor_get(w->snap->cursor, ret_at, ret_val, MDB_SET_RANGE);
+    ret->at = lmdb_val(row->bytes, row->n);
+    return mdb_cursor_get(w->snap->cursor, &ret->at, &ret->val, MDB_SET_RANGE);
 }
 
 static struct mln_err set_key(struct walk *w, size_t at, const MDB_val *row, size_t head_n,
@@ -237,6 +241,37 @@ static struct mln_err follow(struct walk *w, uint64_t bucket, struct mln_bytes f
     return err;
 }
 
+/*
+ * The first row of the bucket from the cursor's place on; markers of empty buckets are stepped
+ * over.
+ */
+static struct mln_err take_first(struct walk *w, const struct row *start, size_t head_n,
+                                 size_t depth, int rc, struct cursor_at *c)
+{
+    while (rc == 0 && c->at.mv_size > head_n && mln_same(c->at.mv_data, start->bytes, head_n)) {
+        if (c->at.mv_size <= ROW_DIRECT_MAX) {
+            uint64_t version = 0;
+            MLN_TRY(set_key(w, w->key_n, &c->at, head_n, c->at.mv_size));
+            return read_value(w->cx, &c->val, &w->value, &version);
+        }
+        if (c->at.mv_size != ROW_MARKER_N) {
+            return mln_fail(w->cx, MLN_E_CORRUPT, "the store is damaged: a row's key is too long");
+        }
+        struct row marker = {.n = ROW_MARKER_N};
+        mln_copy(marker.bytes, c->at.mv_data, ROW_MARKER_N);
+        struct mln_err err = step_into(w, &c->at, &c->val, head_n, depth);
+        if (!mln_is(err, MLN_E_NOT_FOUND)) {
+            return err;
+        }
+        marker.bytes[ROW_MARKER_N - 1] = 2;
+        rc = cursor_to(w, &marker, c);
+    }
+    if (rc != 0 && rc != MDB_NOTFOUND) {
+        return lmdb_failed(w->cx, w->db, rc, "reading");
+    }
+    return (struct mln_err){MLN_E_NOT_FOUND};
+}
+
 /* First key of the bucket that is >= from (> when is_after); appended to w->key. */
 static struct mln_err walk_bucket(struct walk *w, uint64_t bucket, struct mln_bytes from,
                                   bool is_after, size_t depth)
@@ -245,7 +280,6 @@ static struct mln_err walk_bucket(struct walk *w, uint64_t bucket, struct mln_by
         return mln_fail(w->cx, MLN_E_CORRUPT, "the store is damaged: buckets are nested too deep");
     }
     struct row row;
-    size_t head_n = ROW_DIRECT_MAX - chunk_of(bucket);
     if (from.len > chunk_of(bucket)) {
         struct mln_err err = follow(w, bucket, from, is_after, depth);
         if (!mln_is(err, MLN_E_NOT_FOUND)) {
@@ -256,31 +290,12 @@ static struct mln_err walk_bucket(struct walk *w, uint64_t bucket, struct mln_by
     } else {
         make_row(&row, bucket, from);
     }
-    MDB_val at;
-    MDB_val val;
-    int rc = cursor_to(w, &row, &at, &val);
-    if (rc == 0 && is_after && at.mv_size == row.n && mln_same(at.mv_data, row.bytes, row.n)) {
-        rc = mdb_cursor_get(w->snap->cursor, &at, &val, MDB_NEXT);
+    struct cursor_at c;
+    int rc = cursor_to(w, &row, &c);
+    if (rc == 0 && is_after && c.at.mv_size == row.n && mln_same(c.at.mv_data, row.bytes, row.n)) {
+        rc = mdb_cursor_get(w->snap->cursor, &c.at, &c.val, MDB_NEXT);
     }
-    while (rc == 0 && at.mv_size > head_n && mln_same(at.mv_data, row.bytes, head_n)) {
-        if (at.mv_size <= ROW_DIRECT_MAX) {
-            uint64_t version = 0;
-            MLN_TRY(set_key(w, w->key_n, &at, head_n, at.mv_size));
-            return read_value(w->cx, &val, &w->value, &version);
-        }
-        struct row marker = {.n = at.mv_size};
-        mln_copy(marker.bytes, at.mv_data, ROW_MARKER_N);
-        struct mln_err err = step_into(w, &at, &val, head_n, depth);
-        if (!mln_is(err, MLN_E_NOT_FOUND)) {
-            return err;
-        }
-        marker.bytes[ROW_MARKER_N - 1] = 2; /* an empty bucket: go on behind it */
-        rc = cursor_to(w, &marker, &at, &val);
-    }
-    if (rc != 0 && rc != MDB_NOTFOUND) {
-        return lmdb_failed(w->cx, w->db, rc, "reading");
-    }
-    return (struct mln_err){MLN_E_NOT_FOUND};
+    return take_first(w, &row, ROW_DIRECT_MAX - chunk_of(bucket), depth, rc, &c);
 }
 
 struct mln_err lmdb_seek(struct mln_cx *cx, struct lmdb_snap *snap, struct mln_bytes from,

@@ -417,18 +417,23 @@ struct mln_err mln_snap_get(struct mln_cx *cx, struct mln_snap *snap, struct mln
     return snap->store->ops->snap_get(cx, snap, key, ret_value, ret_version);
 }
 
-static struct mln_err seek(struct mln_cx *cx, struct mln_snap *snap, struct mln_bytes prefix,
-                           struct mln_bytes from, bool is_after, struct mln_bytes *ret_key,
+struct seek {
+    struct mln_snap *snap;
+    struct mln_bytes prefix, from;
+    bool is_after;
+};
+
+static struct mln_err seek(struct mln_cx *cx, struct seek s, struct mln_bytes *ret_key,
                            struct mln_bytes *ret_value)
 {
-    struct mln_bytes key;
-    struct mln_bytes value;
-    if (mln_bytes_cmp(from, prefix) < 0 || from.len == 0) {
-        from = prefix;
-        is_after = false;
+    struct mln_bytes key = MLN_BYTES_NONE;
+    struct mln_bytes value = MLN_BYTES_NONE;
+    if (mln_bytes_cmp(s.from, s.prefix) < 0 || s.from.len == 0) {
+        s.from = s.prefix;
+        s.is_after = false;
     }
-    MLN_TRY(snap->store->ops->snap_seek(cx, snap, from, is_after, &key, &value));
-    if (!mln_bytes_starts(key, prefix)) {
+    MLN_TRY(s.snap->store->ops->snap_seek(cx, s.snap, s.from, s.is_after, &key, &value));
+    if (!mln_bytes_starts(key, s.prefix)) {
         return (struct mln_err){MLN_E_NOT_FOUND};
     }
     *ret_key = key;
@@ -442,14 +447,14 @@ struct mln_err mln_snap_next(struct mln_cx *cx, struct mln_snap *snap, struct ml
                              struct mln_bytes after, struct mln_bytes *ret_key,
                              struct mln_bytes *ret_value)
 {
-    return seek(cx, snap, prefix, after, true, ret_key, ret_value);
+    return seek(cx, (struct seek){snap, prefix, after, true}, ret_key, ret_value);
 }
 
 struct mln_err mln_snap_from(struct mln_cx *cx, struct mln_snap *snap, struct mln_bytes prefix,
                              struct mln_bytes from, struct mln_bytes *ret_key,
                              struct mln_bytes *ret_value)
 {
-    return seek(cx, snap, prefix, from, false, ret_key, ret_value);
+    return seek(cx, (struct seek){snap, prefix, from, false}, ret_key, ret_value);
 }
 
 /* ---- the rest ---- */
