@@ -138,6 +138,19 @@ static struct mln_err check_config(struct mln_cx *cx, const struct mln_front_con
     return MLN_OK;
 }
 
+/* The thread that waits shares all memory with the others, so it gives up as much. */
+static void confine_self(struct front *front)
+{
+    struct mln_sandbox_state state;
+    struct mln_cx cx;
+    mln_cx_init(&cx, NULL);
+    if (!front->config.no_sandbox &&
+        mln_failed(mln_sandbox_enter(&cx, MLN_SANDBOX_FRONT, -1, &state))) {
+        mln_log_fault(MLN_LOG_ERROR, "net", &cx, "front: no sandbox");
+        abort_all(front);
+    }
+}
+
 static void run_threads(struct front *front, struct thread *threads)
 {
     unsigned n = front->config.n_rings;
@@ -150,6 +163,7 @@ static void run_threads(struct front *front, struct thread *threads)
             abort_all(front);
         }
     }
+    confine_self(front);
     for (unsigned i = 0; i < n; i++) {
         if (threads[i].is_started) {
             (void)pthread_join(threads[i].id, NULL);

@@ -256,7 +256,7 @@ static struct mln_err read_framing(struct mln_cx *cx, struct mln_http1_head *hea
     }
     if (f->is_chunked && (f->has_length || f->is_http10)) {
         return mln_fail(cx, MLN_E_PARSE, "http: Transfer-Encoding with %s",
-                        f->has_length ? "Content-Length" : "HTTP/1.0");
+                        f->has_length ? "Content-Length" : "version 1.0");
     }
     f->wants_close = seen->close || (f->is_http10 && !seen->keep_alive);
     f->expects_continue = f->expects_continue && !f->is_http10;
@@ -270,7 +270,7 @@ static struct mln_err parse_version(struct mln_cx *cx, struct mln_bytes version,
 {
     f->is_http10 = mln_bytes_is(version, "HTTP/1.0");
     if (!f->is_http10 && !mln_bytes_is(version, "HTTP/1.1")) {
-        return mln_fail(cx, MLN_E_PARSE, "http: version is not HTTP/1.1");
+        return mln_fail(cx, MLN_E_PARSE, "http: unsupported version");
     }
     return MLN_OK;
 }
