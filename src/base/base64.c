@@ -91,73 +91,76 @@ static int digit_of(uint8_t c, bool url)
     return c == (url ? '_' : '/') ? 63 : -1;
 }
 
-/*
- * The digits without their padding; false with the offset that Go would name when the padding is wrong (as a
- * quantum that breaks off counts from its start).
- */
-static bool cut_padding(struct mln_bytes *text, enum mln_b64 kind, size_t *ret_at)
+/* What is wrong with what stands behind the digits, by Go's offsets; SIZE_MAX when it is the padding that belongs there. */
+static size_t padding_fault(struct mln_bytes text, size_t digits, enum mln_b64 kind)
 {
-    size_t n = text->len;
-    if (!is_raw(kind)) {
-        if (n % 4 != 0) {
-            *ret_at = n / 4 * 4;
-            return false;
-        }
-        for (int i = 0; i < 2 && n > 0 && text->ptr[n - 1] == '='; i++) {
-            n--;
-        }
+    size_t tail = digits % 4;
+    if (digits == text.len) {
+        bool is_whole = tail == 0 || (is_raw(kind) && tail != 1);
+        return is_whole ? SIZE_MAX : digits - tail;
     }
-    *ret_at = n / 4 * 4;
-    text->len = n;
-    return n % 4 != 1;
+    if (is_raw(kind) || text.ptr[digits] != '=' || tail < 2) {
+        return digits;
+    }
+    size_t end = digits + 1;
+    if (tail == 2) {
+        if (end == text.len) {
+            return end;
+        }
+        if (text.ptr[end] != '=') {
+            return digits;
+        }
+        end++;
+    }
+    return end < text.len ? end : SIZE_MAX;
 }
 
-/* Decode into `to`; the offset of what is wrong, or SIZE_MAX. */
-static size_t parse_into(uint8_t *to, struct mln_bytes text, bool url)
+/* Decode digits into `to` up to the first other byte: how many digits there were. Unused bits go to *ret_rest. */
+static size_t parse_into(uint8_t *to, struct mln_bytes text, bool url, uint32_t *ret_rest)
 {
     uint32_t word = 0;
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = digit_of(text.ptr[i], url);
+    size_t n = 0;
+    for (; n < text.len; n++) {
+        int digit = digit_of(text.ptr[n], url);
         if (digit < 0) {
-            return i;
+            break;
         }
         word = word << 6 | (uint32_t)digit;
-        if (i % 4 == 3) {
+        if (n % 4 == 3) {
             *to++ = (uint8_t)(word >> 16);
             *to++ = (uint8_t)(word >> 8);
             *to++ = (uint8_t)word;
             word = 0;
         }
     }
-    size_t tail = text.len % 4;
-    if (tail == 2) {
+    *ret_rest = 0;
+    if (n % 4 == 2) {
         *to++ = (uint8_t)(word >> 4);
-        return (word & 15) != 0 ? text.len - 1 : SIZE_MAX;
-    }
-    if (tail == 3) {
+        *ret_rest = word & 15;
+    } else if (n % 4 == 3) {
         *to++ = (uint8_t)(word >> 10);
         *to++ = (uint8_t)(word >> 2);
-        return (word & 3) != 0 ? text.len - 1 : SIZE_MAX;
+        *ret_rest = word & 3;
     }
-    return SIZE_MAX;
+    return n;
 }
 
 struct mln_err mln_base64_parse(struct mln_cx *cx, struct mln_bytes text, enum mln_b64 kind, struct mln_buf *buf)
 {
-    size_t bad_padding = 0;
-    bool is_padded = cut_padding(&text, kind, &bad_padding);
-    size_t n = text.len / 4 * 3 + (text.len % 4 == 0 ? 0 : text.len % 4 - 1);
-    if (!mln_buf_reserve(buf, n)) {
+    size_t most = text.len / 4 * 3 + 3;
+    if (!mln_buf_reserve(buf, most)) {
         return mln_buf_ok(cx, buf);
     }
-    size_t bad = parse_into(buf->ptr + buf->len, text, is_url(kind));
-    if (bad == SIZE_MAX && !is_padded) {
-        bad = bad_padding;
+    uint32_t rest;
+    size_t digits = parse_into(buf->ptr + buf->len, text, is_url(kind), &rest);
+    size_t bad = padding_fault(text, digits, kind);
+    if (bad == SIZE_MAX && rest != 0) {
+        bad = digits - 1;
     }
     if (bad != SIZE_MAX) {
-        mln_wipe(buf->ptr + buf->len, n);
+        mln_wipe(buf->ptr + buf->len, most);
         return mln_fail(cx, MLN_E_PARSE, "illegal base64 data at input byte %zu", bad);
     }
-    buf->len += n;
+    buf->len += digits / 4 * 3 + (digits % 4 == 0 ? 0 : digits % 4 - 1);
     return MLN_OK;
 }

@@ -67,16 +67,16 @@ bool mln_fault_fired(enum mln_fault_kind kind)
 
 void *mln_alloc(size_t n)
 {
-    return mln_alloc_array(n != 0 ? n : 1, 1);
+    return mln_alloc_array(n, 1);
 }
 
 void *mln_alloc_array(size_t count, size_t size)
 {
-    if (fault_point(MLN_FAULT_ALLOC)) {
+    size_t n;
+    if (__builtin_mul_overflow(count, size, &n) || n > PTRDIFF_MAX || fault_point(MLN_FAULT_ALLOC)) {
         return NULL;
     }
-    bool empty = count == 0 || size == 0;
-    return calloc(empty ? 1 : count, empty ? 1 : size);
+    return calloc(n != 0 ? n : 1, 1);
 }
 
 void *mln_realloc(void *ptr, size_t old_n, size_t new_n, bool wipe)
