@@ -241,6 +241,13 @@ static struct mln_err follow(struct walk *w, uint64_t bucket, struct mln_bytes f
     return err;
 }
 
+static struct mln_err take_direct(struct walk *w, const struct cursor_at *c, size_t head_n)
+{
+    uint64_t version = 0;
+    MLN_TRY(set_key(w, w->key_n, &c->at, head_n, c->at.mv_size));
+    return read_value(w->cx, &c->val, &w->value, &version);
+}
+
 /*
  * The first row of the bucket from the cursor's place on; markers of empty buckets are stepped
  * over.
@@ -250,9 +257,7 @@ static struct mln_err take_first(struct walk *w, const struct row *start, size_t
 {
     while (rc == 0 && c->at.mv_size > head_n && mln_same(c->at.mv_data, start->bytes, head_n)) {
         if (c->at.mv_size <= ROW_DIRECT_MAX) {
-            uint64_t version = 0;
-            MLN_TRY(set_key(w, w->key_n, &c->at, head_n, c->at.mv_size));
-            return read_value(w->cx, &c->val, &w->value, &version);
+            return take_direct(w, c, head_n);
         }
         if (c->at.mv_size != ROW_MARKER_N) {
             return mln_fail(w->cx, MLN_E_CORRUPT, "the store is damaged: a row's key is too long");
