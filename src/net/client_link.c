@@ -103,7 +103,7 @@ static struct mln_err tls_wait(struct mln_cx *cx, struct client_link *link, int 
     }
 }
 
-static bool set_name(SSL *ssl, const char *name)
+static bool set_name(SSL *ssl, char *name)
 {
     unsigned char address[16];
     bool is_address =
@@ -117,7 +117,7 @@ static bool set_name(SSL *ssl, const char *name)
            X509_VERIFY_PARAM_set1_host(param, name, 0) == 1;
 }
 
-static struct mln_err tls_begin(struct mln_cx *cx, const char *name, bool skips_verify,
+static struct mln_err tls_begin(struct mln_cx *cx, char *name, bool skips_verify,
                                 struct client_link *link)
 {
     static const unsigned char protocols[] = "\x08http/1.1";
@@ -195,7 +195,7 @@ static struct mln_err dial_tcp(struct mln_cx *cx, const struct client_place *pla
     return err;
 }
 
-struct mln_err client_dial(struct mln_cx *cx, const struct client_place *place, const char *name,
+struct mln_err client_dial(struct mln_cx *cx, const struct client_place *place, char *name,
                            bool skips_verify, struct client_link *link)
 {
     struct mln_err err =

@@ -21,7 +21,7 @@ struct client_place {
 struct mln_err client_tls_setup(struct mln_cx *cx, const struct mln_client_config *config,
                                 SSL_CTX **ret);
 /* name: for SNI and verification; NULL with is_unix */
-struct mln_err client_dial(struct mln_cx *cx, const struct client_place *place, const char *name,
+struct mln_err client_dial(struct mln_cx *cx, const struct client_place *place, char *name,
                            bool skips_verify, struct client_link *link);
 void client_hang_up(struct client_link *link);
 struct mln_err client_write(struct mln_cx *cx, struct client_link *link, struct mln_bytes from);

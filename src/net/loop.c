@@ -424,6 +424,7 @@ void loop_run(struct loop *loop)
         wheel_advance(&loop->wheel, loop->now_ns, late_one);
         ring_turn(loop);
         bury(loop);
+        mln_wipe_stack();
         if (loop->accept_again_ns != 0 && loop->now_ns >= loop->accept_again_ns) {
             listen_begin(loop);
         }

@@ -154,6 +154,8 @@ static bool fake_take(struct fake_worker *w)
     }
     mln_cx_clear(&w->cx);
     mln_arena_reset(w->cx.arena);
+    mln_buf_clear(&w->in);
+    mln_buf_clear(&w->out);
     return true;
 }
 
