@@ -127,7 +127,7 @@ struct mln_age_options {
 };
 
 /*
- * Encrypt or decrypt one file: all cores, at most 2 MiB a thread, written beside out_path under a
+ * Encrypt or decrypt one file: all cores, less than 1 MiB a thread, written beside out_path under a
  * temporary name that is removed on failure. `in` and `out` may be the same path. errors as above,
  * FORGED for any damage, CONFLICT when the input changes meanwhile, those of io.h
  */
