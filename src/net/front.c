@@ -30,6 +30,11 @@ struct thread {
     struct mln_sandbox_state sandbox;
 };
 
+static unsigned at_most(unsigned wanted, unsigned most)
+{
+    return wanted != 0 && wanted < most ? wanted : most;
+}
+
 static void fill_defaults(struct mln_front_config *config)
 {
     config->header_deadline_ns =
@@ -38,6 +43,8 @@ static void fill_defaults(struct mln_front_config *config)
         config->body_deadline_ns != 0 ? config->body_deadline_ns : 90 * SECOND_NS;
     config->idle_ns = config->idle_ns != 0 ? config->idle_ns : 90 * SECOND_NS;
     config->grace_ns = config->grace_ns != 0 ? config->grace_ns : 10 * SECOND_NS;
+    config->in_flight_max = at_most(config->in_flight_max, MLN_RING_CREDITS);
+    config->conns_max = at_most(config->conns_max, FRONT_CONNS_MAX);
     config->body_max = config->body_max != 0 ? config->body_max : MLN_BODY_MAX_BYTES;
 }
 

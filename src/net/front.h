@@ -51,6 +51,8 @@ struct mln_front_config {
     int64_t grace_ns;         /* 0 = 10 s */
     size_t body_max;          /* 0 = MLN_BODY_MAX_BYTES */
     bool pin; /* thread i stays on the i-th CPU it may use; core does the same with worker i */
+    unsigned in_flight_max;   /* requests with core, a thread; 0 or above = MLN_RING_CREDITS */
+    unsigned conns_max;       /* connections a thread; 0 or above = 16,384: more wait in the listener's queue */
     bool no_sandbox; /* tests under sanitizers only */
 };
 

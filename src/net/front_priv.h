@@ -155,7 +155,7 @@ struct loop {
     struct conn *waiting_first, *waiting_last;
     struct conn *dead;
     struct mln_http1_head head; /* of the request at hand */
-    struct mln_buf message, received, spare_in, spare_out;
+    struct mln_buf message, received, spare_in, spare_out, head_text;
     uint8_t cipher[FRONT_READ_BYTES + 1024];
     char date[32];
     int64_t date_s;

@@ -18,32 +18,53 @@ static bool has_body(int status)
     return status >= 200 && status != 204 && status != 304;
 }
 
+/* printf would cost more than all the rest of an answer's head. */
+static void add_number(struct mln_buf *to, size_t n)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    mln_buf_add(to, digits + at, sizeof(digits) - at);
+}
+
+static void add_line(struct mln_buf *to, const char *name, const char *value)
+{
+    mln_buf_add_text(to, name);
+    mln_buf_add_text(to, value);
+    mln_buf_add(to, "\r\n", 2);
+}
+
 static void build_head(struct conn *conn, const struct mln_http_answer *ans, size_t body_len,
                        struct mln_buf *head)
 {
-    mln_buf_add_format(head, "HTTP/1.1 %d %s\r\nDate: %s\r\n", ans->status,
-                       mln_http_reason(ans->status), loop_date(conn->loop));
+    mln_buf_add_text(head, "HTTP/1.1 ");
+    add_number(head, (size_t)ans->status);
+    add_line(head, " ", mln_http_reason(ans->status));
+    add_line(head, "Date: ", loop_date(conn->loop));
     if (ans->content_type != NULL) {
-        mln_buf_add_format(head, "Content-Type: %s\r\n", ans->content_type);
+        add_line(head, "Content-Type: ", ans->content_type);
     }
-    mln_buf_add_format(head, "Cache-Control: %s\r\n",
-                       ans->cache_control != NULL ? ans->cache_control : "no-store");
+    add_line(head, "Cache-Control: ", ans->cache_control != NULL ? ans->cache_control : "no-store");
     if (conn->tls != NULL) {
-        mln_buf_add_text(head,
-                         "Strict-Transport-Security: max-age=31536000; includeSubDomains\r\n");
+        add_line(head, "Strict-Transport-Security: ", "max-age=31536000; includeSubDomains");
     }
     if (ans->extra != NULL) {
         mln_buf_add_text(head, ans->extra);
     }
     if (has_body(ans->status)) {
-        mln_buf_add_format(head, "Content-Length: %zu\r\n", body_len);
+        mln_buf_add_text(head, "Content-Length: ");
+        add_number(head, body_len);
+        mln_buf_add(head, "\r\n", 2);
     }
     if (conn->closes) {
-        mln_buf_add_text(head, "Connection: close\r\n");
+        add_line(head, "Connection: ", "close");
     } else if (conn->h1.framing.is_http10) {
-        mln_buf_add_text(head, "Connection: keep-alive\r\n");
+        add_line(head, "Connection: ", "keep-alive");
     }
-    mln_buf_add_text(head, "\r\n");
+    mln_buf_add(head, "\r\n", 2);
 }
 
 /* An empty output buffer with room for the head in front. */
@@ -67,16 +88,16 @@ static struct mln_buf *begin_out(struct conn *conn)
 static void send_answer(struct conn *conn, const struct mln_http_answer *ans)
 {
     size_t body_len = conn->out.len - FRONT_HEAD_ROOM;
-    struct mln_buf head = {.max = MLN_HTTP_HEAD_BYTES_MAX};
+    struct mln_buf *head = &conn->loop->head_text;
     conn->closes = conn->closes || conn->loop->is_stopping;
-    build_head(conn, ans, body_len, &head);
+    mln_buf_clear(head);
+    build_head(conn, ans, body_len, head);
     if (ans->no_body || conn->h1.is_head || !has_body(ans->status)) {
         mln_wipe(conn->out.ptr + FRONT_HEAD_ROOM, body_len);
         conn->out.len = FRONT_HEAD_ROOM;
     }
-    size_t more = head.len > FRONT_HEAD_ROOM ? head.len - FRONT_HEAD_ROOM : 0;
-    if (head.has_failed || !mln_buf_reserve(&conn->out, more)) {
-        mln_buf_drop(&head);
+    size_t more = head->len > FRONT_HEAD_ROOM ? head->len - FRONT_HEAD_ROOM : 0;
+    if (head->has_failed || !mln_buf_reserve(&conn->out, more)) {
         conn_kill(conn);
         return;
     }
@@ -85,9 +106,8 @@ static void send_answer(struct conn *conn, const struct mln_http_answer *ans)
                  conn->out.len - FRONT_HEAD_ROOM);
         conn->out.len += more;
     }
-    conn->out_at = FRONT_HEAD_ROOM + more - head.len;
-    mln_copy(conn->out.ptr + conn->out_at, head.ptr, head.len);
-    mln_buf_drop(&head);
+    conn->out_at = FRONT_HEAD_ROOM + more - head->len;
+    mln_copy(conn->out.ptr + conn->out_at, head->ptr, head->len);
     conn->state = CONN_WRITE;
     conn->out_step = conn->out_at + FRONT_WRITE_STEP;
     conn_deadline(conn, conn->loop->front->config.body_deadline_ns);
@@ -176,7 +196,7 @@ static struct mln_http_request view_of(struct conn *conn)
 static void dispatch(struct conn *conn)
 {
     struct loop *loop = conn->loop;
-    if (loop->in_flight >= MLN_RING_CREDITS) {
+    if (loop->in_flight >= loop->front->config.in_flight_max) {
         conn->state = CONN_CREDIT;
         conn_deadline(conn, FRONT_ANSWER_NS);
         loop_waiting(loop, conn);

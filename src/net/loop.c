@@ -210,7 +210,7 @@ static void adopt(struct loop *loop, int fd, unsigned index, const struct sockad
 static void accept_some(struct loop *loop, unsigned index)
 {
     for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
-        if (loop->n_conns >= FRONT_CONNS_MAX) {
+        if (loop->n_conns >= loop->front->config.conns_max) {
             listen_pause(loop);
             return;
         }
@@ -444,6 +444,7 @@ struct mln_err loop_init(struct mln_cx *cx, struct loop *loop, struct front *fro
     MLN_TRY(mln_ring_attach(cx, &config->rings[index], MLN_RING_FRONT, &loop->ring));
     loop->message.is_secret = loop->received.is_secret = true;
     loop->message.max = MLN_RING_MESSAGE_MAX;
+    loop->head_text.max = MLN_HTTP_HEAD_BYTES_MAX;
     loop->spare_in.is_secret = loop->spare_out.is_secret = true;
     loop->now_ns = mln_mono_ns();
     loop->generation =
@@ -486,6 +487,7 @@ void loop_fini(struct loop *loop)
     mln_buf_drop(&loop->received);
     mln_buf_drop(&loop->spare_in);
     mln_buf_drop(&loop->spare_out);
+    mln_buf_drop(&loop->head_text);
     mln_free(loop->slots);
     mln_free(loop->next_free);
     mln_arena_free(loop->cx.arena);

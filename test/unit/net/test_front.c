@@ -415,6 +415,39 @@ static void test_hundred_connections(void **state)
     server_end(s, 0);
 }
 
+/* More requests than core takes at once wait their turn; more connections than allowed wait to be accepted. */
+static void test_limits_of_a_thread(void **state)
+{
+    (void)state;
+    struct server *s = server_start(1);
+    s->config.in_flight_max = 3;
+    s->config.conns_max = 20;
+    (void)server_run(s);
+    int fds[30];
+    for (unsigned i = 0; i < MLN_COUNT(fds); i++) {
+        fds[i] = dial(s->ports[0]);
+        put_text(fds[i], "GET /sleep/20 HTTP/1.1\r\n" HOST "\r\n");
+    }
+    struct answer a = {0};
+    for (unsigned i = 0; i < MLN_COUNT(fds); i++) {
+        if (i < 20) {
+            assert_true(get_answer(fds[i], false, &a));
+            kit_text(mln_buf_bytes(&a.body), "slept");
+        }
+    }
+    assert_int_equal(atomic_load(&s->core.requests), 20);
+    for (unsigned i = 0; i < 20; i++) {
+        close(fds[i]);
+    }
+    for (unsigned i = 20; i < MLN_COUNT(fds); i++) { /* there is room now */
+        assert_true(get_answer(fds[i], false, &a));
+        kit_text(mln_buf_bytes(&a.body), "slept");
+        close(fds[i]);
+    }
+    mln_buf_drop(&a.body);
+    server_end(s, 0);
+}
+
 /* Answers to connections that went away reach nobody, also not the next one in the same slot. */
 static void test_late_answers_are_dropped(void **state)
 {
@@ -847,6 +880,7 @@ int main(void)
         KIT_TEST(test_expect_continue),
         KIT_TEST(test_refusals_close),
         KIT_TEST(test_hundred_connections),
+        KIT_TEST(test_limits_of_a_thread),
         KIT_TEST(test_late_answers_are_dropped),
         KIT_TEST(test_big_bodies),
         KIT_TEST(test_deadlines),
