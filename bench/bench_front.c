@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Front, rings and a core of a few lines in one process, to be loaded from outside (wrk, curl, http_strict.py):
+ * Front, rings and a core of a few lines in one process, to be loaded from outside (wrk, curl,
+ * http_strict.py):
  *   bench_front PORT SECONDS [threads N] [tls] [pin] [open]
- * Prints what a request cost in CPU time over all threads. `open` leaves the sandbox out. SECONDS 0 = until killed.
+ * Prints what a request cost in CPU time over all threads. `open` leaves the sandbox out. SECONDS 0
+ * = until killed.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

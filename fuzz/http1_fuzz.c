@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Targets: mln_http1_scan, mln_http1_request, mln_http1_answer, mln_http1_chunks. The same bytes cut anywhere must give the same
- * verdict, and a request that was taken is taken again when it is written out from its parts.
+ * Targets: mln_http1_scan, mln_http1_request, mln_http1_answer, mln_http1_chunks. The same bytes
+ * cut anywhere must give the same verdict, and a request that was taken is taken again when it is
+ * written out from its parts.
  */
 #include "fuzz.h"
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Targets: mln_vault_api (paths, queries, forms, JSON bodies, headers) behind the HTTP/1.1 reader. Whatever it makes of a
- * request, core must be able to take: the message is written as CBOR and read back equal. Used as an answer, the same
- * document must give a body without complaint or a refusal.
+ * Targets: mln_vault_api (paths, queries, forms, JSON bodies, headers) behind the HTTP/1.1 reader.
+ * Whatever it makes of a request, core must be able to take: the message is written as CBOR and
+ * read back equal. Used as an answer, the same document must give a body without complaint or a
+ * refusal.
  */
 #include "fuzz.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Query strings and form bodies (WHATWG application/x-www-form-urlencoded), strictly: bad escapes and bad UTF-8 are refused. */
+/*
+ * Query strings and form bodies (WHATWG application/x-www-form-urlencoded), strictly: bad escapes
+ * and bad UTF-8 are refused.
+ */
 #include "api/vault_priv.h"
 #include "base/text.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* See vault.h. Everything that becomes a text of a message is checked to be UTF-8 here: core takes nothing else. */
+/*
+ * See vault.h. Everything that becomes a text of a message is checked to be UTF-8 here: core takes
+ * nothing else.
+ */
 #include "api/vault.h"
 
 #include "api/vault_priv.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Answers in Vault's shape: the envelope with all its members in their order, bare objects, raw files, errors. */
+/*
+ * Answers in Vault's shape: the envelope with all its members in their order, bare objects, raw
+ * files, errors.
+ */
 #include "api/vault_priv.h"
 #include "base/json.h"
 

@@ -4,7 +4,9 @@
 
 #include "net/front.h"
 
-/* Percent-decoded text: borrowed when there is nothing to decode, else in the arena. errors INVALID */
+/*
+ * Percent-decoded text: borrowed when there is nothing to decode, else in the arena. errors INVALID
+ */
 struct mln_err mln_api_decode(struct mln_cx *cx, struct mln_bytes raw, bool plus_is_space,
                               struct mln_bytes *ret);
 

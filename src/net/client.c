@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One call of the client: write the request, read the answer strictly, keep the connection when both sides agree. A kept
- * connection that the server closed meanwhile is dialled once more, but only when nothing of an answer came and the method
- * may be repeated.
+ * One call of the client: write the request, read the answer strictly, keep the connection when
+ * both sides agree. A kept connection that the server closed meanwhile is dialled once more, but
+ * only when nothing of an answer came and the method may be repeated.
  */
 #include "net/client.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A small blocking HTTP/1.1 client for the command line: http and https (OpenSSL, verified) with keep-alive, or a Unix socket;
- * deadlines, limits, no redirects to other hosts. Not for the server (that is reach's work).
+ * A small blocking HTTP/1.1 client for the command line: http and https (OpenSSL, verified) with
+ * keep-alive, or a Unix socket; deadlines, limits, no redirects to other hosts. Not for the server
+ * (that is reach's work).
  */
 #pragma once
 
@@ -26,7 +27,10 @@ struct mln_err mln_client_new(struct mln_cx *cx, const struct mln_client_config 
                               struct mln_client **ret); /* UNREACHABLE, INVALID */
 void mln_client_free(struct mln_client *client);
 void mln_client_drop(struct mln_client **client);
-/* headers: array of "Name: value" texts without CR or LF. errors UNREACHABLE, TIMEOUT, REMOTE (not HTTP), TOO_LARGE */
+/*
+ * headers: array of "Name: value" texts without CR or LF. errors UNREACHABLE, TIMEOUT, REMOTE (not
+ * HTTP), TOO_LARGE
+ */
 struct mln_err mln_client_call(struct mln_cx *cx, struct mln_client *client, const char *method,
                                const char *target, const char *const *headers, size_t n_headers,
                                struct mln_bytes body, struct mln_client_answer *ret);

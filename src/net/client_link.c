@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sockets of the client: non-blocking underneath, so that one deadline bounds connecting, TLS, writing and reading. */
+/*
+ * Sockets of the client: non-blocking underneath, so that one deadline bounds connecting, TLS,
+ * writing and reading.
+ */
 #include "net/client_priv.h"
 
 #include <arpa/inet.h>

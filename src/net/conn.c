@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Bytes of one connection. The descriptor is watched edge-triggered from birth to death, so a turn costs one receive and one
- * send and no epoll_ctl. Idle connections hold no buffers: the loop lends its spare ones and takes them back wiped.
+ * Bytes of one connection. The descriptor is watched edge-triggered from birth to death, so a turn
+ * costs one receive and one send and no epoll_ctl. Idle connections hold no buffers: the loop lends
+ * its spare ones and takes them back wiped.
  */
 #include "net/front_priv.h"
 

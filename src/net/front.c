@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Front as a process: sockets and TLS contexts are made ready, threads enter the sandbox, and only then bytes are read. */
+/*
+ * Front as a process: sockets and TLS contexts are made ready, threads enter the sandbox, and only
+ * then bytes are read.
+ */
 #include "net/front.h"
 
 #include <errno.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The front process: one thread per ring, each with its own epoll; parses all that strangers send and holds no key. It is started
- * by exec as "merlon-front" with descriptors inherited; it drops privileges into the sandbox after its threads are started.
+ * The front process: one thread per ring, each with its own epoll; parses all that strangers send
+ * and holds no key. It is started by exec as "merlon-front" with descriptors inherited; it drops
+ * privileges into the sandbox after its threads are started.
  */
 #pragma once
 
@@ -23,15 +24,19 @@ struct mln_front_listener {
 /* Translation between HTTP and wire values: the api room supplies it, main hands it over. */
 struct mln_front_api {
     /*
-     * Build the REQUEST value. An error is answered at once with its HTTP code in the API's error shape; *ret = NULL asks for
-     * fault() with MLN_OK: an answer that needs no core. All texts must be UTF-8.
+     * Build the REQUEST value. An error is answered at once with its HTTP code in the API's error
+     * shape; *ret = NULL asks for fault() with MLN_OK: an answer that needs no core. All texts must
+     * be UTF-8.
      */
     struct mln_err (*request)(struct mln_cx *cx, const struct mln_http_request *http,
                               const struct mln_value **ret);
     /* Build the HTTP answer from an ANSWER value; body is appended to `body`. */
     struct mln_err (*answer)(struct mln_cx *cx, const struct mln_value *answer,
                              struct mln_http_answer *ret, struct mln_buf *body);
-    /* Build the HTTP answer for a fault of front or of request() itself; the text is in cx. Appends to body. */
+    /*
+     * Build the HTTP answer for a fault of front or of request() itself; the text is in cx. Appends
+     * to body.
+     */
     void (*fault)(struct mln_cx *cx, struct mln_err err, struct mln_http_answer *ret,
                   struct mln_buf *body);
 };
@@ -42,17 +47,20 @@ struct mln_front_config {
     const struct mln_front_listener *listeners;
     unsigned n_listeners;
     const struct mln_front_api *api;
-    int stop_fd; /* readable (or closed): stop accepting, finish what is in flight (at most grace_ns), leave */
-    int state_fd; /* one line of JSON about the sandbox is written here once, then closed; -1 = nobody asks */
-    int64_t
-        header_deadline_ns; /* absolute, from the first byte (or accept) to the end of headers; 0 = 10 s */
+    /* readable (or closed): stop accepting, finish what is in flight (at most grace_ns), leave */
+    int stop_fd;
+    /* one line of JSON about the sandbox is written here once, then closed; -1 = nobody asks */
+    int state_fd;
+    /* absolute, from the first byte (or accept) to the end of headers; 0 = 10 s */
+    int64_t header_deadline_ns;
     int64_t body_deadline_ns; /* absolute, from headers to the end of the body; 0 = 90 s */
     int64_t idle_ns;          /* keep-alive without a request; 0 = 90 s */
     int64_t grace_ns;         /* 0 = 10 s */
     size_t body_max;          /* 0 = MLN_BODY_MAX_BYTES */
     bool pin; /* thread i stays on the i-th CPU it may use; core does the same with worker i */
-    unsigned in_flight_max;   /* requests with core, a thread; 0 or above = MLN_RING_CREDITS */
-    unsigned conns_max;       /* connections a thread; 0 or above = 16,384: more wait in the listener's queue */
+    unsigned in_flight_max; /* requests with core, a thread; 0 or above = MLN_RING_CREDITS */
+    /* connections a thread; 0 or above = 16,384: more wait in the listener's queue */
+    unsigned conns_max;
     bool no_sandbox; /* tests under sanitizers only */
 };
 

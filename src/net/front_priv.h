@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The inside of front: one loop a thread, connections in slots, a wheel of deadlines. Nothing here is shared between threads
- * but `struct front`, which is read-only after start but for its atomics.
+ * The inside of front: one loop a thread, connections in slots, a wheel of deadlines. Nothing here
+ * is shared between threads but `struct front`, which is read-only after start but for its atomics.
  *
- *   front.c   start, sandbox, threads          loop.c   epoll turns, accept, ring, stop
- *   conn.c    bytes in and out, deadlines      h1.c     requests and answers of HTTP/1.1
- *   wheel.c   deadlines                        tls.c    OpenSSL over buffers      tls_provider.c  signing by core
+ *   front.c   start, sandbox, threads     loop.c   epoll turns, accept, ring, stop
+ *   conn.c    bytes in and out             h1.c     requests and answers of HTTP/1.1
+ *   wheel.c   deadlines                    tls.c    OpenSSL over buffers
+ *   tls_provider.c  signing by core
  */
 #pragma once
 
@@ -23,7 +24,7 @@
 #define FRONT_SPARE_BYTES_MAX  (64u << 10) /* larger buffers go back to the system after use */
 #define FRONT_READS_PER_TURN   16u         /* then others have their turn */
 #define FRONT_HEAD_ROOM        1024u       /* in front of a body, for the head of the answer */
-#define FRONT_LINGER_NS        ((int64_t)1000000000) /* after a refusal: let it arrive before the reset */
+#define FRONT_LINGER_NS        ((int64_t)1000000000) /* a refusal arrives before the reset */
 #define FRONT_LINGER_BYTES_MAX (4u << 20)
 #define FRONT_ANSWER_NS        ((int64_t)120000000000) /* core answers within 90 s, or never */
 #define FRONT_JOBS_MAX         256u /* handshakes that wait for a signature: 32 KiB of stack each */
@@ -63,7 +64,10 @@ struct wheel {
     struct conn *slots[WHEEL_SLOTS];
 };
 void wheel_begin(struct wheel *wheel, int64_t now_ns);
-/* Deadlines may be moved later for nothing: an entry that fires too early is put back. INT64_MAX = none. */
+/*
+ * Deadlines may be moved later for nothing: an entry that fires too early is put back. INT64_MAX =
+ * none.
+ */
 void wheel_set(struct wheel *wheel, struct conn *conn, int64_t deadline_ns);
 void wheel_remove(struct wheel *wheel, struct conn *conn);
 void wheel_advance(struct wheel *wheel, int64_t now_ns, void (*late)(struct conn *conn));
@@ -186,9 +190,15 @@ bool conn_reads(const struct conn *conn);
 bool conn_has_pending(const struct conn *conn); /* input that came already */
 void conn_late(struct conn *conn);
 void conn_deadline(struct conn *conn, int64_t ns_from_now); /* INT64_MAX = none */
-/* Send what stands in out; true when all went. After the last byte ops->drained is called by conn_go, not by this. */
+/*
+ * Send what stands in out; true when all went. After the last byte ops->drained is called by
+ * conn_go, not by this.
+ */
 bool conn_flush(struct conn *conn);
-/* Make room for at least n more bytes of input and count them; false when front holds too much already. */
+/*
+ * Make room for at least n more bytes of input and count them; false when front holds too much
+ * already.
+ */
 bool conn_hold(struct conn *conn, size_t n);
 void conn_finish(struct conn *conn); /* the last answer was sent: linger or close */
 
@@ -202,7 +212,10 @@ struct tls_conn *tls_conn_new(struct conn *conn, SSL_CTX *ctx);
 void tls_conn_free(struct conn *conn);
 void tls_handshake(struct conn *conn);
 void tls_signed(struct conn *conn, const struct mln_value *value);
-/* Both work as recv and send do on the plain descriptor: n > 0, 0 = end (read only), -1 = not now, -2 = broken. */
+/*
+ * Both work as recv and send do on the plain descriptor: n > 0, 0 = end (read only), -1 = not now,
+ * -2 = broken.
+ */
 ssize_t tls_read(struct conn *conn, uint8_t *to, size_t n);
 ssize_t tls_write(struct conn *conn, const uint8_t *from, size_t n);
 bool tls_flush(struct conn *conn); /* ciphertext; false when some is left or it broke */

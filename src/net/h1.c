@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1 on a connection: one request at a time goes to core, so pipelined ones are answered in order by themselves. The
- * request stays in conn->in until it was sent; then it is wiped.
+ * HTTP/1.1 on a connection: one request at a time goes to core, so pipelined ones are answered in
+ * order by themselves. The request stays in conn->in until it was sent; then it is wiped.
  */
 #include <inttypes.h>
 
@@ -168,7 +168,9 @@ static void request_done(struct conn *conn)
     conn->h1.framing.has_length = false;
 }
 
-/* The request as the API sees it; the head in loop->head is parsed again when others came between. */
+/*
+ * The request as the API sees it; the head in loop->head is parsed again when others came between.
+ */
 static struct mln_http_request view_of(struct conn *conn)
 {
     const struct mln_http1_head *head = &conn->loop->head;
@@ -192,7 +194,9 @@ static struct mln_http_request view_of(struct conn *conn)
     };
 }
 
-/* A whole request stands in conn->in and loop->head is its head: send it on, or wait for a credit. */
+/*
+ * A whole request stands in conn->in and loop->head is its head: send it on, or wait for a credit.
+ */
 static void dispatch(struct conn *conn)
 {
     struct loop *loop = conn->loop;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* HTTP as the rest of front sees it, whatever version carried it. Views are borrowed from the connection until the answer is built. */
+/*
+ * HTTP as the rest of front sees it, whatever version carried it. Views are borrowed from the
+ * connection until the answer is built.
+ */
 #pragma once
 
 #include "base/buf.h"

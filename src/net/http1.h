@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * HTTP/1.1 as bytes: pure functions over buffers of the caller, for both directions. Strict by intent: whatever two readers
- * could take in two ways (smuggling) is refused. What is refused stands in docs/http.md. Source: RFC 9110, RFC 9112.
+ * HTTP/1.1 as bytes: pure functions over buffers of the caller, for both directions. Strict by
+ * intent: whatever two readers could take in two ways (smuggling) is refused. What is refused
+ * stands in docs/http.md. Source: RFC 9110, RFC 9112.
  */
 #pragma once
 
@@ -18,9 +19,11 @@ struct mln_http1_scan {
     size_t line; /* where the current line begins */
 };
 /*
- * Look for the empty line that ends a head, in all bytes that came so far (the same beginning at each call).
+ * Look for the empty line that ends a head, in all bytes that came so far (the same beginning at
+ *     each call).
  * *ret_len  length of the head with its empty line; 0 = more bytes are needed
- * errors    PARSE at the first byte that cannot be right (bare CR or LF, control characters), TOO_LARGE
+ * errors    PARSE at the first byte that cannot be right (bare CR or LF, control characters),
+ *     TOO_LARGE
  */
 struct mln_err mln_http1_scan(struct mln_cx *cx, struct mln_http1_scan *scan, struct mln_bytes in,
                               size_t *ret_len);
@@ -41,7 +44,10 @@ struct mln_http1_head {
     size_t n_headers;
     struct mln_http_header headers[MLN_HTTP_HEADERS_MAX];
 };
-/* Parse a whole head as found by mln_http1_scan; views into it. errors PARSE, TOO_LARGE (too many headers), UNSUPPORTED */
+/*
+ * Parse a whole head as found by mln_http1_scan; views into it. errors PARSE, TOO_LARGE (too many
+ * headers), UNSUPPORTED
+ */
 struct mln_err mln_http1_request(struct mln_cx *cx, struct mln_bytes head,
                                  struct mln_http1_head *ret);
 struct mln_err mln_http1_answer(struct mln_cx *cx, struct mln_bytes head,

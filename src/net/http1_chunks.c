@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Chunked bodies (RFC 9112 section 7.1), byte by byte through lines, in blocks through content. Extensions and trailers are
- * checked, counted and dropped.
+ * Chunked bodies (RFC 9112 section 7.1), byte by byte through lines, in blocks through content.
+ * Extensions and trailers are checked, counted and dropped.
  */
 #include "net/http1.h"
 

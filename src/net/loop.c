@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One thread of front: epoll turns. In a turn all events are handled, then the bell is rung once, then core's answers are
- * taken, then the deadlines. The thread sleeps only after it said so in the ring.
+ * One thread of front: epoll turns. In a turn all events are handled, then the bell is rung once,
+ * then core's answers are taken, then the deadlines. The thread sleeps only after it said so in the
+ * ring.
  */
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Message rings in shared memory; the layout is drawn in ring_priv.h. Each end keeps cursors of its own and believes nothing
- * that it reads from the mapping: a foreign cursor is checked against what is possible, a slot's head is copied before it is
- * looked at. Whatever does not fit ends the ring for this end (MLN_E_CORRUPT, for good).
+ * Message rings in shared memory; the layout is drawn in ring_priv.h. Each end keeps cursors of its
+ * own and believes nothing that it reads from the mapping: a foreign cursor is checked against what
+ * is possible, a slot's head is copied before it is looked at. Whatever does not fit ends the ring
+ * for this end (MLN_E_CORRUPT, for good).
  *
- * Sleep and the doorbell are Dekker's game: who sleeps sets its flag, then looks once more; who sends publishes, then looks at
- * the flag. Both with a full fence between. The same for "the producer waits for room".
+ * Sleep and the doorbell are Dekker's game: who sleeps sets its flag, then looks once more; who
+ * sends publishes, then looks at the flag. Both with a full fence between. The same for "the
+ * producer waits for room".
  */
 #include "net/ring_priv.h"
 
@@ -382,7 +384,9 @@ static struct mln_err take_payload(struct mln_ring *ring, size_t n, struct mln_b
     return MLN_OK;
 }
 
-/* The last fragment came: hand the whole over, without copying where the caller's buffer is empty. */
+/*
+ * The last fragment came: hand the whole over, without copying where the caller's buffer is empty.
+ */
 static struct mln_err hand_over(struct mln_ring *ring, struct mln_buf *buf)
 {
     struct mln_err err = MLN_OK;

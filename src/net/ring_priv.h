@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How a pair of rings lies in its memfd. All numbers are in the machine's order: both ends run on one machine.
+ * How a pair of rings lies in its memfd. All numbers are in the machine's order: both ends run on
+ * one machine.
  *
  *   0        lane 0 (front to core): tail | head | flags, each on its own 128 bytes
  *   512      lane 1 (core to front)
  *   4096     bytes of lane 0 (MLN_RING_BYTES)
  *   ...      bytes of lane 1
  *
- *   slot     | len u32 | kind u32 (RING_MORE: another fragment follows) | id u64 | payload | fill to 64 bytes |
+ *   slot     | len u32 | kind u32 | id u64 | payload | fill to 64 bytes |
+ *            kind with RING_MORE: another fragment follows
  *
- * Cursors count bytes from the beginning of time, the place in the lane is the cursor modulo MLN_RING_BYTES. A slot's head
- * never crosses the end, its payload may.
+ * Cursors count bytes from the beginning of time, the place in the lane is the cursor modulo
+ * MLN_RING_BYTES. A slot's head never crosses the end, its payload may.
  */
 #pragma once
 

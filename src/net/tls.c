@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TLS over buffers: OpenSSL reads from what the loop received and writes to a buffer that the loop sends, so that it never
- * touches a descriptor. Server signatures come from core: the handshake runs as an async job that pauses until the answer is
- * there. A job that still waits when its connection dies is resumed once more, to fail, before anything is freed.
+ * TLS over buffers: OpenSSL reads from what the loop received and writes to a buffer that the loop
+ * sends, so that it never touches a descriptor. Server signatures come from core: the handshake
+ * runs as an async job that pauses until the answer is there. A job that still waits when its
+ * connection dies is resumed once more, to fail, before anything is freed.
  */
 #include <errno.h>
 #include <openssl/async.h>

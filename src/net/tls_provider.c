@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * An OpenSSL provider inside front: an EC P-256 key that is a public point only, and an ECDSA whose signatures are fetched from
- * core. It has no export, so nothing else in OpenSSL can use the key. Source: provider-keymgmt(7), provider-signature(7).
+ * An OpenSSL provider inside front: an EC P-256 key that is a public point only, and an ECDSA whose
+ * signatures are fetched from core. It has no export, so nothing else in OpenSSL can use the key.
+ * Source: provider-keymgmt(7), provider-signature(7).
  */
 #include <openssl/core_dispatch.h>
 #include <openssl/core_names.h>

@@ -8,7 +8,9 @@
 static const struct mln_bytes context = {(const uint8_t *)"TLS 1.3, server CertificateVerify",
                                          34}; /* with its NUL */
 
-/* Is it client random, server random, then ECDH parameters of a named group with a key of its size? */
+/*
+ * Is it client random, server random, then ECDH parameters of a named group with a key of its size?
+ */
 static bool is_tls12(struct mln_bytes tbs)
 {
     if (tbs.len < RANDOMS_BYTES + 4 || tbs.ptr[RANDOMS_BYTES] != 3 ||

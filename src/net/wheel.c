@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A wheel of deadlines: a slot each 67 ms, a connection in at most one. Moving a deadline later costs nothing: the entry fires
- * at its old place and is put where it belongs. Deadlines beyond the wheel go to its last slot.
+ * A wheel of deadlines: a slot each 67 ms, a connection in at most one. Moving a deadline later
+ * costs nothing: the entry fires at its old place and is put where it belongs. Deadlines beyond the
+ * wheel go to its last slot.
  */
 #include "net/front_priv.h"
 

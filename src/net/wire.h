@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What front and core say to each other over the rings: a kind in the ring head, a CBOR value as message (docs/format-wire.md).
+ * What front and core say to each other over the rings: a kind in the ring head, a CBOR value as
+ * message (docs/format-wire.md).
  *
- * REQUEST  {"op":"read|list|write|patch|delete|help", "path":text, "data":object|null, "token":secret text|absent, "ns":text,
- *           "from":"addr", "port":int, "head":bool (HTTP HEAD), "wrap":text|absent, "headers":{lower-case name: text} (only those the API knows),
- *           "cert":bytes|absent (client certificate, DER, verified by front), "raw":bytes|absent (a body that is not JSON), "ct":text|absent}
- * ANSWER   {"status":int, "request_id":text, "data":value|absent, "bare":value|absent, "top":object|absent, "raw":bytes|absent,
- *           "ct":text|absent, "immutable":bool, "auth":object|absent, "wrap_info":object|absent, "lease_id":text, "renewable":bool, "lease_duration":int, "warnings":array|absent,
- *           "errors":array|absent, "ledger":int|absent, "topic":text|absent, "topic_version":int, "retry_after":int|absent}
- * SIGN     {"v":13, "hash":bytes(32|48)} or {"v":12, "tbs":bytes} , "key":int (which listener's)   TLS server handshakes only
+ * REQUEST  {"op":"read|list|write|patch|delete|help", "path":text, "data":object|null,
+ *           "token":secret text|absent, "ns":text, "from":"addr", "port":int,
+ *           "head":bool (HTTP HEAD), "wrap":text|absent,
+ *           "headers":{lower-case name: text} (only those the API knows)|absent,
+ *           "cert":bytes|absent (client certificate, DER, verified by front),
+ *           "raw":bytes|absent (a body that is not JSON), "ct":text|absent}
+ * ANSWER   {"status":int, "request_id":text, "data":value|absent, "bare":value|absent,
+ *           "top":object|absent, "raw":bytes|absent, "ct":text|absent, "immutable":bool,
+ *           "auth":object|absent, "wrap_info":object|absent, "lease_id":text, "renewable":bool,
+ *           "lease_duration":int, "warnings":array|absent, "errors":array|absent,
+ *           "ledger":int|absent, "topic":text|absent, "topic_version":int,
+ *           "retry_after":int|absent}
+ * SIGN     {"v":13, "hash":bytes(32|48)} or {"v":12, "tbs":bytes}, "key":int (which listener's);
+ *          TLS server handshakes only (net/tls_sign.h)
  * SIGNED   {"sig":bytes}, or {} when core refused
  * TOPIC    core to front: {"topic":text, "version":int, "value":value}
  */
@@ -22,5 +30,5 @@ enum mln_wire_kind {
     MLN_WIRE_ANSWER = 2,
     MLN_WIRE_SIGN = 3,
     MLN_WIRE_SIGNED = 4,
-    MLN_WIRE_TOPIC = 5
+    MLN_WIRE_TOPIC = 5,
 };

@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Strictness of an HTTP/1.1 server over raw sockets: http_strict.py HOST PORT [--path P] [--drip SECONDS]
+"""Strictness of an HTTP/1.1 server over raw sockets.
 
-Each row is sent on a connection of its own. What is good must get one answer below 500 for each request in it; what is bad must
-get at most one answer, of 400 or above, and then the end of the connection: a second answer would mean that the server took
-part of a request for a request of its own (smuggling). Source: RFC 9112, sections 2, 3, 5, 6, 7 and 11.2.
+    http_strict.py HOST PORT [--path P] [--drip SECONDS]
+
+Each row is sent on a connection of its own. What is good must get one answer below 500 for each
+request in it; what is bad must get at most one answer, of 400 or above, and then the end of the
+connection: a second answer would mean that the server took part of a request for a request of its
+own (smuggling). Source: RFC 9112, sections 2, 3, 5, 6, 7 and 11.2.
 Exit 0 when all rows hold."""
 import argparse
 import re
@@ -12,11 +15,13 @@ import socket
 import sys
 import time
 
-parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("host")
 parser.add_argument("port", type=int)
 parser.add_argument("--path", default="/v1/sys/health")
-parser.add_argument("--drip", type=float, default=0, help="also: a byte a second must be cut off within so many seconds")
+parser.add_argument("--drip", type=float, default=0,
+                    help="also: a byte a second must be cut off within so many seconds")
 args = parser.parse_args()
 
 LINE = f"GET {args.path} HTTP/1.1\r\n".encode()
@@ -38,15 +43,19 @@ GOOD = [
     ("a request", NEXT, 1),
     ("three at once", NEXT * 3, 3),
     ("a body and a request behind it", sized(b"2") + NEXT, 2),
-    ("chunks and a request behind them", chunked(b"1\r\n{\r\n1;x=y\r\n}\r\n0\r\nT: u\r\n\r\n") + NEXT, 2),
+    ("chunks and a request behind them",
+     chunked(b"1\r\n{\r\n1;x=y\r\n}\r\n0\r\nT: u\r\n\r\n") + NEXT, 2),
     ("blanks around a value", LINE + HOST + b"X-A: \t b \t\r\n\r\n", 1),
     ("close", LINE + HOST + b"Connection: close\r\n\r\n" + NEXT, 1),
     ("the old version", f"GET {args.path} HTTP/1.0\r\n\r\n".encode() + NEXT, 1),
-    ("a percent-encoded path", NEXT.replace(args.path.encode(), args.path.replace("health", "he%61lth").encode()), 1),
+    ("a percent-encoded path",
+     NEXT.replace(args.path.encode(), args.path.replace("health", "he%61lth").encode()), 1),
 ]
 BAD = [
-    ("length and chunks", PUT + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + NEXT),
-    ("chunks and length", PUT + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + NEXT),
+    ("length and chunks",
+     PUT + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + NEXT),
+    ("chunks and length",
+     PUT + b"Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + NEXT),
     ("two equal lengths", PUT + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}" + NEXT),
     ("two lengths", PUT + b"Content-Length: 2\r\nContent-Length: 0\r\n\r\n{}" + NEXT),
     ("length as a list", sized(b"2, 2") + NEXT),
@@ -59,9 +68,11 @@ BAD = [
     ("length beyond 64 bits", sized(b"18446744073709551618") + NEXT),
     ("length beyond the limit", sized(b"99999999999") + NEXT),
     ("unknown coding", PUT + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n" + NEXT),
-    ("coding in two lines", PUT + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + NEXT),
+    ("coding in two lines",
+     PUT + b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\n0\r\n\r\n" + NEXT),
     ("coding with a vertical tab", PUT + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n" + NEXT),
-    ("coding in the old version", PUT.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + NEXT),
+    ("coding in the old version",
+     PUT.replace(b"1.1", b"1.0") + b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + NEXT),
     ("blank before the colon", PUT + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n" + NEXT),
     ("folded header", LINE + HOST + b"X-A: b\r\n c\r\n\r\n" + NEXT),
     ("folded coding", PUT + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n" + NEXT),
@@ -140,7 +151,8 @@ for name, data, n in GOOD:
     check("good", name, len(statuses) == n and all(s < 500 for s in statuses[:1]), statuses)
 for name, data in BAD:
     statuses, ended = exchange(data)
-    check("bad", name, len(statuses) <= 1 and ended and all(s >= 400 for s in statuses), (statuses, "ended" if ended else "open"))
+    refused = len(statuses) <= 1 and ended and all(s >= 400 for s in statuses)
+    check("bad", name, refused, (statuses, "ended" if ended else "open"))
 if args.drip:
     with socket.create_connection((args.host, args.port), timeout=3) as s:
         start = time.time()

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A core for tests and benchmarks of front: one thread a ring that answers by path, and signs handshakes as core does. Paths:
- * /echo (the body back), /size/N, /sleep/MS (answers later), /hang (never answers), /cert (the client's certificate),
- * /corrupt (breaks the ring). And the translation between HTTP and values that goes with it.
+ * A core for tests and benchmarks of front: one thread a ring that answers by path, and signs
+ * handshakes as core does. Paths: /echo (the body back), /size/N, /sleep/MS (answers later), /hang
+ * (never answers), /cert (the client's certificate), /corrupt (breaks the ring). And the
+ * translation between HTTP and values that goes with it.
  */
 #pragma once
 

@@ -415,7 +415,10 @@ static void test_hundred_connections(void **state)
     server_end(s, 0);
 }
 
-/* More requests than core takes at once wait their turn; more connections than allowed wait to be accepted. */
+/*
+ * More requests than core takes at once wait their turn; more connections than allowed wait to be
+ * accepted.
+ */
 static void test_limits_of_a_thread(void **state)
 {
     (void)state;

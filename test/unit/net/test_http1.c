@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The HTTP/1.1 reader: what is taken, what is refused, and that it does not matter how the bytes are cut. */
+/*
+ * The HTTP/1.1 reader: what is taken, what is refused, and that it does not matter how the bytes
+ * are cut.
+ */
 #include "kit/kit.h"
 
 #include <string.h>

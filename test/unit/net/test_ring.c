@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Rings: whole messages of all sizes in order, sleep and bells, wiping, and a peer that scribbles. */
+/*
+ * Rings: whole messages of all sizes in order, sleep and bells, wiping, and a peer that scribbles.
+ */
 #include "kit/kit.h"
 
 #include <poll.h>
@@ -119,7 +121,10 @@ static void test_appends_to_what_is_there(void **state)
     pair_drop(&p);
 }
 
-/* More than fits waits in the sender's queue, keeps its order, and the consumer rings when it made room. */
+/*
+ * More than fits waits in the sender's queue, keeps its order, and the consumer rings when it made
+ * room.
+ */
 static void test_queue_and_room_bell(void **state)
 {
     struct mln_cx *cx = kit_cx(state);
@@ -342,7 +347,10 @@ static void test_two_threads(void **state)
 
 /* ---- a hostile peer ---- */
 
-/* Seeded scribbles over the control page, then over slots: never a crash, and an impossible cursor is always seen. */
+/*
+ * Seeded scribbles over the control page, then over slots: never a crash, and an impossible cursor
+ * is always seen.
+ */
 static void test_hostile_scribbles(void **state)
 {
     struct mln_cx *cx = kit_cx(state);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The wheel of deadlines against a list that is searched: nothing fires early, nothing fires late, nothing is forgotten. */
+/*
+ * The wheel of deadlines against a list that is searched: nothing fires early, nothing fires late,
+ * nothing is forgotten.
+ */
 #include "kit/kit.h"
 
 #include "base/clock.h"
