@@ -308,7 +308,7 @@ static int64_t smallest(const struct mln_value *groups, size_t *ret_at)
 {
     int64_t least = INT64_MAX;
     *ret_at = SIZE_MAX;
-    for (size_t i = 0; i < mln_len(groups); i++) {
+    for (size_t i = 0; mln_member_at(groups, i) != NULL; i++) {
         int64_t n = mln_get_int(mln_get(&mln_member_at(groups, i)->value, "n"), 0);
         if (n < least) {
             least = n;

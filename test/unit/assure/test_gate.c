@@ -140,15 +140,15 @@ static const struct {
      "none"},
     {"one person twice", "{\"model\":\"m\",\"approvals\":{\"count\":2}}",
      "{" AUTHOR "," SCAN "," SIG ",\"approvals\":[{\"id\":\"bob\",\"name\":\"Bob\",\"root\":\"r1\"}"
-                                 ",{\"id\":\"bob\",\"name\":\"Bob\",\"root\":\"r1\"}]}",
+     ",{\"id\":\"bob\",\"name\":\"Bob\",\"root\":\"r1\"}]}",
      "waiting", "approvals", "1 of 2 given, by Bob"},
     {"two people", "{\"model\":\"m\",\"approvals\":{\"count\":2}}",
      "{" AUTHOR "," SCAN "," SIG ",\"approvals\":[{\"id\":\"bob\",\"name\":\"Bob\",\"root\":\"r1\"}"
-                                 ",{\"id\":\"eve\",\"name\":\"Eve\",\"root\":\"r1\"}]}",
+     ",{\"id\":\"eve\",\"name\":\"Eve\",\"root\":\"r1\"}]}",
      "pass", NULL, NULL},
     {"a finding", GATE,
      "{" AUTHOR ",\"scan\":{\"verdict\":\"malicious\",\"findings\":[{\"file\":\"model.pkl\","
-                "\"message\":\"calls posix.system\"}]}," SIG "," NUMBERS("0.9", "50") "," BOB "}",
+     "\"message\":\"calls posix.system\"}]}," SIG "," NUMBERS("0.9", "50") "," BOB "}",
      "fail", "scan", "model.pkl: calls posix.system"},
     {"not scanned", GATE, "{" AUTHOR "," SIG "," NUMBERS("0.9", "50") "," BOB "}", "fail", "scan",
      "no scan was shown"},
@@ -193,6 +193,11 @@ static const struct {
      "\"p\",\"group\":\"g\"}}",
      "{" AUTHOR "," SCAN "," SIG "," NUMBERS("0.9", "50") "," BOB "}", "fail", "fairness",
      "another file"},
+    {"groups are no mapping", GATE,
+     "{" AUTHOR "," SCAN "," SIG ",\"fairness\":{\"predictions\":\"p.csv\",\"columns\":{\"label\":"
+                                 "\"y\",\"prediction\":\"p\",\"groups\":[\"g\"]},\"groups\":[1,2],"
+                                 "\"disparity\":{\"adverse_impact_ratio\":{\"ratio\":1}}}," BOB "}",
+     "fail", "fairness", "insufficient"},
     {"nothing at all", GATE, "{}", "fail", "scan", "no scan"},
     {"nothing asked",
      "{\"model\":\"m\",\"scan\":\"skip\",\"signature\":\"skip\",\"approvals\":{\"count\":0}}", "{}",
