@@ -230,7 +230,7 @@ static struct mln_err finish_header(struct mln_cx *cx, struct mln_bytes head,
     MLN_TRY(mln_age_unwrap(cx, &header, with, file_key));
     if (head.len - header.len < AGE_NONCE) {
         mln_wipe(file_key, sizeof(file_key));
-        return mln_fail(cx, MLN_E_FORGED, "age: the file is cut off");
+        return mln_fail(cx, MLN_E_FORGED, "age: the file is cut off before its payload");
     }
     age_payload_key(file_key, head.ptr + header.len, key);
     mln_wipe(file_key, sizeof(file_key));

@@ -54,17 +54,16 @@ const char *oms_signature_inside(struct mln_cx *cx, const char *model_path,
         : slash == signature_path
             ? "/"
             : mln_text_dup(cx, mln_bytes_at(signature_path, (size_t)(slash - signature_path)));
-    char *model = realpath(model_path, NULL);
-    char *folder = realpath(dir, NULL);
+    char model[PATH_MAX];
+    char folder[PATH_MAX];
     const char *inside = NULL;
     const char *base = slash == NULL ? signature_path : slash + 1;
-    if (model != NULL && folder != NULL && mln_tree_is_below(folder, mln_bytes_of(model))) {
+    if (realpath(model_path, model) != NULL && realpath(dir, folder) != NULL &&
+        mln_tree_is_below(folder, mln_bytes_of(model))) {
         const char *rest = folder + strlen(model);
         inside = *rest == '/' ? mln_text_format(cx, "%s/%s", rest + 1, base)
                               : mln_text_dup(cx, mln_bytes_of(base));
     }
-    free(model);
-    free(folder);
     return inside;
 }
 

@@ -36,6 +36,12 @@ struct statement {
     uint8_t root[32];
 };
 
+/* What the bundle says and who says it. */
+struct said {
+    struct mln_dsse dsse;
+    struct mln_value *signer, *warnings;
+};
+
 struct verify {
     struct mln_cx *cx;
     const struct mln_oms_options *options;
@@ -46,7 +52,8 @@ struct verify {
     size_t n_units;
     uint64_t bytes;
     size_t n_files;
-    struct mln_value *signer, *warnings, *missing, *extra, *different, *uncovered;
+    struct said said;
+    struct mln_value *missing, *extra, *different, *uncovered;
 };
 
 static struct mln_err bad(struct mln_cx *cx, const char *what)
@@ -122,18 +129,18 @@ static struct mln_err trusted_key(struct mln_cx *cx, const struct mln_dsse *dsse
 
 static struct mln_err verify_envelope(struct mln_cx *cx, struct mln_bytes bundle,
                                       const struct mln_oms_trust *trust, bool legacy,
-                                      struct mln_dsse *dsse, struct mln_value *signer,
-                                      struct mln_value *warnings)
+                                      struct said *said)
 {
+    struct mln_dsse *dsse = &said->dsse;
     MLN_TRY(mln_dsse_parse(cx, bundle, dsse));
     MLN_AUTO(oms_pkey_drop) EVP_PKEY *key = NULL;
-    MLN_TRY(trusted_key(cx, dsse, trust, &key, signer, warnings));
+    MLN_TRY(trusted_key(cx, dsse, trust, &key, said->signer, said->warnings));
     struct mln_err err = verify_pae(cx, dsse, key, false);
     if (mln_is(err, MLN_E_FORGED) && legacy) {
         mln_cx_clear(cx);
         err = verify_pae(cx, dsse, key, true);
         if (!mln_failed(err)) {
-            mln_push_text(cx, warnings, "the signature is over the format from before 1.0");
+            mln_push_text(cx, said->warnings, "the signature is over the format from before 1.0");
         }
     }
     MLN_TRY(err);
@@ -581,20 +588,20 @@ static struct mln_value *report(struct verify *v, bool is_ok)
     mln_put_text(cx, r, "hash", mln_digest_name(v->st.digest));
     mln_put_int(cx, r, "files", (int64_t)v->n_files);
     mln_put_int(cx, r, "bytes", (int64_t)v->bytes);
-    mln_put(cx, r, "signer", v->signer);
+    mln_put(cx, r, "signer", v->said.signer);
     mln_put(cx, r, "ignored", v->st.ignore != NULL ? v->st.ignore : mln_array(cx));
     mln_put(cx, r, "uncovered", v->uncovered);
     mln_put(cx, r, "missing", v->missing);
     mln_put(cx, r, "extra", v->extra);
     mln_put(cx, r, "different", v->different);
-    mln_put(cx, r, "warnings", v->warnings);
+    mln_put(cx, r, "warnings", v->said.warnings);
     return r;
 }
 
 static void lists(struct verify *v)
 {
-    v->signer = mln_object(v->cx);
-    v->warnings = mln_array(v->cx);
+    v->said.signer = mln_object(v->cx);
+    v->said.warnings = mln_array(v->cx);
     v->missing = mln_array(v->cx);
     v->extra = mln_array(v->cx);
     v->different = mln_array(v->cx);
@@ -637,11 +644,10 @@ struct mln_err mln_oms_verify(struct mln_cx *cx, const char *model_path, struct 
                               const struct mln_value **ret_report)
 {
     struct verify v = {.cx = cx, .options = options, .tree = {.root_fd = -1}};
-    struct mln_dsse dsse;
     lists(&v);
     MLN_TRY(mln_cx_err(cx));
-    MLN_TRY(verify_envelope(cx, bundle, trust, options->legacy, &dsse, v.signer, v.warnings));
-    MLN_TRY(parse_statement(cx, dsse.payload, options->legacy, &v.st));
+    MLN_TRY(verify_envelope(cx, bundle, trust, options->legacy, &v.said));
+    MLN_TRY(parse_statement(cx, v.said.dsse.payload, options->legacy, &v.st));
     struct mln_err err = verify_files(&v, model_path);
     mln_tree_drop(&v.tree);
     if (ret_report != NULL && (!mln_failed(err) || mln_is(err, MLN_E_FORGED))) {
@@ -654,18 +660,16 @@ struct mln_err mln_oms_verify_signature(struct mln_cx *cx, struct mln_bytes bund
                                         const struct mln_oms_trust *trust, bool legacy,
                                         uint8_t ret_root[32], const struct mln_value **ret_signer)
 {
-    struct mln_dsse dsse;
+    struct said said = {.signer = mln_object(cx), .warnings = mln_array(cx)};
     struct statement st = {0};
-    struct mln_value *signer = mln_object(cx);
-    struct mln_value *warnings = mln_array(cx);
-    MLN_TRY(verify_envelope(cx, bundle, trust, legacy, &dsse, signer, warnings));
-    MLN_TRY(parse_statement(cx, dsse.payload, legacy, &st));
+    MLN_TRY(verify_envelope(cx, bundle, trust, legacy, &said));
+    MLN_TRY(parse_statement(cx, said.dsse.payload, legacy, &st));
     if (st.is_legacy) {
         return mln_fail(cx, MLN_E_UNSUPPORTED, "a bundle from before 1.0 has no root digest");
     }
-    mln_put(cx, signer, "warnings", warnings);
+    mln_put(cx, said.signer, "warnings", said.warnings);
     MLN_TRY(mln_cx_err(cx));
     mln_copy(ret_root, st.root, sizeof(st.root));
-    *ret_signer = signer;
+    *ret_signer = said.signer;
     return MLN_OK;
 }

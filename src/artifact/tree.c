@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -206,10 +207,9 @@ static int by_path(const void *a, const void *b)
 /* The last component of where the path leads, so that "." and "x/" have a name too. */
 static const char *name_of(struct mln_cx *cx, const char *path)
 {
-    char *whole = realpath(path, NULL);
-    const char *slash = whole != NULL ? strrchr(whole, '/') : NULL;
+    char whole[PATH_MAX];
+    const char *slash = realpath(path, whole) != NULL ? strrchr(whole, '/') : NULL;
     const char *name = mln_text_dup(cx, mln_bytes_of(slash != NULL ? slash + 1 : path));
-    free(whole);
     return *name != '\0' ? name : "model";
 }
 

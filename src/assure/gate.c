@@ -201,27 +201,30 @@ struct mln_err mln_gate_parse(struct mln_cx *cx, const struct mln_value *v, stru
 
 /* ---- judging ---- */
 
-static void add_check(struct mln_cx *cx, struct mln_value *checks, const char *name, bool is_ok,
-                      const struct mln_value *detail)
+/* value and limit: a number beside what it is held against; NULL for checks without. */
+struct check {
+    const char *name;
+    bool is_ok;
+    const struct mln_value *detail, *value, *limit;
+};
+
+static void put_check(struct mln_cx *cx, struct mln_value *checks, const struct check *from)
 {
     struct mln_value *check = mln_object(cx);
-    mln_put_text(cx, check, "name", name);
-    mln_put_bool(cx, check, "ok", is_ok);
-    mln_put(cx, check, "detail", detail);
+    mln_put_text(cx, check, "name", from->name);
+    mln_put_bool(cx, check, "ok", from->is_ok);
+    mln_put(cx, check, "detail", from->detail);
+    if (from->limit != NULL) {
+        mln_put(cx, check, "value", from->value);
+        mln_put(cx, check, "limit", from->limit);
+    }
     mln_push(cx, checks, check);
 }
 
-static void add_measured(struct mln_cx *cx, struct mln_value *checks, const char *name, bool is_ok,
-                         const struct mln_value *detail, const struct mln_value *value,
-                         const struct mln_value *limit)
+static void add_check(struct mln_cx *cx, struct mln_value *checks, const char *name, bool is_ok,
+                      const struct mln_value *detail)
 {
-    struct mln_value *check = mln_object(cx);
-    mln_put_text(cx, check, "name", name);
-    mln_put_bool(cx, check, "ok", is_ok);
-    mln_put(cx, check, "detail", detail);
-    mln_put(cx, check, "value", value);
-    mln_put(cx, check, "limit", limit);
-    mln_push(cx, checks, check);
+    put_check(cx, checks, &(struct check){.name = name, .is_ok = is_ok, .detail = detail});
 }
 
 static const struct mln_value *scan_detail(struct mln_cx *cx, const struct mln_value *scan)
@@ -344,8 +347,12 @@ static bool judge_numbers(struct mln_cx *cx, const struct mln_gate *gate,
                            MLN_FMT(gate->fair.metric), value, is_ok ? "at least" : "below",
                            gate->fair.minimum);
     }
-    add_measured(cx, checks, "fairness", is_ok, detail, number != NULL ? number : mln_null(cx),
-                 mln_double(cx, gate->fair.minimum));
+    put_check(cx, checks,
+              &(struct check){.name = "fairness",
+                              .is_ok = is_ok,
+                              .detail = detail,
+                              .value = number != NULL ? number : mln_null(cx),
+                              .limit = mln_double(cx, gate->fair.minimum)});
     return is_ok;
 }
 
@@ -417,8 +424,12 @@ static bool judge_approvals(struct mln_cx *cx, const struct mln_gate *gate,
         gate->approvals == 0 ? mln_text(cx, "not asked for")
         : n == 0             ? mln_textf(cx, "none of %u given", gate->approvals)
                              : mln_textf(cx, "%u of %u given, by %s", n, gate->approvals, by);
-    add_measured(cx, checks, "approvals", is_ok, detail, mln_int(cx, n),
-                 mln_int(cx, gate->approvals));
+    put_check(cx, checks,
+              &(struct check){.name = "approvals",
+                              .is_ok = is_ok,
+                              .detail = detail,
+                              .value = mln_int(cx, n),
+                              .limit = mln_int(cx, gate->approvals)});
     mln_buf_drop(&names);
     return is_ok;
 }
