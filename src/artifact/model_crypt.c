@@ -80,6 +80,7 @@ static struct mln_err place_make_dir(struct mln_cx *cx, const char *path, struct
 
 static struct mln_err place_keep(struct mln_cx *cx, struct place *place, bool may_replace)
 {
+    MLN_CHECK(place->temporary != NULL && place->final != NULL);
     int failed = renameat2(AT_FDCWD, place->temporary, AT_FDCWD, place->final,
                            may_replace ? 0 : RENAME_NOREPLACE);
     if (failed != 0 && (errno == EINVAL || errno == ENOSYS) && !may_replace &&
@@ -132,6 +133,7 @@ static struct mln_err named(struct mln_cx *cx, struct mln_err err, const char *p
 /* Make the file `dir/path` and the folders that it lies in. */
 static struct mln_err make_file(struct mln_cx *cx, const char *dir, const char *path, int *ret_fd)
 {
+    MLN_CHECK(dir != NULL && path != NULL);
     const char *whole = mln_text_format(cx, "%s/%s", dir, path);
     MLN_TRY(mln_cx_err(cx));
     const char *slash = strrchr(path, '/');

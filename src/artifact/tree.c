@@ -341,6 +341,7 @@ static struct mln_err open_parent(struct mln_cx *cx, int root_fd, const char *pa
 struct mln_err mln_tree_open(struct mln_cx *cx, const struct mln_tree *tree,
                              const struct mln_tree_file *file, int *ret_fd)
 {
+    MLN_CHECK(tree->root_fd >= 0 && file->path != NULL);
     MLN_AUTO(mln_fd_drop) int fd = -1;
     if (tree->is_file) {
         fd = fcntl(tree->root_fd, F_DUPFD_CLOEXEC, 0);
@@ -348,6 +349,7 @@ struct mln_err mln_tree_open(struct mln_cx *cx, const struct mln_tree *tree,
         MLN_AUTO(mln_fd_drop) int dir = -1;
         const char *name = NULL;
         MLN_TRY(open_parent(cx, tree->root_fd, file->path, &dir, &name));
+        MLN_CHECK(name != NULL);
         int follow = file->kind == MLN_TREE_LINK_FILE ? 0 : O_NOFOLLOW;
         fd = openat(dir, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC | follow);
     }

@@ -56,9 +56,9 @@ struct judge {
     const struct mln_fair_options *o;
     size_t n_groups;
     struct mln_bytes *names; /* of groups, sorted */
-    uint32_t *group_of;      /* of each row */
     uint8_t *cell_of;        /* of each row */
-    struct counts *counts;   /* of each group */
+    uint16_t *slot_of;     /* of each row: 4 * group + cell, small so that it stays in the cache */
+    struct counts *counts; /* of each group */
     struct disparity point[DISPARITIES];
     double interval[DISPARITIES][4]; /* ratio low, high, difference low, high; NaN = undefined */
     struct mln_value *reasons, *warnings;
@@ -142,6 +142,8 @@ bool mln_fair_has_metric(struct mln_bytes name)
 {
     return disparity_index(name) < DISPARITIES;
 }
+
+static_assert(4 * MLN_FAIR_GROUPS_MAX <= UINT16_MAX);
 
 /* ---- reading the table ---- */
 
@@ -280,8 +282,9 @@ static struct mln_err number_groups(struct judge *j, struct named_row *rows)
             j->names[j->n_groups++] = rows[i].name;
         }
         uint32_t group = (uint32_t)(j->n_groups - 1);
-        j->group_of[rows[i].row] = group;
-        j->counts[group].cell[j->cell_of[rows[i].row]]++;
+        uint8_t cell = j->cell_of[rows[i].row];
+        j->slot_of[rows[i].row] = (uint16_t)(4 * group + cell);
+        j->counts[group].cell[cell]++;
     }
     if (j->n_groups < 2) {
         return mln_fail(j->cx, MLN_E_INVALID, "there is one group only: nothing to compare");
@@ -334,8 +337,8 @@ static void resample(const struct judge *j, struct mln_prng *prng, struct counts
     size_t n = j->csv->n_rows;
     mln_fill(to, 0, j->n_groups * sizeof(*to));
     for (size_t i = 0; i < n; i++) {
-        size_t row = (size_t)mln_prng_below(prng, n);
-        to[j->group_of[row]].cell[j->cell_of[row]]++;
+        unsigned slot = j->slot_of[mln_prng_below(prng, n)];
+        to[slot / 4].cell[slot % 4]++;
     }
 }
 
@@ -544,7 +547,7 @@ static struct mln_err rooms(struct judge *j)
     if (n == 0) {
         return mln_fail(j->cx, MLN_E_INVALID, "the table has no rows");
     }
-    j->group_of = mln_new_array(j->cx, n, sizeof(*j->group_of));
+    j->slot_of = mln_new_array(j->cx, n, sizeof(*j->slot_of));
     j->cell_of = mln_new_array(j->cx, n, sizeof(*j->cell_of));
     j->names = mln_new_array(j->cx, MLN_FAIR_GROUPS_MAX, sizeof(*j->names));
     j->counts = mln_new_array(j->cx, MLN_FAIR_GROUPS_MAX, sizeof(*j->counts));

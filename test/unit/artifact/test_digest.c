@@ -206,6 +206,27 @@ static void expect_digest(struct mln_cx *cx, enum mln_digest kind, struct mln_by
     kit_same(cx, mln_bytes_at(job->digest, n), mln_bytes_at(want, n));
 }
 
+/* A clock on which every look is a second later, so that progress is shown after every block. */
+static int64_t ticks;
+
+static int64_t tick(void *arg)
+{
+    (void)arg;
+    ticks += 1000000000;
+    return ticks;
+}
+
+static void slow_clock_begin(void)
+{
+    static const struct mln_clock clock = {tick, tick, NULL};
+    mln_clock_use(&clock);
+}
+
+static void slow_clock_end(void)
+{
+    mln_clock_use(NULL);
+}
+
 static void count_progress(void *arg, uint64_t done, uint64_t all)
 {
     uint64_t *last = arg;
@@ -240,6 +261,44 @@ static void test_digests(void **state)
         expect_digest(cx, (enum mln_digest)kind, whole, &jobs[3]);
     }
     mln_tree_drop(&tree);
+}
+
+/* A file that is cut, or written to, while it is hashed. */
+static void cut_file(void *arg, uint64_t done, uint64_t all)
+{
+    if (done < all) {
+        assert_int_equal(truncate(arg, 4 << 20), 0);
+    }
+}
+
+static void touch_file(void *arg, uint64_t done, uint64_t all)
+{
+    if (done < all) {
+        int fd = open(arg, O_WRONLY | O_CLOEXEC);
+        assert_int_equal(pwrite(fd, "x", 1, 5), 1);
+        close(fd);
+    }
+}
+
+static void test_changing(void **state)
+{
+    struct mln_cx *cx = kit_cx(state);
+    void (*const changes[])(void *, uint64_t, uint64_t) = {cut_file, touch_file};
+    char path[KIT_PATH_MAX];
+    kit_path(path, dir, "big");
+    for (size_t i = 0; i < MLN_COUNT(changes); i++) {
+        struct mln_tree tree;
+        put("big", MLN_BYTES("x"));
+        assert_int_equal(truncate(path, 64 << 20), 0);
+        kit_ok(cx, mln_tree_walk(cx, dir, NULL, &tree));
+        struct mln_digest_job job = {.file = &tree.files[0], .end = tree.files[0].size};
+        struct mln_work_progress progress = {changes[i], path};
+        slow_clock_begin();
+        struct mln_err err = mln_digest_files(cx, &tree, MLN_DIGEST_SHA256, &job, 1, progress);
+        slow_clock_end();
+        kit_expect_at(cx, err, MLN_E_CONFLICT, "big changed while", "changing", __FILE__, __LINE__);
+        mln_tree_drop(&tree);
+    }
 }
 
 /* Of several bad files the first is named, whatever the threads do. */
@@ -303,9 +362,10 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        KIT_TEST(test_order),   DIR_TEST(test_walk),    DIR_TEST(test_walk_refused),
-        DIR_TEST(test_swapped), DIR_TEST(test_digests), DIR_TEST(test_first_error),
-        DIR_TEST(test_faults),  KIT_TEST(test_rules),   KIT_TEST(test_names),
+        KIT_TEST(test_order),       DIR_TEST(test_walk),     DIR_TEST(test_walk_refused),
+        DIR_TEST(test_swapped),     DIR_TEST(test_changing), DIR_TEST(test_digests),
+        DIR_TEST(test_first_error), DIR_TEST(test_faults),   KIT_TEST(test_rules),
+        KIT_TEST(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

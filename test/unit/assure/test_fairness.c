@@ -114,6 +114,11 @@ static void compare_disparities(const struct mln_value *got, const struct mln_va
     double ours = mln_get_double(
         mln_get(mln_get(mln_get(got, "disparity"), "adverse_impact_ratio"), "ratio"), NAN);
     assert_true(fabs(ours - least) <= POINT_TOLERANCE);
+    const struct mln_value *impact = mln_get(mln_get(got, "disparity"), "adverse_impact_ratio");
+    const struct mln_value *ends = mln_get(impact, "interval");
+    assert_true(mln_value_eq(ends, mln_get(impact, "ratio_interval")));
+    assert_true(mln_get_double(mln_item(ends, 0), 9) < ours);
+    assert_true(mln_get_double(mln_item(ends, 1), -9) > ours || least > 0.99);
 }
 
 static void compare_intervals(const struct mln_value *got, const struct mln_value *want,
