@@ -84,7 +84,8 @@ int main(int argc, char **argv)
     struct mln_buf cert = {0};
     struct mln_cx cx;
     mln_cx_init(&cx, NULL);
-    fake_core_start(&core, threads_of(argv));
+    fake_core_prepare(&core, threads_of(argv));
+    fake_core_run(&core);
     struct mln_front_listener listener = {.fd = listen_on((uint16_t)port),
                                           .is_tls = has_word(argv, "tls")};
     if (listener.fd < 0 || mln_failed(mln_dev_certificate(&cx, core.scalar, "localhost", &cert))) {

@@ -258,7 +258,8 @@ void conn_finish(struct conn *conn)
     if (conn->state == CONN_DEAD) {
         return;
     }
-    if (!conn->lingers || shutdown(conn->fd, SHUT_WR) != 0) {
+    bool is_unread = conn->lingers || conn_has_pending(conn);
+    if (!is_unread || shutdown(conn->fd, SHUT_WR) != 0) {
         conn_kill(conn);
         return;
     }

@@ -79,7 +79,7 @@ int wheel_timeout_ms(const struct wheel *wheel, int64_t now_ns); /* -1 = nothing
 struct conn_ops {
     const char *name;
     void (*input)(struct conn *conn); /* bytes came into conn->in, or conn->is_eof */
-    void (*answer)(struct conn *conn, const struct mln_value *answer); /* to conn->id */
+    void (*answer)(struct conn *conn, const struct mln_value *answer); /* NULL = unreadable */
     void (*credit)(struct conn *conn);  /* a request that waited may be sent */
     void (*drained)(struct conn *conn); /* all output was sent */
     void (*late)(struct conn *conn);    /* its deadline passed */
@@ -175,8 +175,9 @@ void loop_waiting(struct loop *loop,
                   struct conn *conn); /* go on with it when core answered someone */
 uint64_t loop_id(struct loop *loop,
                  const struct conn *conn); /* a new id for what is sent to core */
-/* Send a value to core; false when the loop must end. */
-bool loop_send(struct loop *loop, uint64_t id, uint32_t kind, const struct mln_value *value);
+/* Send a value to core. errors CORRUPT (the loop ends), TOO_LARGE, MEMORY */
+struct mln_err loop_send(struct loop *loop, uint64_t id, uint32_t kind,
+                         const struct mln_value *value);
 void loop_clean(struct loop *loop); /* wipe what the last message left in the arena and in cx */
 const char *loop_date(struct loop *loop);
 

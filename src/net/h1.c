@@ -209,20 +209,18 @@ static void dispatch(struct conn *conn)
     struct mln_http_request http = view_of(conn);
     const struct mln_value *request = NULL;
     struct mln_err err = loop->front->config.api->request(&loop->cx, &http, &request);
-    bool is_for_core = !mln_failed(err) && request != NULL;
-    if (is_for_core) {
-        uint64_t id = loop_id(loop, conn);
-        if (!loop_send(loop, id, MLN_WIRE_REQUEST, request)) {
-            return;
-        }
-        conn->id = id;
-        loop->in_flight++;
+    uint64_t id = 0;
+    if (!mln_failed(err) && request != NULL) {
+        id = loop_id(loop, conn);
+        err = loop_send(loop, id, MLN_WIRE_REQUEST, request);
     }
     request_done(conn);
-    if (!is_for_core) {
+    if (mln_failed(err) || id == 0) {
         send_fault(conn, err, 0, false);
         return;
     }
+    conn->id = id;
+    loop->in_flight++;
     conn->state = CONN_CORE;
     conn_deadline(conn, FRONT_ANSWER_NS);
 }

@@ -89,7 +89,8 @@ static void fail_all(struct loop *loop)
     (void)n;
 }
 
-bool loop_send(struct loop *loop, uint64_t id, uint32_t kind, const struct mln_value *value)
+struct mln_err loop_send(struct loop *loop, uint64_t id, uint32_t kind,
+                         const struct mln_value *value)
 {
     struct mln_ring_head head = {.id = id, .kind = kind};
     mln_buf_clear(&loop->message);
@@ -101,10 +102,10 @@ bool loop_send(struct loop *loop, uint64_t id, uint32_t kind, const struct mln_v
     } else {
         mln_buf_clear(&loop->message);
     }
-    if (mln_failed(err)) {
+    if (mln_is(err, MLN_E_CORRUPT)) {
         fail_all(loop);
     }
-    return !mln_failed(err);
+    return err;
 }
 
 /* ---- listeners ---- */
@@ -265,8 +266,10 @@ static void take_answer(struct loop *loop, const struct mln_ring_head *head)
     }
     const struct mln_value *value = NULL;
     if (mln_failed(mln_cbor_parse(&loop->cx, mln_buf_bytes(&loop->received), &value))) {
-        fail_all(loop);
-    } else if (is_signed) {
+        mln_cx_clear(&loop->cx);
+        value = NULL; /* reads as a refusal, or as an internal error */
+    }
+    if (is_signed) {
         tls_signed(conn, value);
     } else {
         conn->ops->answer(conn, value);

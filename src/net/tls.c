@@ -429,7 +429,7 @@ static void ask_core(struct conn *conn)
     struct mln_bytes input = mln_bytes_at(tls->input, tls->input_len);
     uint64_t id = loop_id(loop, conn);
     if (mln_failed(mln_tls_sign_message(&loop->cx, input, conn->listener->key, &message)) ||
-        !loop_send(loop, id, MLN_WIRE_SIGN, message)) {
+        mln_failed(loop_send(loop, id, MLN_WIRE_SIGN, message))) {
         conn_kill(conn);
         return;
     }

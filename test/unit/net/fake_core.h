@@ -204,15 +204,25 @@ static void *fake_main(void *arg)
     return NULL;
 }
 
-static void fake_core_start(struct fake_core *core, unsigned n_rings)
+/* Rings and keys; no thread yet, so that a test may fork. */
+static void fake_core_prepare(struct fake_core *core, unsigned n_rings)
 {
     struct mln_cx cx;
     mln_cx_init(&cx, NULL);
     core->n_rings = n_rings;
     MLN_CHECK(!mln_failed(mln_p256_generate(&cx, core->scalar, core->point)));
     for (unsigned i = 0; i < n_rings; i++) {
+        MLN_CHECK(!mln_failed(mln_ring_create(&cx, &core->fds[i])));
+    }
+}
+
+static void fake_core_run(struct fake_core *core)
+{
+    struct mln_cx cx;
+    mln_cx_init(&cx, NULL);
+    for (unsigned i = 0; i < core->n_rings; i++) {
         struct fake_worker *w = mln_alloc(sizeof(*w));
-        MLN_CHECK(w != NULL && !mln_failed(mln_ring_create(&cx, &core->fds[i])));
+        MLN_CHECK(w != NULL);
         MLN_CHECK(!mln_failed(mln_ring_attach(&cx, &core->fds[i], MLN_RING_CORE, &w->ring)));
         w->core = core;
         w->index = i;

@@ -319,7 +319,8 @@ static void test_tls(void **state)
     char dir[KIT_PATH_MAX], ca[KIT_PATH_MAX], other[KIT_PATH_MAX], url[64], by_name[64];
     kit_tmpdir(dir);
     core = (struct fake_core){0};
-    fake_core_start(&core, 1);
+    fake_core_prepare(&core, 1);
+    fake_core_run(&core);
     kit_ok(cx, mln_dev_certificate(cx, core.scalar, "merlon.test", &cert));
     kit_write_file(kit_path(ca, dir, "ca.pem"), mln_buf_bytes(&cert));
     kit_write_file(kit_path(other, dir, "other.pem"), MLN_BYTES("nothing"));

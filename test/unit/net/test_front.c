@@ -7,9 +7,11 @@
 #include <netinet/in.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "fake_core.h"
 
@@ -47,12 +49,12 @@ static void *server_main(void *arg)
     return NULL;
 }
 
-static struct server *server_start(unsigned threads)
+static struct server *server_prepare(unsigned threads)
 {
     struct server *s = mln_alloc(sizeof(*s));
     struct mln_cx *cx = kit_cx_new();
     assert_non_null(s);
-    fake_core_start(&s->core, threads);
+    fake_core_prepare(&s->core, threads);
     kit_ok(cx, mln_dev_certificate(cx, s->core.scalar, "localhost", &s->cert));
     for (unsigned i = 0; i < 3; i++) {
         s->listeners[i].fd = listen_on(&s->ports[i]);
@@ -76,6 +78,13 @@ static struct server *server_start(unsigned threads)
         .no_sandbox = true,
     };
     kit_cx_free(cx);
+    return s;
+}
+
+static struct server *server_start(unsigned threads)
+{
+    struct server *s = server_prepare(threads);
+    fake_core_run(&s->core);
     return s;
 }
 
@@ -117,12 +126,14 @@ static void server_end(struct server *s, int want)
 
 /* ---- a client ---- */
 
+static time_t patience_s = 20;
+
 static int dial(uint16_t port)
 {
     struct sockaddr_in at = {.sin_family = AF_INET,
                              .sin_port = htons(port),
                              .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}};
-    struct timeval patience = {.tv_sec = 20};
+    struct timeval patience = {.tv_sec = patience_s};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0 && connect(fd, (struct sockaddr *)&at, sizeof(at)) == 0);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
@@ -873,8 +884,75 @@ static void test_tls_client_certificate(void **state)
     BIO_free(pem);
 }
 
+/* ---- as a process of its own ---- */
+
+static pid_t server_fork(struct server *s, uint64_t nth_allocation, bool from_then_on)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        mln_fault_arm(MLN_FAULT_ALLOC, nth_allocation, from_then_on);
+        _exit(mln_front_main(&s->config));
+    }
+    return pid;
+}
+
+/* What a client sees of it does not matter, as long as it sees an end. */
+static void poke(struct server *s)
+{
+    static const char text[] =
+        "POST /echo HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
+        "GET /size/200000 HTTP/1.1\r\n" HOST "Connection: close\r\n\r\n";
+    struct answer a = {0};
+    int fd = dial(s->ports[0]);
+    (void)put(fd, text, sizeof(text) - 1);
+    while (get_answer(fd, false, &a)) {
+    }
+    close(fd);
+    mln_buf_drop(&a.body);
+    SSL_CTX *ctx = client_ctx(s);
+    SSL *ssl = tls_dial(s->ports[1], ctx, TLS1_3_VERSION, &fd);
+    struct mln_buf all = {0};
+    if (SSL_connect(ssl) == 1) {
+        (void)tls_ask(ssl, "GET /size/5 HTTP/1.1\r\n" HOST "\r\n", &all);
+    }
+    mln_buf_drop(&all);
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    close(fd);
+}
+
+/* Each allocation fails once, then all from the n-th on: front refuses or ends, it never crashes or hangs. */
+static void test_each_allocation_fails(void **state)
+{
+    (void)state;
+    unsigned good = 0;
+    patience_s = 1;
+    for (uint64_t nth = 1; nth <= 120; nth += nth < 60 ? 1 : 7) {
+        struct server *s = server_prepare(1);
+        s->config.header_deadline_ns = 300 * MS;
+        s->config.grace_ns = 300 * MS;
+        pid_t pid = server_fork(s, nth, nth % 2 == 0);
+        int status = 0;
+        fake_core_run(&s->core);
+        mln_sleep_ns(60 * MS);
+        if (waitpid(pid, &status, WNOHANG) == 0) {
+            poke(s);
+            server_ask_stop(s);
+            assert_int_equal(waitpid(pid, &status, 0), pid);
+        }
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) <= 1);
+        good += WEXITSTATUS(status) == 0;
+        s->is_joined = true;
+        server_end(s, 0);
+    }
+    patience_s = 20;
+    assert_true(good > 10);
+}
+
 int main(void)
 {
+    (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_keep_alive),
         KIT_TEST(test_head_and_headers),
@@ -896,6 +974,7 @@ int main(void)
         KIT_TEST(test_tls_big_body),
         KIT_TEST(test_tls_refused_signature),
         KIT_TEST(test_tls_client_certificate),
+        KIT_TEST(test_each_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
