@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Targets: mln_age_header_parse, mln_age_header_print, mln_age_unwrap, mln_age_decrypt_bytes. */
+/*
+ * Targets: mln_age_header_parse, mln_age_header_print, mln_age_unwrap, mln_age_decrypt_bytes,
+ * mln_age_identities_parse, mln_age_recipient_parse, mln_bech32_parse.
+ */
 #include "fuzz.h"
 
 #include "artifact/age.h"
@@ -24,12 +27,33 @@ static void round_trip(struct mln_cx *cx, const struct mln_age_header *header)
     mln_buf_drop(&text);
 }
 
+/* Keys: what is read is printed as it was. */
+static void keys(struct mln_cx *cx, struct mln_bytes text)
+{
+    struct mln_age_recipient to;
+    struct mln_secret identities = {0};
+    struct mln_buf printed = {0};
+    if (!mln_failed(mln_age_recipient_parse(cx, text, &to))) {
+        mln_age_recipient_print(&printed, to.x25519);
+        MLN_CHECK(mln_bytes_eq(mln_buf_bytes(&printed), text));
+    }
+    mln_cx_clear(cx);
+    if (!mln_failed(mln_age_identities_parse(cx, text, &identities))) {
+        MLN_CHECK(identities.len > 0 && identities.len % 32 == 0);
+    }
+    mln_secret_drop(&identities);
+    mln_buf_drop(&printed);
+    mln_cx_clear(cx);
+}
+
 int mln_fuzz_one(const uint8_t *data, size_t size)
 {
     struct mln_arena *arena = mln_arena_new((size_t)8 << 20, false);
     struct mln_cx cx;
     struct mln_age_header header;
+    mln_secret_allow_unlocked(true);
     mln_cx_init(&cx, arena);
+    keys(&cx, mln_bytes_at(data, size));
     struct mln_err err = mln_age_header_parse(&cx, mln_bytes_at(data, size), &header);
     if (!mln_failed(err)) {
         round_trip(&cx, &header);

@@ -220,8 +220,12 @@ struct mln_err mln_csv_column(struct mln_cx *cx, const struct mln_csv *csv, stru
     return err;
 }
 
+/* Also what would be taken for a byte order mark. */
 static bool wants_quotes(struct mln_bytes field)
 {
+    if (mln_bytes_starts(field, MLN_BYTES("\xef\xbb\xbf"))) {
+        return true;
+    }
     for (size_t i = 0; i < field.len; i++) {
         uint8_t c = field.ptr[i];
         if (c == ',' || c == '"' || c == '\n' || c == '\r') {
