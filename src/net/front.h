@@ -47,7 +47,7 @@ struct mln_front_config {
     const struct mln_front_listener *listeners;
     unsigned n_listeners;
     const struct mln_front_api *api;
-    /* readable (or closed): stop accepting, finish what is in flight (at most grace_ns), leave */
+    /* readable (or closed): stop accepting, finish in flight (at most grace_ns); -1 = never */
     int stop_fd;
     /* one line of JSON about the sandbox is written here once, then closed; -1 = nobody asks */
     int state_fd;

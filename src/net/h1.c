@@ -314,6 +314,10 @@ static bool read_chunks(struct conn *conn)
     struct loop *loop = conn->loop;
     struct h1 *h1 = &conn->h1;
     size_t used = 0;
+    if (!conn_hold(conn, 0)) { /* the decoded body grows as well */
+        conn->ops->full(conn);
+        return false;
+    }
     struct mln_bytes there = mln_bytes_from(mln_buf_bytes(&conn->in), h1->head_len);
     struct mln_err err = mln_http1_chunks(&loop->cx, &h1->chunks, there, &h1->body,
                                           loop->front->config.body_max, &used);

@@ -459,7 +459,8 @@ struct mln_err loop_init(struct mln_cx *cx, struct loop *loop, struct front *fro
     loop->bell_source.kind = SOURCE_BELL;
     bool is_watched =
         watch(loop, config->rings[index].bell_front, &loop->bell_source, EPOLLIN | EPOLLET) &&
-        watch(loop, config->stop_fd, &loop->stop_source, EPOLLIN | EPOLLRDHUP) &&
+        (config->stop_fd < 0 ||
+         watch(loop, config->stop_fd, &loop->stop_source, EPOLLIN | EPOLLRDHUP)) &&
         watch(loop, front->abort_fd, &loop->abort_source, EPOLLIN);
     if (is_watched) {
         listen_begin(loop);
