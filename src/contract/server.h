@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* How a server is started: what the command line hands to main (contract with mln_cli_hooks.server_run). Strings are borrowed. */
+#pragma once
+
+#include "base/value.h"
+
+struct mln_server_options {
+    const char *config_file;        /* YAML; NULL with is_dev */
+    bool is_dev;                    /* temporary data folder, loopback, unsealed, a root token */
+    const char *dev_listen_address; /* "127.0.0.1:8200"; port 0 = any free one, printed */
+    const char *dev_root_token_id;  /* NULL = random */
+    bool dev_tls;                   /* make a certificate */
+    const char *data_dir;           /* overrides the configuration's; with is_dev: keep data here */
+    int64_t rekey_per_minute;       /* how often a crashed core is re-keyed; 0 = never; default 3 */
+    const char *log_level;          /* "info" */
+    const char *log_format;         /* "text" or "json" */
+};
