@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Core: everything between a REQUEST message (net/wire.h) and its ANSWER. Authenticate, authorise, run the engine, record.
+ * It knows no socket and no ring: main gives it messages and takes answers, so that tests drive it without a process.
+ */
+#pragma once
+
+#include "barrier/seal.h"
+#include "contract/engine.h"
+#include "ledger/ledger.h"
+
+struct mln_core;
+
+struct mln_core_config {
+    const char *data_dir;   /* store, ledger and journal lie below it */
+    const char *origin;     /* of the ledger, e.g. "merlon.local/ledger"; fixed at initialisation */
+    enum mln_seal_kind seal;
+    const char *keyfile;    /* MLN_SEAL_KEYFILE: where the unseal key lies */
+    /* lists of descriptors (each NULL-ended, as mln_engines), the list of lists NULL-ended too; core adds its own sys and token */
+    const struct mln_engine *const *const *registries;
+    int64_t default_ttl_s, max_ttl_s;   /* of tokens; 0 = 768 h */
+    bool is_dev;            /* said so in seal status; init mounts "secret/" (kv v2) as well */
+    bool durable_reads;     /* read_durability: disk: a read's record is on disk before its answer leaves */
+    bool no_sync;           /* tests only */
+    /*
+     * A new version of a topic: main sends it to every front. From any thread, not under core's locks. NULL = nobody listens.
+     */
+    void (*publish)(void *arg, const char *topic, uint64_t version, const struct mln_value *value);
+    /* The root key after init or unseal, for the monitor to keep; NULL when sealed on purpose: forget it. May be NULL. */
+    void (*root)(void *arg, const struct mln_secret *root);
+    void *arg;
+};
+
+/* Opens store, barrier and seal; sealed. A key file that fits unseals at once. errors EXISTS (another server), IO, CORRUPT, FULL */
+struct mln_err mln_core_open(struct mln_cx *cx, const struct mln_core_config *config, struct mln_core **ret);
+void mln_core_close(struct mln_core *core); /* finishes what runs, publishes the ledger, seals */
+bool mln_core_is_sealed(const struct mln_core *core);
+/*
+ * Initialise with the configured seal and unseal (development, tests). root_token: the id to use, NULL = random.
+ * ret_token in the arena. EXISTS when initialised.
+ */
+struct mln_err mln_core_init_dev(struct mln_cx *cx, struct mln_core *core, const char *root_token, const char **ret_token);
+/* Unseal with a root key that monitor kept; recorded as "core re-keyed". */
+struct mln_err mln_core_rekey(struct mln_cx *cx, struct mln_core *core, const struct mln_secret *root);
+/* What a process says of itself ("front", "box": {"seccomp":bool,"landlock":bool,"abi":n}), shown in sys/status. Copied. */
+void mln_core_process_state(struct mln_core *core, const char *process, const struct mln_value *state);
+/* The verifier key of the ledger, "" while sealed. Copied into `to`. */
+void mln_core_vkey(struct mln_core *core, char to[256]);
+
+/*
+ * Answer one request. Any number of threads. cx->arena is the request's (secret; the caller resets it afterwards).
+ * message   CBOR of REQUEST; wiped by the caller
+ * block     called at most once, before the thread sleeps or works long: hand the ring to another thread. May be NULL.
+ * answer    CBOR of ANSWER is appended (secret buffer), for every request, also a refused one
+ * errors    only CORRUPT: no REQUEST at all; the sender is broken or taken: drop that generation of front
+ */
+struct mln_core_call {
+    struct mln_bytes message;
+    void (*block)(void *arg);
+    void *arg;
+};
+struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, const struct mln_core_call *call, struct mln_buf *answer);
+/* Run what is due: expiry of tokens, engines' ticks, key rotation by age. Call about once a second from one thread. */
+void mln_core_tick(struct mln_cx *cx, struct mln_core *core);
