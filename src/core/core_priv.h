@@ -57,3 +57,12 @@ struct mln_err mln_entity_find_or_make(struct mln_cx *cx, struct mln_txn *txn, c
 struct mln_err mln_policies_of(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
                                const struct mln_acl **ret, size_t *ret_n);
 extern const struct mln_engine mln_system; /* sys/: type "system" */
+
+/* ---- pipeline (pipeline.c) ---- */
+struct mln_core *mln_core_of(const struct mln_request *rq); /* what rq->core leads to */
+/*
+ * Commit a transaction of the system's own work with one SYSTEM record of `action` ("expire tokens"); ends nothing: the caller still
+ * ends txn. Nothing written: no record. errors as mln_store_commit, CONFLICT included.
+ */
+struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const char *action,
+                               const struct mln_value *detail);
