@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Users with passwords: Vault's userpass paths. Passwords are kept as Argon2id hashes only; a wrong name costs the same time as a
+ * wrong password and gets the same answer. Names are folded to lower case. Source: Vault's public API documentation.
+ */
+#include "barrier/txn.h"
+#include "base/limits.h"
+#include "base/text.h"
+#include "contract/engine.h"
+#include "crypto/crypto.h"
+
+#define PASSWORD_MAX_BYTES 4096u /* longer is no password: bounds what is hashed */
+
+/* The hash of a random password, for names that are not there: the same work, never a match. */
+#define NOBODY_HASH "$argon2id$v=19$m=65536,t=2,p=1$oGfQ2KXy4b3Z5tqzYw1nXA$l9qWmZ0pS7n1vK3XHc2u5dRfTgYbNjMkQwErTyUiOpA"
+
+static struct mln_err bad_login(struct mln_request *rq)
+{
+    return mln_refail(rq->cx, MLN_E_BAD_LOGIN, "invalid username or password");
+}
+
+static struct mln_err user_name(struct mln_request *rq, const char **ret)
+{
+    struct mln_bytes name = mln_get_bytes(mln_field_of(rq, "username"));
+    char *text = mln_new(rq->cx, name.len + 1);
+    if (name.len == 0 || name.len > MLN_NAME_MAX_BYTES) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "a user name has 1 to %d bytes", MLN_NAME_MAX_BYTES);
+    }
+    for (size_t i = 0; text != NULL && i < name.len; i++) {
+        uint8_t c = name.ptr[i];
+        if (c < 0x20 || c == 0x7f || c == '/') {
+            return mln_fail(rq->cx, MLN_E_INVALID, "a user name has no control characters and no \"/\"");
+        }
+        text[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    }
+    *ret = text;
+    return mln_cx_err(rq->cx);
+}
+
+static struct mln_bytes user_key(struct mln_cx *cx, const char *name)
+{
+    return mln_bytes_format(cx, "user/%s", name);
+}
+
+/* NOT_FOUND without text when there is no such user. */
+static struct mln_err user_load(struct mln_request *rq, const char **ret_name, const struct mln_value **ret)
+{
+    MLN_TRY(user_name(rq, ret_name));
+    return mln_txn_get_value(rq->cx, rq->txn, rq->mount->view, user_key(rq->cx, *ret_name), ret);
+}
+
+static struct mln_err user_exists(struct mln_request *rq, bool *ret)
+{
+    const char *name = NULL;
+    const struct mln_value *user = NULL;
+    struct mln_err err = user_load(rq, &name, &user);
+    *ret = !mln_failed(err);
+    return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : err;
+}
+
+static struct mln_err put_password(struct mln_request *rq, struct mln_value *user, struct mln_bytes password)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf hash = {.is_secret = true};
+    if (password.len == 0 || password.len > PASSWORD_MAX_BYTES) {
+        return mln_fail(rq->cx, MLN_E_INVALID, password.len == 0 ? "missing password" : "a password has at most %u bytes",
+                        PASSWORD_MAX_BYTES);
+    }
+    rq->services->block(rq);
+    MLN_TRY(mln_password_hash(rq->cx, password, &hash));
+    mln_put(rq->cx, user, "hash", mln_secret_string(rq->cx, mln_bytes_dup(rq->cx, mln_buf_bytes(&hash))));
+    return mln_cx_err(rq->cx);
+}
+
+/* Token fields, new name before old name. */
+static const char *const token_ints[] = {"token_ttl", "token_max_ttl", "token_explicit_max_ttl", "token_period", "token_num_uses"};
+
+static struct mln_err put_token_fields(struct mln_request *rq, struct mln_value *user)
+{
+    static const char *const old[] = {"ttl", "max_ttl", NULL, NULL, NULL};
+    struct mln_cx *cx = rq->cx;
+    for (size_t i = 0; i < MLN_COUNT(token_ints); i++) {
+        const struct mln_value *v = mln_field_of(rq, token_ints[i]);
+        v = mln_is_null(v) && old[i] != NULL ? mln_field_of(rq, old[i]) : v;
+        if (!mln_is_null(v)) {
+            if (mln_get_int(v, -1) < 0) {
+                return mln_fail(cx, MLN_E_INVALID, "%s cannot be negative", token_ints[i]);
+            }
+            mln_put(cx, user, token_ints[i], v);
+        }
+    }
+    const struct mln_value *policies = mln_field_of(rq, "token_policies");
+    policies = mln_is_null(policies) ? mln_field_of(rq, "policies") : policies;
+    if (!mln_is_null(policies)) {
+        mln_put(cx, user, "token_policies", policies);
+    }
+    if (!mln_is_null(mln_field_of(rq, "token_no_default_policy"))) {
+        mln_put(cx, user, "token_no_default_policy", mln_field_of(rq, "token_no_default_policy"));
+    }
+    int64_t ttl_s = mln_get_int(mln_get(user, "token_ttl"), 0), max_s = mln_get_int(mln_get(user, "token_max_ttl"), 0);
+    if (max_s > 0 && ttl_s > max_s) {
+        return mln_fail(cx, MLN_E_INVALID, "token_ttl should not be greater than token_max_ttl");
+    }
+    return mln_cx_err(cx);
+}
+
+static struct mln_err user_write(struct mln_request *rq, struct mln_reply *re)
+{
+    const char *name = NULL;
+    const struct mln_value *before = NULL;
+    (void)re;
+    struct mln_err err = user_load(rq, &name, &before);
+    bool is_new = mln_is(err, MLN_E_NOT_FOUND);
+    if (mln_failed(err) && !is_new) {
+        return err;
+    }
+    struct mln_value *user = is_new ? mln_object(rq->cx) : mln_value_dup(rq->cx, before);
+    struct mln_bytes password = mln_get_bytes(mln_field_of(rq, "password"));
+    MLN_TRY(put_token_fields(rq, user));
+    if (is_new || password.len > 0) {
+        MLN_TRY(put_password(rq, user, password));
+    }
+    mln_put_text(rq->cx, rq->detail, "user", name);
+    return mln_txn_put_value(rq->cx, rq->txn, rq->mount->view, user_key(rq->cx, name), user);
+}
+
+static struct mln_err user_read(struct mln_request *rq, struct mln_reply *re)
+{
+    const char *name = NULL;
+    const struct mln_value *user = NULL;
+    MLN_TRY(user_load(rq, &name, &user));
+    struct mln_value *data = mln_object(rq->cx);
+    const struct mln_value *policies = mln_get(user, "token_policies");
+    for (size_t i = 0; i < MLN_COUNT(token_ints); i++) {
+        mln_put_int(rq->cx, data, token_ints[i], mln_get_int(mln_get(user, token_ints[i]), 0));
+    }
+    mln_put(rq->cx, data, "token_policies", mln_is_null(policies) ? mln_array(rq->cx) : policies);
+    mln_put(rq->cx, data, "token_bound_cidrs", mln_array(rq->cx));
+    mln_put_bool(rq->cx, data, "token_no_default_policy", mln_get_bool(mln_get(user, "token_no_default_policy"), false));
+    mln_put_text(rq->cx, data, "token_type", "default");
+    re->data = data;
+    return mln_cx_err(rq->cx);
+}
+
+static struct mln_err user_remove(struct mln_request *rq, struct mln_reply *re)
+{
+    const char *name = NULL;
+    (void)re;
+    MLN_TRY(user_name(rq, &name));
+    mln_put_text(rq->cx, rq->detail, "user", name);
+    return mln_txn_delete(rq->cx, rq->txn, rq->mount->view, user_key(rq->cx, name));
+}
+
+static struct mln_err user_list(struct mln_request *rq, struct mln_reply *re)
+{
+    const struct mln_value *names = NULL;
+    MLN_TRY(mln_txn_list(rq->cx, rq->txn, rq->mount->view, MLN_BYTES("user/"), &names));
+    if (mln_len(names) == 0) {
+        re->status = 404;
+        re->no_errors_text = true;
+        return MLN_OK;
+    }
+    struct mln_value *data = mln_object(rq->cx);
+    mln_put(rq->cx, data, "keys", names);
+    re->data = data;
+    return mln_cx_err(rq->cx);
+}
+
+/* Both settings below a user: he must be there. */
+static struct mln_err change(struct mln_request *rq, bool is_password)
+{
+    const char *name = NULL;
+    const struct mln_value *before = NULL;
+    struct mln_err err = user_load(rq, &name, &before);
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "username does not exist");
+    }
+    MLN_TRY(err);
+    struct mln_value *user = mln_value_dup(rq->cx, before);
+    if (is_password) {
+        MLN_TRY(put_password(rq, user, mln_get_bytes(mln_field_of(rq, "password"))));
+    } else {
+        MLN_TRY(put_token_fields(rq, user));
+    }
+    mln_put_text(rq->cx, rq->detail, "user", name);
+    return mln_txn_put_value(rq->cx, rq->txn, rq->mount->view, user_key(rq->cx, name), user);
+}
+
+static struct mln_err password_write(struct mln_request *rq, struct mln_reply *re)
+{
+    (void)re;
+    return change(rq, true);
+}
+
+static struct mln_err policies_write(struct mln_request *rq, struct mln_reply *re)
+{
+    (void)re;
+    return change(rq, false);
+}
+
+static const struct mln_login *login_of(struct mln_request *rq, const char *name, const struct mln_value *user)
+{
+    struct mln_login *login = MLN_NEW(rq->cx, struct mln_login);
+    struct mln_value *meta = mln_object(rq->cx);
+    if (login == NULL) {
+        return NULL;
+    }
+    mln_put_text(rq->cx, meta, "username", name);
+    *login = (struct mln_login){
+        .alias = name,
+        .display_name = name,
+        .policies = mln_get(user, "token_policies"),
+        .meta = meta,
+        .ttl_s = mln_get_int(mln_get(user, "token_ttl"), 0),
+        .max_ttl_s = mln_get_int(mln_get(user, "token_max_ttl"), 0),
+        .explicit_max_ttl_s = mln_get_int(mln_get(user, "token_explicit_max_ttl"), 0),
+        .period_s = mln_get_int(mln_get(user, "token_period"), 0),
+        .num_uses = mln_get_int(mln_get(user, "token_num_uses"), 0),
+        .no_default_policy = mln_get_bool(mln_get(user, "token_no_default_policy"), false),
+    };
+    return login;
+}
+
+static struct mln_err login_write(struct mln_request *rq, struct mln_reply *re)
+{
+    const char *name = NULL;
+    const struct mln_value *user = NULL;
+    struct mln_bytes password = mln_get_bytes(mln_field_of(rq, "password"));
+    if (password.len == 0) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "missing password");
+    }
+    if (password.len > PASSWORD_MAX_BYTES) {
+        return bad_login(rq);
+    }
+    struct mln_err err = user_load(rq, &name, &user);
+    if (mln_failed(err) && !mln_is(err, MLN_E_NOT_FOUND)) {
+        return err;
+    }
+    bool is_known = !mln_failed(err);
+    struct mln_bytes hash = is_known ? mln_get_bytes(mln_get(user, "hash")) : MLN_BYTES(NOBODY_HASH);
+    rq->services->block(rq);
+    err = mln_password_verify(rq->cx, password, hash);
+    if (mln_is(err, MLN_E_BAD_LOGIN) || !is_known) {
+        return mln_is(err, MLN_E_MEMORY) ? err : bad_login(rq);
+    }
+    MLN_TRY(err);
+    mln_put_text(rq->cx, rq->detail, "user", name);
+    re->login = login_of(rq, name, user);
+    return mln_cx_err(rq->cx);
+}
+
+/* ---- the descriptor ---- */
+
+#define FIELD_USER {.name = "username", .type = MLN_FIELD_TEXT, .help = "The user's name.", .is_query = true}
+#define FIELD_PASSWORD {.name = "password", .type = MLN_FIELD_SECRET, .help = "The password."}
+#define FIELD_POLICIES                                                                             \
+    {.name = "token_policies", .type = MLN_FIELD_LIST, .help = "Policies of the tokens."},         \
+    {                                                                                              \
+        .name = "policies", .type = MLN_FIELD_LIST, .help = "Old name of token_policies."          \
+    }
+
+static const struct mln_field user_fields[] = {
+    FIELD_USER,
+    FIELD_PASSWORD,
+    FIELD_POLICIES,
+    {.name = "token_ttl", .type = MLN_FIELD_DURATION, .help = "How long a token lives."},
+    {.name = "ttl", .type = MLN_FIELD_DURATION, .help = "Old name of token_ttl."},
+    {.name = "token_max_ttl", .type = MLN_FIELD_DURATION, .help = "How long renewals may make it live."},
+    {.name = "max_ttl", .type = MLN_FIELD_DURATION, .help = "Old name of token_max_ttl."},
+    {.name = "token_explicit_max_ttl", .type = MLN_FIELD_DURATION, .help = "An end that no renewal moves."},
+    {.name = "token_period", .type = MLN_FIELD_DURATION, .help = "Lives on as long as it is renewed within this time."},
+    {.name = "token_num_uses", .type = MLN_FIELD_INT, .help = "Requests that a token is good for; 0 is no limit."},
+    {.name = "token_no_default_policy", .type = MLN_FIELD_BOOL, .help = "Tokens without the policy \"default\"."},
+    {0},
+};
+static const struct mln_field name_fields[] = {FIELD_USER, FIELD_PASSWORD, {0}};
+static const struct mln_field policy_fields[] = {FIELD_USER, FIELD_POLICIES, {0}};
+
+static const struct mln_path paths[] = {
+    {.pattern = "login/{username}", .summary = "Log in with a password.", .fields = name_fields, .write = login_write, .is_open = true,
+     .may_block = true, .act = MLN_ACT_LOGIN, .controls = "IA-2,IA-5"},
+    {.pattern = "users", .summary = "List users.", .list = user_list},
+    {.pattern = "users/{username}", .summary = "Make, read, change or delete a user.", .fields = user_fields, .read = user_read,
+     .write = user_write, .remove = user_remove, .exists = user_exists, .may_block = true, .controls = "AC-2,IA-5"},
+    {.pattern = "users/{username}/password", .summary = "Change a user's password.", .fields = name_fields, .write = password_write,
+     .may_block = true, .controls = "IA-5"},
+    {.pattern = "users/{username}/policies", .summary = "Change a user's policies.", .fields = policy_fields, .write = policies_write,
+     .controls = "AC-2"},
+    {0},
+};
+
+const struct mln_engine mln_method_userpass = {
+    .type = "userpass",
+    .kind = MLN_MOUNT_AUTH,
+    .summary = "Users with passwords (Argon2id).",
+    .paths = paths,
+};
