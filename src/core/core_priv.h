@@ -9,49 +9,119 @@
 #include "core/core.h"
 #include "policy/acl.h"
 
-struct mln_mounts;
-struct mln_acl_cache;
-struct mln_run;
-
-#define MLN_PROCESSES_MAX 8 /* kinds of process that tell their state */
-
-/*
- * Locks, in this order: life, reload, caches, states. Requests hold `life` shared from beginning to end, so that sealing waits
- * for what runs; unsealing and sealing hold it alone. `caches` is held only to take or swap a reference.
- */
-struct mln_core {
-    struct mln_core_config config; /* texts are own copies */
-    struct mln_secret home;        /* the locked memory that all of this lies in */
-    struct mln_store *store;
-    struct mln_barrier *barrier;
-    struct mln_seal *seal;
-    struct mln_ledger *ledger;        /* NULL while sealed */
-    uint8_t token_key[MLN_KEY_BYTES]; /* zero while sealed */
-    _Atomic bool is_unsealed;
-    pthread_rwlock_t life;
-    pthread_mutex_t reload; /* one rebuilding of the mount table at a time */
-    pthread_rwlock_t caches;
-    struct mln_mounts *mounts; /* sealed: only "sys/" */
-    struct mln_acl_cache *acls;
-    _Atomic uint64_t epoch;         /* of policies: grows with every change of one */
-    _Atomic uint64_t topic_version; /* last one given out; starts at the time of opening, so that it grows over restarts */
-    int64_t rotation_due_ns;        /* of mln_core_tick's thread */
-    int64_t opened_ns;
-    pthread_mutex_t states;
-    struct {
-        char *process;
-        uint8_t *cbor;
-        size_t len;
-    } process[MLN_PROCESSES_MAX];
-    char vkey[256];
-    char cluster_id[37];
-};
-
 /* Core's own rows lie beside the mounts' (whose ids are UUIDs, so they cannot meet): "root/<noun>/". */
 static inline struct mln_view mln_core_view(const char *prefix) /* "root/token/" with its final "/" */
 {
     return (struct mln_view){.ns = MLN_NS_ROOT, .prefix = mln_bytes_of(prefix)};
 }
+
+/* ---- mounts (mounts.c): one immutable table, replaced as a whole; view "root/mount/", row "table" ---- */
+#define MLN_MOUNTS_MAX 4096u /* of one server: the table is one row and read into memory */
+struct mln_mount_table {
+    struct mln_arena *arena;
+    struct mln_mount *mounts;
+    size_t n;
+    atomic_uint users;
+};
+struct mln_core;
+struct mln_mount_table *mln_mounts_hold(struct mln_core *core); /* give it back with mln_mounts_release; NULL while sealed */
+void mln_mounts_release(struct mln_mount_table *table);
+void mln_mounts_release_drop(struct mln_mount_table **table);
+/* The mount with the longest path that `path` starts with; NULL when none. "auth/token" itself finds "auth/token/" too. */
+const struct mln_mount *mln_mounts_find(const struct mln_mount_table *table, struct mln_bytes path);
+struct mln_err mln_mounts_load(struct mln_cx *cx, struct mln_core *core); /* from the store, after a change and at unseal */
+void mln_mounts_forget(struct mln_core *core);
+/* Rows of the table as values: {"path","type","uuid","accessor","description","options","default_ttl_s","max_ttl_s"}. */
+struct mln_err mln_mounts_rows(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value **ret); /* empty array when new */
+struct mln_err mln_mounts_put(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *rows);
+struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char *type, const char *description, const struct mln_value *options);
+const struct mln_engine *mln_engine_find(const struct mln_core *core, const char *type, enum mln_mount_kind kind);
+/* Add a row, run the engine's start with it. path: "kv/" or "auth/x/". errors INVALID (in use, unknown type, bad name) */
+struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row);
+
+/* ---- router (router.c) ---- */
+/* Find route and handler for rq->rest at rq->mount, parse captures and fields by the schema. NO_ROUTE, METHOD, INVALID. */
+struct mln_err mln_route(struct mln_request *rq);
+mln_handler mln_route_handler(const struct mln_path *route, enum mln_op op);
+/* Only the route, nothing parsed: NULL when none. */
+const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine, struct mln_bytes rest, struct mln_value *captures);
+
+/* ---- the core itself (core.c) ---- */
+#define MLN_ACL_CACHE 64u /* sets of policies whose tables are kept */
+struct mln_acl_entry {
+    char *names; /* joined, in order */
+    struct mln_acl *acl;
+    uint64_t epoch;
+    uint64_t used; /* for replacing the one that was not asked for longest */
+};
+struct mln_topic {
+    char *name;
+    uint64_t version;
+};
+#define MLN_TOPICS_MAX 65536u
+struct mln_core {
+    struct mln_core_config config; /* texts are copies */
+    struct mln_store *store;
+    struct mln_barrier *barrier;
+    struct mln_seal *seal;
+    struct mln_ledger *ledger;     /* NULL while sealed; under `gate` */
+    uint8_t token_key[32];         /* under `gate` */
+    pthread_rwlock_t gate;         /* read: a request that needs the store open; write: unsealing, sealing */
+    atomic_bool is_open;           /* unsealed and ready */
+    pthread_mutex_t seal_lock;     /* one init or unseal at a time */
+    pthread_rwlock_t mounts_lock;
+    struct mln_mount_table *mounts;
+    pthread_rwlock_t acl_lock;
+    struct mln_acl_entry acls[MLN_ACL_CACHE];
+    atomic_ullong acl_epoch, acl_clock;
+    pthread_mutex_t topics_lock;
+    struct mln_topic *topics;
+    size_t n_topics;
+    pthread_mutex_t state_lock;
+    struct mln_arena *state_arena; /* what processes said of themselves */
+    struct mln_value *state;
+    struct mln_cx state_cx;
+    pthread_mutex_t tick_lock;
+    int64_t last_tick_ns, last_rotate_ns;
+};
+struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const char *action); /* open ledger, mounts, keys */
+void mln_core_seal_now(struct mln_core *core, bool on_purpose);
+/* Keys, root token, default mounts; shares in the arena. A Shamir seal is closed again afterwards. errors EXISTS, INVALID */
+struct mln_err mln_core_init(struct mln_cx *cx, struct mln_core *core, const struct mln_seal_config *seal, const char *root_token,
+                             struct mln_bytes *ret_shares, size_t *ret_n, const char **ret_token);
+
+/* One request on its way (pipeline.c). rq.core points to it. */
+struct mln_run {
+    struct mln_request rq;
+    struct mln_core *core;
+    const struct mln_core_call *call;
+    const struct mln_value *message;
+    struct mln_actor actor;
+    struct mln_reply reply;
+    struct mln_mount_table *table;
+    bool has_blocked, reload_mounts, changed_policies, seals;
+    bool is_system;       /* the system's own work: everything is allowed */
+    bool is_refused;      /* by token or policy: recorded as denied */
+    const char *rule;     /* the pattern that decided */
+    uint64_t ledger_index;
+    char fault[MLN_CX_TEXT_MAX]; /* text of the error for the client: cx is cleared for the record */
+    struct mln_value *topics; /* array of [name, value] to publish after the commit */
+};
+extern const struct mln_services mln_core_services;
+struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core, struct mln_run *run); /* id, time, actor "system" */
+struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path, const struct mln_value *data);
+void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *answer); /* answer.c */
+/* record.c: the content of the record of this run. digests may be NULL. */
+void mln_run_record(struct mln_run *run, struct mln_err err, const struct mln_value *digests, struct mln_record *ret);
+unsigned mln_capability_of(enum mln_op op, bool exists_known, bool exists);
+static inline struct mln_run *mln_run_of(const struct mln_request *rq)
+{
+    return rq->core;
+}
+
+/* ---- topics (topics.c) ---- */
+uint64_t mln_topic_next(struct mln_core *core, const char *name); /* the new version, from 1 */
+uint64_t mln_topic_version(struct mln_core *core, const char *name);
 
 /* ---- tokens (token.c, token_paths.c) ----
  * Id: "hvs." and 24 base62 characters (batch tokens come later). At rest: row "id/<hex HMAC-SHA-256 of the id under the derived
@@ -92,181 +162,23 @@ extern const struct mln_engine mln_method_token; /* auth/token: type "token" */
 struct mln_err mln_entity_find_or_make(struct mln_cx *cx, struct mln_txn *txn, const struct mln_mount *mount, const char *alias,
                                        int64_t now_ns, const char **ret_id, const char **ret_name);
 
-/* ---- mounts (mounts.c): where engines stand; rows in view "root/mount/": "id/<uuid>" the mount, "epoch" a count of changes ---- */
-struct mln_mount_entry {
-    struct mln_mount mount;
-    const struct mln_value *row; /* as it lies in the store */
-    _Atomic int64_t due_ns;      /* of the engine's next tick */
-};
-/* An immutable table, sorted by path; lives until its last reference is gone. */
-struct mln_mounts {
-    _Atomic uint32_t refs;
-    struct mln_arena *arena;
-    struct mln_mount_entry *entries;
-    size_t n;
-};
-struct mln_mounts *mln_mounts_ref(struct mln_core *core);
-void mln_mounts_unref(struct mln_mounts *mounts); /* NULL is fine */
-void mln_mounts_drop(struct mln_mounts **mounts);
-/* The mount with the longest path that `path` begins with ("secret" finds "secret/" too); NULL when none. */
-struct mln_mount_entry *mln_mounts_find(const struct mln_mounts *mounts, struct mln_bytes path);
-struct mln_err mln_mounts_read(struct mln_cx *cx, struct mln_core *core, struct mln_txn *txn, struct mln_mounts **ret);
-/* Read the table anew and let new requests use it. */
-struct mln_err mln_mounts_reload(struct mln_cx *cx, struct mln_core *core);
-struct mln_err mln_mounts_sealed(struct mln_cx *cx, struct mln_core *core); /* only "sys/" from now on */
-/* The rows of a new installation. Part of txn. */
-struct mln_err mln_mounts_defaults(struct mln_cx *cx, struct mln_core *core, struct mln_txn *txn);
-/* CONFLICT-proof: a write below a mount that is gone is NO_ROUTE, and one that goes meanwhile makes the commit a CONFLICT. */
-struct mln_err mln_mounts_expect(struct mln_cx *cx, struct mln_txn *txn, const struct mln_mount *mount);
-/* Delete rows of mounts that are gone, in batches with their own records; *ret_more: there is work left. */
-struct mln_err mln_mounts_sweep(struct mln_cx *cx, struct mln_core *core, bool *ret_more);
-const struct mln_engine *mln_core_engine(const struct mln_core *core, struct mln_bytes type, enum mln_mount_kind kind);
-/* Handlers of sys/mounts and sys/auth (sys_mounts.c). */
-struct mln_err mln_sys_mounts_list(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_mount_read(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_mount_write(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_mount_remove(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_ui_mounts(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_ui_mount(struct mln_request *rq, struct mln_reply *re);
-
-/* ---- router (router.c, fields.c): pure ---- */
-/* The first pattern that matches; captures: object of texts, borrowed from rest. NULL when none. */
-const struct mln_path *mln_router_match(struct mln_cx *cx, const struct mln_engine *engine, struct mln_bytes rest,
-                                        const struct mln_value **ret_captures);
-bool mln_router_pattern(const char *pattern, struct mln_bytes path, struct mln_value *captures, struct mln_cx *cx);
-mln_handler mln_router_handler(const struct mln_path *route, enum mln_op op);
-const char *mln_op_name(enum mln_op op);
-bool mln_op_parse(struct mln_bytes text, enum mln_op *ret);
-/* Captures and data by the schema of the route. INVALID with the field's name. */
-struct mln_err mln_fields_parse(struct mln_cx *cx, const struct mln_path *route, const struct mln_value *captures,
-                                const struct mln_value *data, const struct mln_value **ret);
-
-/* ---- policies (policies.c): texts in view "root/policy/"; compiled tables cached by the set of names ---- */
-struct mln_acl_entry {
-    struct mln_acl *acl;
-    _Atomic uint32_t refs;
-    struct mln_acl_entry *next; /* private */
-    size_t key_n;
-    uint8_t key[];
-};
-struct mln_err mln_acls_new(struct mln_cx *cx, struct mln_acl_cache **ret);
-void mln_acls_free(struct mln_acl_cache *cache);
-/* epoch: core->epoch, loaded before txn began, so that what an older snapshot says is not kept. Release with mln_acls_put. */
-struct mln_err mln_acls_get(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, uint64_t epoch, const struct mln_value *names,
-                            struct mln_acl_entry **ret);
-void mln_acls_put(struct mln_acl_entry *entry); /* NULL is fine */
-void mln_acls_forget(struct mln_core *core);    /* after a change was committed */
-struct mln_err mln_policies_defaults(struct mln_cx *cx, struct mln_txn *txn, int64_t now_ns);
-struct mln_err mln_sys_policies_list(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_policy_read(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_policy_write(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_policy_remove(struct mln_request *rq, struct mln_reply *re);
-
-/* ---- life (life.c): all of these with `life` held alone ---- */
-struct mln_err mln_life_init(struct mln_cx *cx, struct mln_core *core, const struct mln_seal_config *config, const char *root_token,
-                             struct mln_bytes *ret_shares, size_t *ret_n, const char **ret_token);
-/* One share; unseals when it was the last one needed. */
-struct mln_err mln_life_give(struct mln_cx *cx, struct mln_core *core, struct mln_bytes share);
-/* The barrier is open: ledger, keys, mounts; a record of `action`. Sealed again when something fails. */
-struct mln_err mln_life_open(struct mln_cx *cx, struct mln_core *core, const char *action);
-void mln_life_seal(struct mln_core *core);
-/* Locks for the files of this room. */
-void mln_life_lock(struct mln_core *core, bool is_alone);
-void mln_life_unlock(struct mln_core *core);
+/* ---- policies (policies.c): texts in view "root/policy/"; compiled and cached by text digest ---- */
+#define MLN_POLICY_DEFAULT_NAME "default"
+/*
+ * Run `use` with the compiled table of these policies, which stays for the call only.
+ * names: array, sorted, as tokens carry them; unknown ones allow nothing.
+ */
+struct mln_err mln_policies_use(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
+                                struct mln_err (*use)(void *arg, struct mln_cx *cx, const struct mln_acl *acl), void *arg);
+struct mln_err mln_policies_start(struct mln_cx *cx, struct mln_txn *txn); /* the default policy, at init */
+void mln_policies_forget(struct mln_core *core); /* wipe the cache */
 extern const struct mln_engine mln_system; /* sys/: type "system" */
-struct mln_err mln_sys_health(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_init_read(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_init_write(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_seal_status(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_unseal(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_seal(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_leader(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_status(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_key_status(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_rotate(struct mln_request *rq, struct mln_reply *re);
-/* sys_ledger.c */
-struct mln_err mln_sys_ledger_file(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_ledger_entries(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_ledger_proof(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_ledger_prune(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_verify_store(struct mln_request *rq, struct mln_reply *re);
-/* sys_capabilities.c */
-struct mln_err mln_sys_capabilities(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_capabilities_self(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_capabilities_accessor(struct mln_request *rq, struct mln_reply *re);
-struct mln_err mln_sys_resultant_acl(struct mln_request *rq, struct mln_reply *re);
 
-/* ---- pipeline (pipeline.c, run.c, services.c, record.c, answer.c) ---- */
-enum mln_after { MLN_AFTER_SEAL = 1, MLN_AFTER_MOUNTS = 2, MLN_AFTER_POLICIES = 4 };
-
-struct mln_publication {
-    const char *topic;
-    const struct mln_value *value;
-    struct mln_publication *next;
-};
-
-/* One request on its way; rq->core points to it. */
-struct mln_run {
-    struct mln_core *core;
-    struct mln_cx *cx;
-    const struct mln_core_call *call;
-    const struct mln_value *message, *data;
-    enum mln_op op;
-    struct mln_bytes path, token;
-    const char *source;
-    char id[37];
-    bool has_blocked;
-    int64_t now_ns;
-    /* of one try; the commit may ask for another */
-    uint64_t epoch;
-    struct mln_mounts *mounts;
-    struct mln_mount_entry *mount; /* NULL: no such mount */
-    const struct mln_path *route;  /* NULL: no such path */
-    const struct mln_value *captures;
-    struct mln_txn *txn;
-    const struct mln_value *entry; /* the token's, as it lies in the store */
-    struct mln_actor actor;
-    struct mln_acl_entry *acl; /* NULL: root, or a stranger */
-    struct mln_request rq;
-    struct mln_reply re;
-    bool is_allowed;
-    const char *reason;     /* of the decision */
-    struct mln_bytes rule;  /* that won */
-    struct mln_value *calls; /* sub-acts, array or NULL */
-    unsigned depth;          /* of services.call */
-    unsigned after;          /* enum mln_after */
-    struct mln_publication *first, *last;
-    uint64_t index; /* of the record, UINT64_MAX when not known */
-};
-
+/* ---- pipeline (pipeline.c) ---- */
 struct mln_core *mln_core_of(const struct mln_request *rq); /* what rq->core leads to */
-static inline struct mln_run *mln_run_of(const struct mln_request *rq)
-{
-    return rq->core;
-}
-extern const struct mln_services mln_core_services;
-/* Everything of a try that must be given back; the run can be tried again. */
-void mln_run_reset(struct mln_run *run);
-struct mln_err mln_run_route(struct mln_run *run);
-/* Fills run->rq for run->route and calls it: fields, handler. */
-struct mln_err mln_run_handle(struct mln_run *run);
-void mln_run_block(struct mln_run *run); /* before the thread sleeps or works long */
-/* May the actor? Sets reason and rule. DENIED with Vault's text. */
-struct mln_err mln_run_authorise(struct mln_run *run);
-bool mln_run_may(struct mln_run *run, struct mln_bytes path, unsigned capability);
-
-/* record.c */
-/* After a try that succeeded or failed with err: the record and, when there is something written, the commit. */
-struct mln_err mln_run_record(struct mln_run *run, struct mln_err err);
-/* A SYSTEM record without a mutation. */
-struct mln_err mln_core_note(struct mln_core *core, struct mln_cx *cx, const char *action, const struct mln_value *detail);
 /*
  * Commit a transaction of the system's own work with one SYSTEM record of `action` ("expire tokens"); ends nothing: the caller still
  * ends txn. Nothing written: no record. errors as mln_store_commit, CONFLICT included.
  */
 struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const char *action,
                                const struct mln_value *detail);
-/* answer.c */
-void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *answer);
-/* topics.c: hand on what the handlers published, after it is committed. */
-void mln_topics_publish(struct mln_core *core, const struct mln_run *run);

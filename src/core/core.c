@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The core's life: open, initialise, unseal, seal, close; what it does every second. */
+#include "core/core_priv.h"
+
+#include "base/clock.h"
+#include "base/io.h"
+
+#define STATE_ARENA_BYTES (1u << 20) /* what processes say of themselves: a few lines each */
+#define TICK_ARENA_BYTES  (64u << 20)
+#define EXPIRE_BATCH      256u       /* tokens a second and transaction: a million expire without stopping others */
+#define ROTATE_EVERY_NS   (60 * 1000000000LL)
+
+/* ---- configuration ---- */
+
+static bool copy_text(const char *from, const char **ret)
+{
+    *ret = from == NULL ? NULL : mln_strdup(from);
+    return from == NULL || *ret != NULL;
+}
+
+static struct mln_err copy_config(struct mln_cx *cx, struct mln_core *core, const struct mln_core_config *config)
+{
+    core->config = *config;
+    bool ok = copy_text(config->data_dir, &core->config.data_dir);
+    ok = copy_text(config->origin, &core->config.origin) && ok;
+    ok = copy_text(config->keyfile, &core->config.keyfile) && ok;
+    return ok ? MLN_OK : mln_fail(cx, MLN_E_MEMORY, "no memory to start");
+}
+
+static void free_config(struct mln_core *core)
+{
+    mln_free((void *)(uintptr_t)core->config.data_dir);
+    mln_free((void *)(uintptr_t)core->config.origin);
+    mln_free((void *)(uintptr_t)core->config.keyfile);
+}
+
+/* ---- open and close ---- */
+
+static void init_locks(struct mln_core *core)
+{
+    pthread_rwlock_init(&core->gate, NULL);
+    pthread_rwlock_init(&core->mounts_lock, NULL);
+    pthread_rwlock_init(&core->acl_lock, NULL);
+    pthread_mutex_init(&core->seal_lock, NULL);
+    pthread_mutex_init(&core->topics_lock, NULL);
+    pthread_mutex_init(&core->state_lock, NULL);
+    pthread_mutex_init(&core->tick_lock, NULL);
+}
+
+static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
+{
+    const char *dir = mln_text_format(cx, "%s/store", core->config.data_dir);
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(mln_dir_make(cx, core->config.data_dir, 0700));
+    struct mln_store_config config = {.dir = dir, .no_sync = core->config.no_sync};
+    MLN_TRY(mln_store_open_lmdb(cx, &config, &core->store));
+    MLN_TRY(mln_barrier_new(cx, core->store, &core->barrier));
+    MLN_TRY(mln_seal_new(cx, core->store, core->barrier, &core->seal));
+    core->state_arena = mln_arena_new(STATE_ARENA_BYTES, false);
+    if (core->state_arena == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "no memory to start");
+    }
+    mln_cx_init(&core->state_cx, core->state_arena);
+    core->state = mln_object(&core->state_cx);
+    return MLN_OK;
+}
+
+static struct mln_err open_keyfile(struct mln_cx *cx, struct mln_core *core)
+{
+    if (core->config.seal != MLN_SEAL_KEYFILE || core->config.keyfile == NULL || !mln_barrier_is_initialized(cx, core->barrier)) {
+        return MLN_OK;
+    }
+    MLN_TRY(mln_seal_open_keyfile(cx, core->seal, core->config.keyfile));
+    return mln_core_unsealed(cx, core, "unseal by key file");
+}
+
+struct mln_err mln_core_open(struct mln_cx *cx, const struct mln_core_config *config, struct mln_core **ret)
+{
+    struct mln_core *core = mln_alloc(sizeof(*core));
+    if (core == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "no memory to start");
+    }
+    init_locks(core);
+    struct mln_err err = copy_config(cx, core, config);
+    err = mln_failed(err) ? err : open_parts(cx, core);
+    err = mln_failed(err) ? err : open_keyfile(cx, core);
+    if (mln_failed(err)) {
+        mln_core_close(core);
+        return err;
+    }
+    *ret = core;
+    return MLN_OK;
+}
+
+void mln_core_close(struct mln_core *core)
+{
+    if (core == NULL) {
+        return;
+    }
+    mln_core_seal_now(core, false);
+    mln_seal_free(core->seal);
+    mln_barrier_free(core->barrier);
+    mln_store_close(core->store);
+    for (size_t i = 0; i < core->n_topics; i++) {
+        mln_free(core->topics[i].name);
+    }
+    mln_free(core->topics);
+    mln_arena_free(core->state_arena);
+    free_config(core);
+    pthread_rwlock_destroy(&core->gate);
+    pthread_rwlock_destroy(&core->mounts_lock);
+    pthread_rwlock_destroy(&core->acl_lock);
+    pthread_mutex_destroy(&core->seal_lock);
+    pthread_mutex_destroy(&core->topics_lock);
+    pthread_mutex_destroy(&core->state_lock);
+    pthread_mutex_destroy(&core->tick_lock);
+    mln_free_wiped(core, sizeof(*core));
+}
+
+bool mln_core_is_sealed(const struct mln_core *core)
+{
+    return !atomic_load(&core->is_open);
+}
+
+/* ---- unseal and seal ---- */
+
+static struct mln_err note_system(struct mln_cx *cx, struct mln_core *core, const char *action)
+{
+    struct mln_run run = {.is_system = true};
+    struct mln_record record = {0};
+    MLN_TRY(mln_run_begin(cx, core, &run));
+    run.actor.kind = MLN_ACTOR_SYSTEM;
+    run.rq.path = mln_bytes_of(action);
+    run.rq.op = MLN_OP_WRITE;
+    mln_run_record(&run, MLN_OK, NULL, &record);
+    MLN_TRY(mln_cx_err(cx));
+    return mln_ledger_note(cx, core->ledger, &record);
+}
+
+static struct mln_err open_ledger(struct mln_cx *cx, struct mln_core *core)
+{
+    struct mln_ledger_config config = {.dir = core->config.data_dir, .origin = core->config.origin};
+    MLN_TRY(mln_barrier_derive(cx, core->barrier, MLN_NS_ROOT, "token", core->token_key));
+    return mln_ledger_open(cx, core->store, core->barrier, &config, &core->ledger);
+}
+
+static void tell_root(struct mln_cx *cx, struct mln_core *core)
+{
+    MLN_AUTO(mln_secret_drop) struct mln_secret root = {0};
+    if (core->config.root != NULL && !mln_failed(mln_barrier_root(cx, core->barrier, &root))) {
+        core->config.root(core->config.arg, &root);
+    }
+}
+
+struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const char *action)
+{
+    pthread_rwlock_wrlock(&core->gate);
+    struct mln_err err = atomic_load(&core->is_open) ? MLN_OK : open_ledger(cx, core);
+    err = mln_failed(err) ? err : mln_mounts_load(cx, core);
+    err = mln_failed(err) ? err : note_system(cx, core, action);
+    if (mln_failed(err)) {
+        mln_ledger_close(core->ledger);
+        core->ledger = NULL;
+        mln_barrier_seal(core->barrier);
+    } else {
+        atomic_store(&core->is_open, true);
+    }
+    pthread_rwlock_unlock(&core->gate);
+    if (!mln_failed(err)) {
+        tell_root(cx, core);
+    }
+    return err;
+}
+
+void mln_core_seal_now(struct mln_core *core, bool on_purpose)
+{
+    pthread_rwlock_wrlock(&core->gate);
+    atomic_store(&core->is_open, false);
+    mln_ledger_close(core->ledger);
+    core->ledger = NULL;
+    mln_policies_forget(core);
+    mln_mounts_forget(core);
+    if (core->barrier != NULL) {
+        mln_barrier_seal(core->barrier);
+    }
+    mln_wipe(core->token_key, sizeof(core->token_key));
+    pthread_rwlock_unlock(&core->gate);
+    if (on_purpose && core->config.root != NULL) {
+        core->config.root(core->config.arg, NULL);
+    }
+}
+
+struct mln_err mln_core_rekey(struct mln_cx *cx, struct mln_core *core, const struct mln_secret *root)
+{
+    pthread_mutex_lock(&core->seal_lock);
+    struct mln_err err = MLN_OK;
+    if (mln_core_is_sealed(core)) {
+        err = mln_barrier_unseal(cx, core->barrier, root);
+        err = mln_failed(err) ? err : mln_core_unsealed(cx, core, "core re-keyed");
+    }
+    pthread_mutex_unlock(&core->seal_lock);
+    return err;
+}
+
+/* ---- initialise ---- */
+
+static bool has_release(const struct mln_core *core)
+{
+    return mln_engine_find(core, "release", MLN_MOUNT_SECRET) != NULL;
+}
+
+static struct mln_err add_mount(struct mln_run *run, const char *path, const char *type, const char *what, const struct mln_value *options)
+{
+    return mln_mount_add(&run->rq, mln_mounts_row(run->rq.cx, path, type, what, options));
+}
+
+static struct mln_err add_mounts(struct mln_run *run)
+{
+    struct mln_value *v2 = mln_object(run->rq.cx);
+    mln_put_text(run->rq.cx, v2, "version", "2");
+    struct mln_value *rows = mln_array(run->rq.cx);
+    mln_push(run->rq.cx, rows, mln_mounts_row(run->rq.cx, "sys/", "system", "system endpoints used for control, policy and debugging", NULL));
+    MLN_TRY(mln_mounts_put(run->rq.cx, run->rq.txn, rows));
+    MLN_TRY(add_mount(run, "auth/token/", "token", "token based credentials", NULL));
+    if (has_release(run->core)) {
+        MLN_TRY(add_mount(run, "release/", "release", "releases of models", NULL));
+    }
+    return run->core->config.is_dev ? add_mount(run, "secret/", "kv", "key/value secret storage", v2) : MLN_OK;
+}
+
+static struct mln_err first_rows(struct mln_cx *cx, struct mln_core *core, const char *root_token, const char **ret_token)
+{
+    struct mln_run run = {.is_system = true};
+    struct mln_value *root = mln_array(cx), *entry_policies = root;
+    const struct mln_value *auth = NULL;
+    MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
+    MLN_TRY(mln_run_begin(cx, core, &run));
+    MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &txn));
+    run.actor.kind = MLN_ACTOR_SYSTEM;
+    run.rq.txn = txn;
+    mln_push_text(cx, entry_policies, "root");
+    MLN_TRY(add_mounts(&run));
+    MLN_TRY(mln_policies_start(cx, txn));
+    struct mln_token_spec spec = {.id = root_token, .policies = root, .display_name = "root", .path = "auth/token/root"};
+    MLN_TRY(mln_token_create(core, cx, txn, run.rq.now_ns, &spec, &auth, NULL));
+    MLN_TRY(mln_core_commit(core, cx, txn, "initialise", NULL));
+    *ret_token = mln_get_text(cx, mln_get(auth, "client_token"), "");
+    return mln_mounts_load(cx, core);
+}
+
+static struct mln_err unseal_with(struct mln_cx *cx, struct mln_core *core, const struct mln_bytes *shares, size_t n)
+{
+    if (core->config.seal == MLN_SEAL_KEYFILE) {
+        return mln_seal_open_keyfile(cx, core->seal, core->config.keyfile);
+    }
+    unsigned progress = 1;
+    for (size_t i = 0; i < n && progress > 0; i++) {
+        MLN_TRY(mln_seal_give(cx, core->seal, shares[i], &progress));
+    }
+    return MLN_OK;
+}
+
+static struct mln_err init_locked(struct mln_cx *cx, struct mln_core *core, const struct mln_seal_config *seal, const char *root_token,
+                                  struct mln_bytes *ret_shares, size_t *ret_n, const char **ret_token)
+{
+    if (mln_barrier_is_initialized(cx, core->barrier)) {
+        return mln_fail(cx, MLN_E_EXISTS, "Vault is already initialized");
+    }
+    MLN_TRY(mln_seal_init(cx, core->seal, seal, core->config.keyfile, ret_shares, ret_n));
+    MLN_TRY(unseal_with(cx, core, ret_shares, *ret_n));
+    MLN_TRY(mln_core_unsealed(cx, core, "initialise"));
+    struct mln_err err = first_rows(cx, core, root_token, ret_token);
+    if (mln_failed(err) || core->config.seal == MLN_SEAL_SHAMIR) {
+        mln_core_seal_now(core, true); /* a Shamir seal stays closed until its shares are given */
+    }
+    return err;
+}
+
+struct mln_err mln_core_init(struct mln_cx *cx, struct mln_core *core, const struct mln_seal_config *seal, const char *root_token,
+                             struct mln_bytes *ret_shares, size_t *ret_n, const char **ret_token)
+{
+    pthread_mutex_lock(&core->seal_lock);
+    struct mln_err err = init_locked(cx, core, seal, root_token, ret_shares, ret_n, ret_token);
+    pthread_mutex_unlock(&core->seal_lock);
+    return err;
+}
+
+struct mln_err mln_core_init_dev(struct mln_cx *cx, struct mln_core *core, const char *root_token, const char **ret_token)
+{
+    struct mln_seal_config seal = {.kind = core->config.seal, .shares = 1, .threshold = 1};
+    struct mln_bytes shares[1] = {MLN_BYTES_NONE};
+    size_t n = 0;
+    MLN_TRY(mln_core_init(cx, core, &seal, root_token, shares, &n, ret_token));
+    if (!mln_core_is_sealed(core)) {
+        return MLN_OK;
+    }
+    MLN_TRY(unseal_with(cx, core, shares, n));
+    return mln_core_unsealed(cx, core, "unseal");
+}
+
+/* ---- what processes say of themselves ---- */
+
+void mln_core_process_state(struct mln_core *core, const char *process, const struct mln_value *state)
+{
+    pthread_mutex_lock(&core->state_lock);
+    struct mln_arena *fresh = mln_arena_new(STATE_ARENA_BYTES, false);
+    if (fresh != NULL) {
+        struct mln_cx cx;
+        mln_cx_init(&cx, fresh);
+        struct mln_value *all = mln_value_dup(&cx, core->state);
+        mln_put(&cx, all, mln_text_dup(&cx, mln_bytes_of(process)), mln_value_dup(&cx, state));
+        mln_arena_free(core->state_arena);
+        core->state_arena = fresh;
+        core->state = all;
+    }
+    pthread_mutex_unlock(&core->state_lock);
+}
+
+void mln_core_vkey(struct mln_core *core, char to[256])
+{
+    struct mln_ledger_status status = {0};
+    pthread_rwlock_rdlock(&core->gate);
+    if (core->ledger != NULL) {
+        mln_ledger_status(core->ledger, &status);
+    }
+    pthread_rwlock_unlock(&core->gate);
+    mln_copy(to, status.vkey, sizeof(status.vkey));
+}
+
+/* ---- every second ---- */
+
+static struct mln_err tick_engine(struct mln_cx *cx, struct mln_core *core, struct mln_mount_table *table, const struct mln_mount *mount)
+{
+    struct mln_run run = {.is_system = true, .table = table};
+    MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
+    MLN_TRY(mln_run_begin(cx, core, &run));
+    MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &txn));
+    run.actor.kind = MLN_ACTOR_SYSTEM;
+    run.rq.txn = txn;
+    run.rq.mount = mount;
+    run.rq.path = mln_bytes_of(mount->path);
+    MLN_TRY(mount->engine->tick(&run.rq));
+    const char *action = mln_text_format(cx, "tick %s", mount->path);
+    return mln_core_commit(core, cx, txn, action, run.rq.detail);
+}
+
+/* Engines' ticks by the clock: due when a multiple of their period lies between the last look and now. */
+static void tick_engines(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
+{
+    MLN_AUTO(mln_mounts_release_drop) struct mln_mount_table *table = mln_mounts_hold(core);
+    for (size_t i = 0; table != NULL && i < table->n; i++) {
+        const struct mln_engine *engine = table->mounts[i].engine;
+        if (engine == NULL || engine->tick == NULL || engine->tick_s <= 0) {
+            continue;
+        }
+        int64_t period_ns = engine->tick_s * 1000000000;
+        if (now_ns / period_ns != core->last_tick_ns / period_ns) {
+            (void)!mln_failed(tick_engine(cx, core, table, &table->mounts[i])); /* the next period tries again */
+            mln_cx_clear(cx);
+        }
+    }
+}
+
+void mln_core_tick(struct mln_cx *cx, struct mln_core *core)
+{
+    pthread_mutex_lock(&core->tick_lock);
+    pthread_rwlock_rdlock(&core->gate);
+    int64_t now_ns = mln_now_ns();
+    if (atomic_load(&core->is_open)) {
+        (void)!mln_failed(mln_token_expire(core, cx, now_ns, EXPIRE_BATCH)); /* what is left is refused already and goes next time */
+        mln_cx_clear(cx);
+        tick_engines(cx, core, now_ns);
+        if (now_ns - core->last_rotate_ns > ROTATE_EVERY_NS) {
+            size_t n = 0;
+            if (!mln_failed(mln_barrier_tick(cx, core->barrier, &n)) && n > 0) {
+                (void)!mln_failed(note_system(cx, core, "rotate the barrier's keys"));
+            }
+            mln_cx_clear(cx);
+            core->last_rotate_ns = now_ns;
+        }
+    }
+    core->last_tick_ns = now_ns;
+    pthread_rwlock_unlock(&core->gate);
+    pthread_mutex_unlock(&core->tick_lock);
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The mount table: which engine stands at which path. Changed in transactions, read from an immutable copy in memory. */
+#include "core/core_priv.h"
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "base/text.h"
+
+#define TABLE_ARENA_BYTES (16u << 20) /* MLN_MOUNTS_MAX rows with long paths and options */
+
+static struct mln_view mount_view(void)
+{
+    return mln_core_view("root/mount/");
+}
+
+/* ---- rows ---- */
+
+struct mln_err mln_mounts_rows(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value **ret)
+{
+    struct mln_err err = mln_txn_get_value(cx, txn, mount_view(), MLN_BYTES("table"), ret);
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        *ret = mln_array(cx);
+        return mln_cx_err(cx);
+    }
+    return err;
+}
+
+struct mln_err mln_mounts_put(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *rows)
+{
+    return mln_txn_put_value(cx, txn, mount_view(), MLN_BYTES("table"), rows);
+}
+
+struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char *type, const char *description, const struct mln_value *options)
+{
+    char uuid[37];
+    mln_uuid(uuid);
+    bool is_auth = mln_bytes_starts(mln_bytes_of(path), MLN_BYTES("auth/"));
+    struct mln_value *row = mln_object(cx);
+    mln_put_text(cx, row, "path", path);
+    mln_put_text(cx, row, "type", type);
+    mln_put_text(cx, row, "uuid", mln_text_dup(cx, mln_bytes_of(uuid)));
+    mln_put(cx, row, "accessor", mln_textf(cx, "%s%s_%08x", is_auth ? "auth_" : "", type, (unsigned)mln_random_u64()));
+    mln_put_text(cx, row, "description", description != NULL ? description : "");
+    mln_put(cx, row, "options", options != NULL ? options : mln_null(cx));
+    mln_put_int(cx, row, "default_ttl_s", 0);
+    mln_put_int(cx, row, "max_ttl_s", 0);
+    return row;
+}
+
+const struct mln_engine *mln_engine_find(const struct mln_core *core, const char *type, enum mln_mount_kind kind)
+{
+    struct mln_bytes name = mln_bytes_of(type);
+    if (kind == MLN_MOUNT_SYSTEM) {
+        return mln_bytes_is(name, "system") ? &mln_system : NULL;
+    }
+    if (kind == MLN_MOUNT_AUTH && mln_bytes_is(name, "token")) {
+        return &mln_method_token;
+    }
+    for (size_t i = 0; core->config.registries[i] != NULL; i++) {
+        const struct mln_engine *const *list = core->config.registries[i];
+        for (size_t k = 0; list[k] != NULL; k++) {
+            if (list[k]->kind == kind && mln_bytes_is(name, list[k]->type)) {
+                return list[k];
+            }
+        }
+    }
+    return NULL;
+}
+
+static enum mln_mount_kind kind_of(struct mln_bytes path)
+{
+    return mln_bytes_is(path, "sys/") ? MLN_MOUNT_SYSTEM
+           : mln_bytes_starts(path, MLN_BYTES("auth/")) ? MLN_MOUNT_AUTH : MLN_MOUNT_SECRET;
+}
+
+/* Memory of the table's own arena. A type that this build lacks stays listed and answers nothing. */
+static void read_row(struct mln_cx *cx, const struct mln_core *core, const struct mln_value *row, struct mln_mount *ret)
+{
+    const struct mln_value *v = mln_value_dup(cx, row);
+    const char *uuid = mln_get_text(cx, mln_get(v, "uuid"), "");
+    *ret = (struct mln_mount){
+        .path = mln_get_text(cx, mln_get(v, "path"), ""),
+        .type = mln_get_text(cx, mln_get(v, "type"), ""),
+        .uuid = uuid,
+        .accessor = mln_get_text(cx, mln_get(v, "accessor"), ""),
+        .description = mln_get_text(cx, mln_get(v, "description"), ""),
+        .options = mln_is_null(mln_get(v, "options")) ? NULL : mln_get(v, "options"),
+        .default_ttl_s = mln_get_int(mln_get(v, "default_ttl_s"), 0),
+        .max_ttl_s = mln_get_int(mln_get(v, "max_ttl_s"), 0),
+        .view = {.ns = MLN_NS_ROOT, .prefix = mln_bytes_format(cx, "root/%s/", uuid)},
+    };
+    ret->engine = mln_engine_find(core, ret->type, kind_of(mln_bytes_of(ret->path)));
+}
+
+/* ---- the table in memory ---- */
+
+struct mln_mount_table *mln_mounts_hold(struct mln_core *core)
+{
+    pthread_rwlock_rdlock(&core->mounts_lock);
+    struct mln_mount_table *table = core->mounts;
+    if (table != NULL) {
+        atomic_fetch_add(&table->users, 1);
+    }
+    pthread_rwlock_unlock(&core->mounts_lock);
+    return table;
+}
+
+void mln_mounts_release(struct mln_mount_table *table)
+{
+    if (table != NULL && atomic_fetch_sub(&table->users, 1) == 1) {
+        mln_arena_free(table->arena);
+        mln_free(table);
+    }
+}
+
+void mln_mounts_release_drop(struct mln_mount_table **table)
+{
+    mln_mounts_release(*table);
+    *table = NULL;
+}
+
+static void replace(struct mln_core *core, struct mln_mount_table *table)
+{
+    pthread_rwlock_wrlock(&core->mounts_lock);
+    struct mln_mount_table *old = core->mounts;
+    core->mounts = table;
+    pthread_rwlock_unlock(&core->mounts_lock);
+    mln_mounts_release(old);
+}
+
+void mln_mounts_forget(struct mln_core *core)
+{
+    replace(core, NULL);
+}
+
+static struct mln_err build(struct mln_cx *cx, struct mln_core *core, const struct mln_value *rows, struct mln_mount_table *table)
+{
+    struct mln_cx own;
+    mln_cx_init(&own, table->arena);
+    table->n = mln_len(rows);
+    table->mounts = mln_new_array(&own, table->n + 1, sizeof(*table->mounts));
+    for (size_t i = 0; i < table->n && !mln_failed(mln_cx_err(&own)); i++) {
+        read_row(&own, core, mln_item(rows, i), &table->mounts[i]);
+    }
+    return mln_failed(mln_cx_err(&own)) ? mln_fail(cx, MLN_E_MEMORY, "no memory for the mount table") : MLN_OK;
+}
+
+struct mln_err mln_mounts_load(struct mln_cx *cx, struct mln_core *core)
+{
+    const struct mln_value *rows = NULL;
+    MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
+    MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &txn));
+    MLN_TRY(mln_mounts_rows(cx, txn, &rows));
+    struct mln_mount_table *table = mln_alloc(sizeof(*table));
+    if (table == NULL || (table->arena = mln_arena_new(TABLE_ARENA_BYTES, false)) == NULL) {
+        mln_free(table);
+        return mln_fail(cx, MLN_E_MEMORY, "no memory for the mount table");
+    }
+    atomic_init(&table->users, 1);
+    struct mln_err err = build(cx, core, rows, table);
+    if (mln_failed(err)) {
+        mln_mounts_release(table);
+        return err;
+    }
+    replace(core, table);
+    return MLN_OK;
+}
+
+const struct mln_mount *mln_mounts_find(const struct mln_mount_table *table, struct mln_bytes path)
+{
+    const struct mln_mount *best = NULL;
+    for (size_t i = 0; table != NULL && i < table->n; i++) {
+        struct mln_bytes at = mln_bytes_of(table->mounts[i].path);
+        bool is_it = mln_bytes_starts(path, at) || (path.len + 1 == at.len && mln_bytes_starts(at, path));
+        if (is_it && (best == NULL || at.len > mln_bytes_of(best->path).len)) {
+            best = &table->mounts[i];
+        }
+    }
+    return best;
+}
+
+/* ---- adding ---- */
+
+static struct mln_err check_path(struct mln_cx *cx, struct mln_bytes path)
+{
+    struct mln_bytes left = path;
+    if (path.len < 2 || path.len > MLN_NAME_MAX_BYTES) {
+        return mln_fail(cx, MLN_E_INVALID, "a mount's path has 1 to %d bytes", MLN_NAME_MAX_BYTES - 1);
+    }
+    while (left.len > 0) {
+        struct mln_bytes part = mln_bytes_cut(left, '/', &left);
+        if (part.len == 0 || mln_bytes_is(part, ".") || mln_bytes_is(part, "..") || mln_bytes_is(part, "+")) {
+            return mln_fail(cx, MLN_E_INVALID, "a mount's path has no empty, \".\", \"..\" or \"+\" segment");
+        }
+        for (size_t i = 0; i < part.len; i++) {
+            if (part.ptr[i] <= 0x20 || part.ptr[i] == 0x7f || part.ptr[i] == '*') {
+                return mln_fail(cx, MLN_E_INVALID, "a mount's path has no spaces, control characters or \"*\"");
+            }
+        }
+    }
+    return MLN_OK;
+}
+
+static struct mln_err check_free(struct mln_cx *cx, const struct mln_value *rows, struct mln_bytes path)
+{
+    static const char *const kept[] = {"sys/", "auth/", "cubbyhole/", "identity/"};
+    bool is_auth = mln_bytes_starts(path, MLN_BYTES("auth/")) && path.len > 5;
+    for (size_t i = 0; !is_auth && i < MLN_COUNT(kept); i++) {
+        if (mln_bytes_starts(path, mln_bytes_of(kept[i])) && mln_len(rows) > 0) {
+            return mln_fail(cx, MLN_E_INVALID, "cannot mount under existing mount \"%s\"", kept[i]);
+        }
+    }
+    for (size_t i = 0; i < mln_len(rows); i++) {
+        struct mln_bytes other = mln_get_bytes(mln_get(mln_item(rows, i), "path"));
+        if (mln_bytes_eq(other, path)) {
+            struct mln_bytes shown = is_auth ? mln_bytes_from(path, 5) : path;
+            return mln_fail(cx, MLN_E_INVALID, "path is already in use at %.*s", MLN_FMT(shown));
+        }
+        if (mln_bytes_starts(other, path) || mln_bytes_starts(path, other)) {
+            return mln_fail(cx, MLN_E_INVALID, "path is already in use at %.*s", MLN_FMT(other));
+        }
+    }
+    return mln_len(rows) < MLN_MOUNTS_MAX ? MLN_OK : mln_fail(cx, MLN_E_LIMIT, "at most %u mounts", MLN_MOUNTS_MAX);
+}
+
+/* Once, in the transaction that mounts it. */
+static struct mln_err start_engine(struct mln_request *rq, const struct mln_value *row)
+{
+    struct mln_mount mount;
+    struct mln_request inner = *rq;
+    read_row(rq->cx, mln_core_of(rq), row, &mount);
+    inner.mount = &mount;
+    inner.detail = mln_object(rq->cx);
+    MLN_TRY(mln_cx_err(rq->cx));
+    return mount.engine->start == NULL ? MLN_OK : mount.engine->start(&inner);
+}
+
+struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row)
+{
+    struct mln_cx *cx = rq->cx;
+    const struct mln_value *rows = NULL;
+    struct mln_bytes path = mln_get_bytes(mln_get(row, "path"));
+    const char *type = mln_get_text(cx, mln_get(row, "type"), "");
+    MLN_TRY(check_path(cx, path));
+    MLN_TRY(mln_mounts_rows(cx, rq->txn, &rows));
+    if (mln_engine_find(mln_core_of(rq), type, kind_of(path)) == NULL) {
+        return mln_fail(cx, MLN_E_INVALID, "plugin not found in the catalog: %s", type);
+    }
+    MLN_TRY(check_free(cx, rows, path));
+    struct mln_value *grown = mln_value_dup(cx, rows);
+    mln_push(cx, grown, row);
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(start_engine(rq, row));
+    mln_run_of(rq)->reload_mounts = true;
+    return mln_mounts_put(cx, rq->txn, grown);
+}

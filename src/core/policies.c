@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Policies: texts in view "root/policy/", compiled tables in memory. A set of policies is compiled once and kept until any policy
+ * changes (an epoch): the epoch is read before the transaction begins, so that a table of old texts is never kept as new.
+ */
+#include "core/core_priv.h"
+
+#include "base/limits.h"
+
+#define NAMES_MAX_BYTES 8192u /* of one set as key of the cache; longer sets are compiled each time */
+
+static const char default_policy[] =
+    "# What every token may: see and end itself, ask what it may, its own cubbyhole.\n"
+    "path \"auth/token/lookup-self\" {\n    capabilities = [\"read\"]\n}\n"
+    "path \"auth/token/renew-self\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"auth/token/revoke-self\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"sys/capabilities-self\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"sys/internal/ui/resultant-acl\" {\n    capabilities = [\"read\"]\n}\n"
+    "path \"sys/renew\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"sys/leases/renew\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"sys/leases/lookup\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"cubbyhole/*\" {\n    capabilities = [\"create\", \"read\", \"update\", \"delete\", \"list\"]\n}\n"
+    "path \"sys/wrapping/wrap\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"sys/wrapping/lookup\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"sys/wrapping/unwrap\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"sys/tools/hash\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"sys/tools/hash/*\" {\n    capabilities = [\"update\"]\n}\n";
+
+static struct mln_view policy_view(void)
+{
+    return mln_core_view("root/policy/");
+}
+
+struct mln_err mln_policies_start(struct mln_cx *cx, struct mln_txn *txn)
+{
+    return mln_txn_put(cx, txn, policy_view(), MLN_BYTES(MLN_POLICY_DEFAULT_NAME), mln_bytes_of(default_policy));
+}
+
+/* ---- compiling ---- */
+
+struct parsed {
+    struct mln_policy **policies;
+    size_t n;
+};
+
+static void parsed_drop(struct parsed *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        mln_policy_free(p->policies[i]);
+    }
+}
+
+static struct mln_err load_one(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes name, struct parsed *into)
+{
+    struct mln_bytes text;
+    struct mln_err err = mln_txn_get(cx, txn, policy_view(), name, &text);
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        return MLN_OK; /* a name without a policy allows nothing */
+    }
+    MLN_TRY(err);
+    MLN_TRY(mln_policy_parse(cx, text, &into->policies[into->n]));
+    into->n++;
+    return MLN_OK;
+}
+
+static struct mln_err compile(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names, struct mln_acl **ret)
+{
+    MLN_AUTO(parsed_drop) struct parsed parsed = {.policies = mln_new_array(cx, mln_len(names) + 1, sizeof(*parsed.policies))};
+    bool is_root = false;
+    MLN_TRY(mln_cx_err(cx));
+    for (size_t i = 0; i < mln_len(names); i++) {
+        struct mln_bytes name = mln_get_bytes(mln_item(names, i));
+        is_root = is_root || mln_bytes_is(name, "root");
+        if (name.len > 0 && !mln_bytes_is(name, "root")) {
+            MLN_TRY(load_one(cx, txn, name, &parsed));
+        }
+    }
+    return mln_acl_new(cx, (const struct mln_policy *const *)parsed.policies, parsed.n, is_root, ret);
+}
+
+/* ---- the cache ---- */
+
+static const char *join(struct mln_cx *cx, const struct mln_value *names)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf buf = {0};
+    for (size_t i = 0; i < mln_len(names); i++) {
+        mln_buf_add_bytes(&buf, mln_get_bytes(mln_item(names, i)));
+        mln_buf_add_byte(&buf, '\n');
+    }
+    return mln_text_dup(cx, mln_buf_bytes(&buf));
+}
+
+/* Under acl_lock, either way. */
+static struct mln_acl_entry *cached(struct mln_core *core, const char *names, uint64_t epoch)
+{
+    for (size_t i = 0; i < MLN_ACL_CACHE; i++) {
+        struct mln_acl_entry *e = &core->acls[i];
+        if (e->acl != NULL && e->epoch == epoch && mln_bytes_is(mln_bytes_of(e->names), names)) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+static void clear(struct mln_acl_entry *e)
+{
+    mln_acl_free(e->acl);
+    mln_free(e->names);
+    *e = (struct mln_acl_entry){0};
+}
+
+void mln_policies_forget(struct mln_core *core)
+{
+    pthread_rwlock_wrlock(&core->acl_lock);
+    for (size_t i = 0; i < MLN_ACL_CACHE; i++) {
+        clear(&core->acls[i]);
+    }
+    pthread_rwlock_unlock(&core->acl_lock);
+}
+
+/* Hands the table over; without memory for its name it is not kept. */
+static void keep(struct mln_core *core, const char *names, uint64_t epoch, struct mln_acl *acl)
+{
+    char *copy = mln_strdup(names);
+    if (copy == NULL) {
+        mln_acl_free(acl);
+        return;
+    }
+    pthread_rwlock_wrlock(&core->acl_lock);
+    struct mln_acl_entry *slot = &core->acls[0];
+    for (size_t i = 0; i < MLN_ACL_CACHE; i++) {
+        struct mln_acl_entry *e = &core->acls[i];
+        bool is_better = e->acl == NULL || (slot->acl != NULL && (e->epoch < slot->epoch || (e->epoch == slot->epoch && e->used < slot->used)));
+        slot = is_better ? e : slot;
+    }
+    clear(slot);
+    *slot = (struct mln_acl_entry){.names = copy, .acl = acl, .epoch = epoch, .used = atomic_fetch_add(&core->acl_clock, 1)};
+    pthread_rwlock_unlock(&core->acl_lock);
+}
+
+struct mln_err mln_policies_use(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
+                                struct mln_err (*use)(void *arg, struct mln_cx *cx, const struct mln_acl *acl), void *arg)
+{
+    uint64_t epoch = atomic_load(&core->acl_epoch);
+    const char *key = join(cx, names);
+    MLN_TRY(mln_cx_err(cx));
+    pthread_rwlock_rdlock(&core->acl_lock);
+    const struct mln_acl_entry *hit = cached(core, key, epoch);
+    struct mln_err err = hit != NULL ? use(arg, cx, hit->acl) : MLN_OK;
+    pthread_rwlock_unlock(&core->acl_lock);
+    if (hit != NULL) {
+        return err;
+    }
+    /* The request's own snapshot may be older than the epoch: read the texts in a transaction of this moment. */
+    MLN_AUTO(mln_txn_drop) struct mln_txn *fresh = NULL;
+    struct mln_acl *acl = NULL;
+    (void)txn;
+    MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &fresh));
+    MLN_TRY(compile(cx, fresh, names, &acl));
+    err = use(arg, cx, acl);
+    if (mln_bytes_of(key).len > NAMES_MAX_BYTES) {
+        mln_acl_free(acl);
+    } else {
+        keep(core, key, epoch, acl);
+    }
+    return err;
+}

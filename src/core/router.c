@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Routing from descriptors: patterns, captures, fields by their schema. The language of patterns is in contract/engine.h. */
+#include "core/core_priv.h"
+
+#include "base/text.h"
+
+/* ---- patterns ---- */
+
+struct segment {
+    struct mln_bytes name;
+    bool is_capture, is_rest, is_optional;
+};
+
+static struct segment segment_of(struct mln_bytes part)
+{
+    struct segment s = {.name = part, .is_optional = mln_bytes_ends(part, MLN_BYTES("?"))};
+    s.name.len -= s.is_optional ? 1 : 0;
+    if (s.name.len >= 2 && s.name.ptr[0] == '{' && s.name.ptr[s.name.len - 1] == '}') {
+        s.is_capture = true;
+        s.name = mln_bytes_sub(s.name, 1, s.name.len - 2);
+        s.is_rest = mln_bytes_ends(s.name, MLN_BYTES("..."));
+        s.name.len -= s.is_rest ? 3 : 0;
+    }
+    return s;
+}
+
+static bool matches(struct mln_cx *cx, const char *pattern, struct mln_bytes path, struct mln_value *captures)
+{
+    struct mln_bytes left = mln_bytes_of(pattern);
+    while (left.len > 0) {
+        struct mln_bytes after, path_after;
+        struct segment s = segment_of(mln_bytes_cut(left, '/', &after));
+        if (path.len == 0) {
+            return s.is_optional && after.len == 0;
+        }
+        if (s.is_rest) {
+            mln_put_key(cx, captures, s.name, mln_string(cx, path));
+            return true;
+        }
+        struct mln_bytes got = mln_bytes_cut(path, '/', &path_after);
+        if (s.is_capture) {
+            mln_put_key(cx, captures, s.name, mln_string(cx, got));
+        } else if (!mln_bytes_eq(got, s.name)) {
+            return false;
+        }
+        left = after;
+        path = path_after;
+    }
+    return path.len == 0;
+}
+
+const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine, struct mln_bytes rest, struct mln_value *captures)
+{
+    struct mln_bytes path = rest;
+    if (path.len > 0 && path.ptr[path.len - 1] == '/') {
+        path.len--; /* lists end in "/"; patterns do not */
+    }
+    for (const struct mln_path *route = engine->paths; route->pattern != NULL; route++) {
+        struct mln_value *found = mln_object(cx);
+        bool takes_rest = mln_bytes_find_bytes(mln_bytes_of(route->pattern), MLN_BYTES("...}")) < mln_bytes_of(route->pattern).len;
+        if (matches(cx, route->pattern, takes_rest ? rest : path, found)) {
+            for (size_t i = 0; captures != NULL && i < mln_len(found); i++) {
+                mln_put_key(cx, captures, mln_member_at(found, i)->key, &mln_member_at(found, i)->value);
+            }
+            return route;
+        }
+    }
+    return NULL;
+}
+
+mln_handler mln_route_handler(const struct mln_path *route, enum mln_op op)
+{
+    switch (op) {
+    case MLN_OP_READ:
+        return route->read;
+    case MLN_OP_LIST:
+        return route->list;
+    case MLN_OP_WRITE:
+        return route->write;
+    case MLN_OP_PATCH:
+        return route->patch;
+    case MLN_OP_DELETE:
+        return route->remove;
+    case MLN_OP_HELP:
+    default:
+        return NULL;
+    }
+}
+
+/* ---- fields ---- */
+
+static const struct mln_value *split(struct mln_cx *cx, struct mln_bytes text, bool ints)
+{
+    struct mln_value *out = mln_array(cx);
+    while (text.len > 0) {
+        int64_t i = 0;
+        struct mln_bytes part = mln_bytes_trim(mln_bytes_cut(text, ',', &text));
+        if (ints && mln_i64_parse(part, &i)) {
+            mln_push(cx, out, mln_int(cx, i));
+        } else if (ints && part.len > 0) {
+            return NULL;
+        } else if (part.len > 0) {
+            mln_push(cx, out, mln_string(cx, part));
+        }
+    }
+    return out;
+}
+
+static const struct mln_value *to_bool(struct mln_cx *cx, const struct mln_value *v)
+{
+    struct mln_bytes text = mln_get_bytes(v);
+    if (mln_type_of(v) == MLN_BOOL) {
+        return v;
+    }
+    if (mln_type_of(v) == MLN_INT) {
+        int64_t i = mln_get_int(v, 2);
+        return i == 0 || i == 1 ? mln_bool(cx, i == 1) : NULL;
+    }
+    bool yes = mln_bytes_is_nocase(text, "true") || mln_bytes_is(text, "1") || mln_bytes_is(text, "t");
+    bool no = mln_bytes_is_nocase(text, "false") || mln_bytes_is(text, "0") || mln_bytes_is(text, "f") || text.len == 0;
+    return mln_type_of(v) == MLN_STRING && (yes || no) ? mln_bool(cx, yes) : NULL;
+}
+
+static const struct mln_value *to_int(struct mln_cx *cx, const struct mln_value *v, bool is_duration)
+{
+    struct mln_bytes text = mln_get_bytes(v);
+    int64_t i = 0;
+    if (mln_type_of(v) == MLN_INT) {
+        return v;
+    }
+    if (mln_type_of(v) == MLN_STRING && text.len == 0) {
+        return mln_int(cx, 0);
+    }
+    bool ok = mln_type_of(v) == MLN_STRING && (mln_i64_parse(text, &i) || (is_duration && mln_duration_parse(text, &i)));
+    return ok ? mln_int(cx, i) : NULL;
+}
+
+static const struct mln_value *to_text(struct mln_cx *cx, const struct mln_value *v)
+{
+    switch (mln_type_of(v)) {
+    case MLN_STRING:
+        return v;
+    case MLN_BOOL:
+        return mln_text(cx, mln_get_bool(v, false) ? "true" : "false");
+    case MLN_INT:
+        return mln_textf(cx, "%lld", (long long)mln_get_int(v, 0));
+    case MLN_DECIMAL:
+        return mln_string(cx, mln_bytes_at(v->text, v->len));
+    case MLN_NULL:
+    case MLN_ARRAY:
+    case MLN_OBJECT:
+    case MLN_SET:
+    default:
+        return NULL;
+    }
+}
+
+static const struct mln_value *to_list(struct mln_cx *cx, const struct mln_value *v, bool ints)
+{
+    if (mln_type_of(v) == MLN_STRING) {
+        return split(cx, mln_get_bytes(v), ints);
+    }
+    if (mln_type_of(v) != MLN_ARRAY) {
+        struct mln_value *one = mln_array(cx);
+        const struct mln_value *item = ints ? to_int(cx, v, false) : to_text(cx, v);
+        if (item != NULL) {
+            mln_push(cx, one, item);
+        }
+        return item != NULL ? one : NULL;
+    }
+    struct mln_value *out = mln_array(cx);
+    for (size_t i = 0; i < mln_len(v); i++) {
+        const struct mln_value *item = ints ? to_int(cx, mln_item(v, i), false) : to_text(cx, mln_item(v, i));
+        if (item == NULL) {
+            return NULL;
+        }
+        mln_push(cx, out, item);
+    }
+    return out;
+}
+
+static const struct mln_value *to_secret(struct mln_cx *cx, const struct mln_value *v)
+{
+    const struct mln_value *text = to_text(cx, v);
+    return text != NULL ? mln_secret_string(cx, mln_get_bytes(text)) : NULL;
+}
+
+static struct mln_err parse_field(struct mln_cx *cx, const struct mln_field *f, const struct mln_value *v, const struct mln_value **ret)
+{
+    static const char *const kinds[] = {"a string", "a string", "a number", "a boolean", "a duration", "a list", "a list of numbers", "a map", "a value"};
+    const struct mln_value *out = NULL;
+    switch (f->type) {
+    case MLN_FIELD_TEXT:
+        out = to_text(cx, v);
+        break;
+    case MLN_FIELD_SECRET:
+        out = to_secret(cx, v);
+        break;
+    case MLN_FIELD_INT:
+    case MLN_FIELD_DURATION:
+        out = to_int(cx, v, f->type == MLN_FIELD_DURATION);
+        break;
+    case MLN_FIELD_BOOL:
+        out = to_bool(cx, v);
+        break;
+    case MLN_FIELD_LIST:
+    case MLN_FIELD_INTS:
+        out = to_list(cx, v, f->type == MLN_FIELD_INTS);
+        break;
+    case MLN_FIELD_MAP:
+        out = mln_type_of(v) == MLN_OBJECT ? v : NULL;
+        break;
+    case MLN_FIELD_ANY:
+    default:
+        out = v;
+        break;
+    }
+    if (out == NULL) {
+        return mln_fail(cx, MLN_E_INVALID, "Field validation failed: error converting input for field \"%s\": expected %s", f->name,
+                        kinds[f->type]);
+    }
+    *ret = out;
+    return MLN_OK;
+}
+
+static struct mln_err parse_fields(struct mln_request *rq, struct mln_value *captures)
+{
+    const struct mln_field *f = rq->route->fields;
+    for (; f != NULL && f->name != NULL; f++) {
+        const struct mln_value *v = mln_get(captures, f->name), *parsed = NULL;
+        v = v != NULL ? v : mln_get(rq->data, f->name);
+        v = v == NULL && f->fallback != NULL ? mln_text(rq->cx, f->fallback) : v;
+        if (v == NULL && f->is_required) {
+            return mln_fail(rq->cx, MLN_E_INVALID, "missing %s", f->name);
+        }
+        if (v == NULL) {
+            continue;
+        }
+        if (!mln_is_null(v)) {
+            MLN_TRY(parse_field(rq->cx, f, v, &parsed));
+            v = parsed;
+        }
+        mln_put(rq->cx, captures, f->name, v);
+    }
+    rq->fields = captures;
+    return mln_cx_err(rq->cx);
+}
+
+struct mln_err mln_route(struct mln_request *rq)
+{
+    struct mln_value *captures = mln_object(rq->cx);
+    rq->route = mln_route_find(rq->cx, rq->mount->engine, rq->rest, captures);
+    if (rq->route == NULL) {
+        return mln_fail(rq->cx, MLN_E_NO_ROUTE, "1 error occurred:\n\t* unsupported path\n\n");
+    }
+    if (mln_route_handler(rq->route, rq->op) == NULL) {
+        return mln_fail(rq->cx, MLN_E_METHOD, "1 error occurred:\n\t* unsupported operation\n\n");
+    }
+    return parse_fields(rq, captures);
+}

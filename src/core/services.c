@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What handlers may ask of core, and the system's own work. */
+#include "core/core_priv.h"
+
+static struct mln_err service_call(struct mln_request *rq, enum mln_op op, const char *path, const struct mln_value *data, struct mln_reply *re)
+{
+    struct mln_run *run = mln_run_of(rq);
+    struct mln_request inner = *rq;
+    struct mln_bytes full = mln_bytes_of(path);
+    inner.op = op;
+    inner.path = full;
+    inner.data = data != NULL ? data : mln_object(rq->cx);
+    inner.detail = mln_object(rq->cx);
+    inner.mount = mln_mounts_find(run->table, full);
+    if (inner.mount == NULL || inner.mount->engine == NULL) {
+        return mln_fail(rq->cx, MLN_E_NO_ROUTE, "no handler for route \"%s\". route entry not found.", path);
+    }
+    inner.rest = mln_bytes_from(full, mln_bytes_of(inner.mount->path).len);
+    MLN_TRY(mln_route(&inner));
+    MLN_TRY(mln_route_handler(inner.route, op)(&inner, re));
+    struct mln_value *sub = mln_value_dup(rq->cx, inner.detail);
+    mln_put_text(rq->cx, sub, "resource", mln_text_dup(rq->cx, full));
+    mln_put(rq->cx, rq->detail, "call", sub);
+    return mln_cx_err(rq->cx);
+}
+
+static bool service_may(struct mln_request *rq, const char *path, const char *capability)
+{
+    static const struct {
+        const char *name;
+        unsigned capability;
+    } names[] = {{"create", MLN_CAP_CREATE}, {"read", MLN_CAP_READ}, {"update", MLN_CAP_UPDATE}, {"delete", MLN_CAP_DELETE},
+                 {"list", MLN_CAP_LIST}, {"patch", MLN_CAP_PATCH}, {"sudo", MLN_CAP_SUDO}};
+    struct mln_run *run = mln_run_of(rq);
+    const char *rule = run->rule;
+    for (size_t i = 0; i < MLN_COUNT(names); i++) {
+        if (mln_bytes_is(mln_bytes_of(capability), names[i].name)) {
+            bool may = !mln_failed(mln_run_may(run, names[i].capability, mln_bytes_of(path), NULL));
+            if (!may) {
+                mln_cx_clear(rq->cx);
+            }
+            run->rule = rule; /* the record names what decided the request itself */
+            return may;
+        }
+    }
+    return false;
+}
+
+static void service_publish(struct mln_request *rq, const char *topic, const struct mln_value *value)
+{
+    struct mln_run *run = mln_run_of(rq);
+    struct mln_value *one = mln_object(rq->cx);
+    run->topics = run->topics != NULL ? run->topics : mln_array(rq->cx);
+    mln_put_text(rq->cx, one, "name", topic);
+    mln_put(rq->cx, one, "value", value);
+    mln_push(rq->cx, run->topics, one);
+}
+
+static void service_block(struct mln_request *rq)
+{
+    struct mln_run *run = mln_run_of(rq);
+    if (!run->has_blocked && run->call != NULL && run->call->block != NULL) {
+        run->has_blocked = true;
+        run->call->block(run->call->arg);
+    }
+}
+
+const struct mln_services mln_core_services = {
+    .call = service_call,
+    .may = service_may,
+    .publish = service_publish,
+    .block = service_block,
+};
+
+struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const char *action, const struct mln_value *detail)
+{
+    struct mln_run run = {.is_system = true};
+    struct mln_batch batch = {0};
+    struct mln_record record = {0};
+    const struct mln_value *digests = NULL;
+    MLN_TRY(mln_run_begin(cx, core, &run));
+    if (!mln_txn_has_writes(txn)) {
+        return MLN_OK;
+    }
+    run.actor.kind = MLN_ACTOR_SYSTEM;
+    run.rq.path = mln_bytes_of(action);
+    run.rq.op = MLN_OP_WRITE;
+    run.rq.detail = detail == NULL ? mln_object(cx) : mln_value_dup(cx, detail);
+    MLN_TRY(mln_txn_batch(cx, txn, &batch, &digests));
+    mln_run_record(&run, MLN_OK, digests, &record);
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(mln_ledger_attach(cx, core->ledger, &record, &batch));
+    return mln_store_commit(cx, core->store, &batch);
+}

@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sys/: policies and what they allow. */
+#include "core/sys_priv.h"
+
+#include "base/limits.h"
+
+static struct mln_view policy_view(void)
+{
+    return mln_core_view("root/policy/");
+}
+
+static struct mln_err policy_name(struct mln_request *rq, struct mln_bytes *ret)
+{
+    struct mln_bytes name = mln_get_bytes(mln_field_of(rq, "name"));
+    char *lower = mln_new(rq->cx, name.len + 1);
+    if (name.len == 0 || name.len > MLN_NAME_MAX_BYTES || name.ptr[name.len - 1] == '/') {
+        return mln_fail(rq->cx, MLN_E_INVALID, "a policy's name has 1 to %d bytes and does not end in \"/\"", MLN_NAME_MAX_BYTES);
+    }
+    for (size_t i = 0; lower != NULL && i < name.len; i++) {
+        uint8_t c = name.ptr[i];
+        lower[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+    }
+    *ret = mln_bytes_at(lower, name.len);
+    return mln_cx_err(rq->cx);
+}
+
+static struct mln_err names(struct mln_request *rq, struct mln_value **ret)
+{
+    const struct mln_value *stored = NULL;
+    struct mln_value *out = mln_array(rq->cx);
+    MLN_TRY(mln_txn_list(rq->cx, rq->txn, policy_view(), MLN_BYTES_NONE, &stored));
+    for (size_t i = 0; i < mln_len(stored); i++) {
+        mln_push(rq->cx, out, mln_item(stored, i));
+    }
+    mln_push_text(rq->cx, out, "root");
+    *ret = out;
+    return mln_cx_err(rq->cx);
+}
+
+struct mln_err sys_policies_list(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_value *keys = NULL, *data = mln_object(rq->cx);
+    MLN_TRY(names(rq, &keys));
+    mln_put(rq->cx, data, "keys", keys);
+    re->data = data;
+    return mln_cx_err(rq->cx);
+}
+
+struct mln_err sys_policy_list_old(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_value *keys = NULL, *data = mln_object(rq->cx);
+    MLN_TRY(names(rq, &keys));
+    mln_put(rq->cx, data, "keys", keys);
+    mln_put(rq->cx, data, "policies", keys);
+    re->data = re->top = data;
+    return mln_cx_err(rq->cx);
+}
+
+static struct mln_err read_policy(struct mln_request *rq, struct mln_reply *re, const char *member)
+{
+    struct mln_bytes name, text = MLN_BYTES_NONE;
+    struct mln_value *data = mln_object(rq->cx);
+    MLN_TRY(policy_name(rq, &name));
+    if (!mln_bytes_is(name, "root")) {
+        MLN_TRY(mln_txn_get(rq->cx, rq->txn, policy_view(), name, &text));
+    }
+    mln_put_bytes(rq->cx, data, "name", name);
+    mln_put_bytes(rq->cx, data, member, text);
+    re->data = data;
+    return mln_cx_err(rq->cx);
+}
+
+struct mln_err sys_policy_read(struct mln_request *rq, struct mln_reply *re)
+{
+    return read_policy(rq, re, "policy");
+}
+
+struct mln_err sys_policy_read_old(struct mln_request *rq, struct mln_reply *re)
+{
+    MLN_TRY(read_policy(rq, re, "rules"));
+    re->top = re->data;
+    return MLN_OK;
+}
+
+/* Plain text, or base64 of it: a policy has characters that base64 has not. */
+static struct mln_err policy_text(struct mln_request *rq, struct mln_bytes *ret)
+{
+    struct mln_bytes text = mln_get_bytes(mln_field_of(rq, "policy"));
+    text = text.len > 0 ? text : mln_get_bytes(mln_field_of(rq, "rules"));
+    MLN_AUTO(mln_buf_drop) struct mln_buf plain = {.max = MLN_POLICY_MAX_BYTES};
+    if (text.len == 0) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "'policy' parameter not supplied or empty");
+    }
+    if (text.len > 2 * MLN_POLICY_MAX_BYTES) {
+        return mln_fail(rq->cx, MLN_E_TOO_LARGE, "a policy has at most %u bytes", MLN_POLICY_MAX_BYTES);
+    }
+    if (mln_failed(mln_base64_parse(rq->cx, text, MLN_B64_STD, &plain))) {
+        mln_cx_clear(rq->cx);
+        *ret = text;
+    } else {
+        *ret = mln_bytes_dup(rq->cx, mln_buf_bytes(&plain));
+    }
+    if (ret->len > MLN_POLICY_MAX_BYTES) {
+        return mln_fail(rq->cx, MLN_E_TOO_LARGE, "a policy has at most %u bytes", MLN_POLICY_MAX_BYTES);
+    }
+    return mln_cx_err(rq->cx);
+}
+
+struct mln_err sys_policy_write(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_bytes name, text;
+    struct mln_policy *policy = NULL;
+    (void)re;
+    MLN_TRY(policy_name(rq, &name));
+    if (mln_bytes_is(name, "root")) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "cannot update \"root\" policy");
+    }
+    MLN_TRY(policy_text(rq, &text));
+    MLN_TRY(mln_policy_parse(rq->cx, text, &policy));
+    mln_policy_free(policy);
+    mln_run_of(rq)->changed_policies = true;
+    mln_put_bytes(rq->cx, rq->detail, "policy", name);
+    return mln_txn_put(rq->cx, rq->txn, policy_view(), name, text);
+}
+
+struct mln_err sys_policy_remove(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_bytes name;
+    (void)re;
+    MLN_TRY(policy_name(rq, &name));
+    if (mln_bytes_is(name, "root")) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "cannot delete \"root\" policy");
+    }
+    if (mln_bytes_is(name, MLN_POLICY_DEFAULT_NAME)) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "cannot delete default policy");
+    }
+    mln_run_of(rq)->changed_policies = true;
+    mln_put_bytes(rq->cx, rq->detail, "policy", name);
+    return mln_txn_delete(rq->cx, rq->txn, policy_view(), name);
+}
+
+/* ---- capabilities ---- */
+
+struct asked {
+    const struct mln_value *paths;
+    struct mln_value *data;
+    bool is_root;
+};
+
+static struct mln_err fill(void *arg, struct mln_cx *cx, const struct mln_acl *acl)
+{
+    struct asked *a = arg;
+    for (size_t i = 0; i < mln_len(a->paths); i++) {
+        struct mln_bytes path = mln_get_bytes(mln_item(a->paths, i));
+        struct mln_bytes bare = path.len > 0 && path.ptr[0] == '/' ? mln_bytes_from(path, 1) : path;
+        const struct mln_value *list = mln_capability_names(cx, mln_acl_capabilities(acl, bare), a->is_root);
+        mln_put_key(cx, a->data, path, list);
+        if (i == 0) {
+            mln_put(cx, a->data, "capabilities", list);
+        }
+    }
+    return mln_cx_err(cx);
+}
+
+static struct mln_err capabilities_of(struct mln_request *rq, struct mln_reply *re, const struct mln_value *policies)
+{
+    struct asked a = {.paths = mln_field_of(rq, "paths"), .data = mln_object(rq->cx), .is_root = mln_token_names(policies, "root")};
+    a.paths = mln_len(a.paths) > 0 ? a.paths : mln_field_of(rq, "path");
+    if (mln_len(a.paths) == 0) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "paths must be supplied");
+    }
+    MLN_TRY(mln_policies_use(mln_core_of(rq), rq->cx, rq->txn, policies, fill, &a));
+    re->data = re->top = a.data;
+    return mln_cx_err(rq->cx);
+}
+
+struct mln_err sys_capabilities_self(struct mln_request *rq, struct mln_reply *re)
+{
+    return capabilities_of(rq, re, rq->actor->policies);
+}
+
+struct mln_err sys_capabilities(struct mln_request *rq, struct mln_reply *re)
+{
+    const struct mln_value *entry = NULL;
+    struct mln_bytes token = mln_get_bytes(mln_field_of(rq, "token"));
+    struct mln_err err = mln_token_find(mln_core_of(rq), rq->cx, rq->txn, rq->now_ns, token, &entry);
+    if (mln_is(err, MLN_E_UNAUTHENTIC)) {
+        return mln_refail(rq->cx, MLN_E_INVALID, "invalid token");
+    }
+    MLN_TRY(err);
+    return capabilities_of(rq, re, mln_get(entry, "policies"));
+}
+
+struct mln_err sys_capabilities_accessor(struct mln_request *rq, struct mln_reply *re)
+{
+    const struct mln_value *entry = NULL;
+    const char *accessor = mln_get_text(rq->cx, mln_field_of(rq, "accessor"), "");
+    struct mln_err err = mln_token_by_accessor(rq->cx, rq->txn, accessor, &entry);
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        return mln_refail(rq->cx, MLN_E_INVALID, "invalid accessor");
+    }
+    MLN_TRY(err);
+    return capabilities_of(rq, re, mln_get(entry, "policies"));
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* sys/: health, initialisation, seal and unseal, the barrier's keys. Bodies as Vault's clients read them. */
+#include "core/sys_priv.h"
+
+#define CLUSTER_NAME "merlon"
+
+static bool is_initialized(struct mln_request *rq)
+{
+    return mln_barrier_is_initialized(rq->cx, mln_core_of(rq)->barrier);
+}
+
+/* Vault's clients parse the version: a level of their API first, then ours. */
+static const char *version_text(void)
+{
+    return "1.16.0+merlon" MLN_VERSION;
+}
+
+struct mln_err sys_health(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_cx *cx = rq->cx;
+    struct mln_value *bare = mln_object(cx);
+    bool sealed = mln_core_is_sealed(mln_core_of(rq)), ready = is_initialized(rq);
+    const char *code = !ready ? "uninitcode" : sealed ? "sealedcode" : "activecode";
+    int64_t status = mln_get_int(mln_field_of(rq, code), 200);
+    if (status < 200 || status > 599) {
+        return mln_fail(cx, MLN_E_INVALID, "%s must be a status from 200 to 599", code);
+    }
+    mln_put_bool(cx, bare, "initialized", ready);
+    mln_put_bool(cx, bare, "sealed", sealed);
+    mln_put_bool(cx, bare, "standby", sealed);
+    mln_put_text(cx, bare, "replication_performance_mode", sealed ? "unknown" : "disabled");
+    mln_put_text(cx, bare, "replication_dr_mode", sealed ? "unknown" : "disabled");
+    mln_put_int(cx, bare, "server_time_utc", rq->now_ns / 1000000000);
+    mln_put_text(cx, bare, "version", version_text());
+    if (!sealed) {
+        mln_put_text(cx, bare, "cluster_name", CLUSTER_NAME);
+    }
+    re->status = (int)status;
+    re->bare = bare;
+    return mln_cx_err(cx);
+}
+
+static const struct mln_value *seal_status(struct mln_request *rq)
+{
+    struct mln_cx *cx = rq->cx;
+    struct mln_core *core = mln_core_of(rq);
+    struct mln_value *bare = mln_object(cx);
+    struct mln_seal_config config = {0};
+    struct mln_seal_progress progress = {0};
+    bool ready = is_initialized(rq);
+    if (ready && mln_failed(mln_seal_read_config(cx, core->seal, &config))) {
+        mln_cx_clear(cx);
+    }
+    mln_seal_progress(core->seal, &progress);
+    mln_put_text(cx, bare, "type", core->config.seal == MLN_SEAL_SHAMIR ? "shamir" : "keyfile");
+    mln_put_bool(cx, bare, "initialized", ready);
+    mln_put_bool(cx, bare, "sealed", mln_core_is_sealed(core));
+    mln_put_int(cx, bare, "t", config.threshold);
+    mln_put_int(cx, bare, "n", config.shares);
+    mln_put_int(cx, bare, "progress", progress.given);
+    mln_put_text(cx, bare, "nonce", mln_text_dup(cx, mln_bytes_of(progress.nonce)));
+    mln_put_text(cx, bare, "version", version_text());
+    mln_put_text(cx, bare, "build_date", "");
+    mln_put_bool(cx, bare, "migration", false);
+    if (!mln_core_is_sealed(core)) {
+        mln_put_text(cx, bare, "cluster_name", CLUSTER_NAME);
+    }
+    mln_put_bool(cx, bare, "recovery_seal", false);
+    mln_put_text(cx, bare, "storage_type", "lmdb");
+    return bare;
+}
+
+struct mln_err sys_seal_status(struct mln_request *rq, struct mln_reply *re)
+{
+    re->bare = seal_status(rq);
+    return mln_cx_err(rq->cx);
+}
+
+struct mln_err sys_init_read(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_value *bare = mln_object(rq->cx);
+    mln_put_bool(rq->cx, bare, "initialized", is_initialized(rq));
+    re->bare = bare;
+    return mln_cx_err(rq->cx);
+}
+
+/* Shares as hex and base64, the root token: given out once. */
+static void put_shares(struct mln_cx *cx, const struct mln_bytes *shares, size_t n, const char *token, struct mln_value *bare)
+{
+    struct mln_value *hex = mln_array(cx), *base64 = mln_array(cx);
+    for (size_t i = 0; i < n; i++) {
+        mln_push(cx, hex, mln_secret_string(cx, mln_bytes_of(mln_hex_text(cx, shares[i]))));
+        mln_push(cx, base64, mln_secret_string(cx, mln_bytes_of(mln_base64_text(cx, shares[i], MLN_B64_STD))));
+    }
+    mln_put(cx, bare, "keys", hex);
+    mln_put(cx, bare, "keys_base64", base64);
+    mln_put(cx, bare, "root_token", mln_secret_string(cx, mln_bytes_of(token)));
+}
+
+struct mln_err sys_init(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_cx *cx = rq->cx;
+    struct mln_core *core = mln_core_of(rq);
+    int64_t n = mln_get_int(mln_field_of(rq, "secret_shares"), 0), t = mln_get_int(mln_field_of(rq, "secret_threshold"), 0);
+    bool is_shamir = core->config.seal == MLN_SEAL_SHAMIR;
+    if (is_shamir && (n < 1 || n > 255 || t < 1 || t > n || (t == 1 && n > 1))) {
+        return mln_fail(cx, MLN_E_INVALID, "invalid seal configuration: 1 to 255 shares, a threshold of 2 to their number (1 share: threshold 1)");
+    }
+    struct mln_seal_config config = {.kind = core->config.seal, .shares = is_shamir ? (unsigned)n : 1, .threshold = is_shamir ? (unsigned)t : 1};
+    struct mln_bytes *shares = mln_new_array(cx, 256, sizeof(*shares));
+    struct mln_value *bare = mln_object(cx);
+    const char *token = NULL;
+    size_t n_shares = 0;
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(mln_core_init(cx, core, &config, NULL, shares, &n_shares, &token));
+    put_shares(cx, shares, is_shamir ? n_shares : 0, token, bare);
+    re->bare = bare;
+    return mln_cx_err(cx);
+}
+
+static struct mln_err share_of(struct mln_request *rq, struct mln_buf *ret)
+{
+    struct mln_bytes text = mln_bytes_trim(mln_get_bytes(mln_field_of(rq, "key")));
+    if (text.len == 0) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "'key' must be specified in request body as JSON, or 'reset' set to true");
+    }
+    if (!mln_failed(mln_hex_parse(rq->cx, text, ret))) {
+        return MLN_OK;
+    }
+    mln_cx_clear(rq->cx);
+    mln_buf_clear(ret);
+    if (mln_failed(mln_base64_parse(rq->cx, text, MLN_B64_STD, ret))) {
+        return mln_refail(rq->cx, MLN_E_INVALID, "'key' must be a valid hex or base64 string");
+    }
+    return MLN_OK;
+}
+
+static struct mln_err give_share(struct mln_request *rq)
+{
+    struct mln_core *core = mln_core_of(rq);
+    MLN_AUTO(mln_buf_drop) struct mln_buf share = {.is_secret = true};
+    unsigned progress = 0;
+    if (!is_initialized(rq)) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "Vault is not initialized");
+    }
+    if (!mln_core_is_sealed(core)) {
+        return MLN_OK;
+    }
+    MLN_TRY(share_of(rq, &share));
+    MLN_TRY(mln_seal_give(rq->cx, core->seal, mln_buf_bytes(&share), &progress));
+    return progress > 0 ? MLN_OK : mln_core_unsealed(rq->cx, core, "unseal");
+}
+
+struct mln_err sys_unseal(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_core *core = mln_core_of(rq);
+    struct mln_err err = MLN_OK;
+    pthread_mutex_lock(&core->seal_lock);
+    if (mln_get_bool(mln_field_of(rq, "reset"), false)) {
+        mln_seal_reset(core->seal);
+    } else {
+        err = give_share(rq);
+    }
+    pthread_mutex_unlock(&core->seal_lock);
+    MLN_TRY(err);
+    re->bare = seal_status(rq);
+    return mln_cx_err(rq->cx);
+}
+
+struct mln_err sys_seal(struct mln_request *rq, struct mln_reply *re)
+{
+    (void)re;
+    mln_run_of(rq)->seals = true; /* after the answer: this request runs while the store is open */
+    mln_put_text(rq->cx, rq->detail, "seal", "asked");
+    return MLN_OK;
+}
+
+struct mln_err sys_leader(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_value *bare = mln_object(rq->cx);
+    mln_put_bool(rq->cx, bare, "ha_enabled", false);
+    mln_put_bool(rq->cx, bare, "is_self", !mln_core_is_sealed(mln_core_of(rq)));
+    mln_put_text(rq->cx, bare, "active_time", "0001-01-01T00:00:00Z");
+    mln_put_text(rq->cx, bare, "leader_address", "");
+    mln_put_text(rq->cx, bare, "leader_cluster_address", "");
+    re->bare = bare;
+    return mln_cx_err(rq->cx);
+}
+
+struct mln_err sys_status(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_cx *cx = rq->cx;
+    struct mln_core *core = mln_core_of(rq);
+    struct mln_value *data = mln_object(cx), *ledger = mln_object(cx);
+    struct mln_ledger_status status = {0};
+    pthread_rwlock_rdlock(&core->gate);
+    bool has_ledger = core->ledger != NULL;
+    if (has_ledger) {
+        mln_ledger_status(core->ledger, &status);
+    }
+    pthread_rwlock_unlock(&core->gate);
+    if (has_ledger) {
+        mln_put_int(cx, ledger, "size", (int64_t)status.size);
+        mln_put_int(cx, ledger, "published", (int64_t)status.published);
+        mln_put_int(cx, ledger, "pruned", (int64_t)status.pruned);
+        mln_put_text(cx, ledger, "origin", mln_text_dup(cx, mln_bytes_of(status.origin)));
+        mln_put_text(cx, ledger, "vkey", mln_text_dup(cx, mln_bytes_of(status.vkey)));
+        mln_put_text(cx, ledger, "root", mln_hex_text(cx, mln_bytes_at(status.root, sizeof(status.root))));
+        mln_put(cx, data, "ledger", ledger);
+    }
+    pthread_mutex_lock(&core->state_lock);
+    mln_put(cx, data, "sandbox", mln_value_dup(cx, core->state));
+    pthread_mutex_unlock(&core->state_lock);
+    re->data = data;
+    return mln_cx_err(cx);
+}
+
+struct mln_err sys_key_status(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_barrier_status status = {0};
+    struct mln_value *data = mln_object(rq->cx);
+    MLN_TRY(mln_barrier_key_status(rq->cx, mln_core_of(rq)->barrier, rq->ns, &status));
+    mln_put_int(rq->cx, data, "term", status.term);
+    mln_put_text(rq->cx, data, "install_time", mln_time_text_go(rq->cx, status.install_ns));
+    mln_put_int(rq->cx, data, "encryptions", (int64_t)status.encryptions);
+    re->data = re->top = data;
+    return mln_cx_err(rq->cx);
+}
+
+struct mln_err sys_rotate(struct mln_request *rq, struct mln_reply *re)
+{
+    (void)re;
+    rq->services->block(rq);
+    return mln_barrier_rotate(rq->cx, mln_core_of(rq)->barrier, rq->ns);
+}
