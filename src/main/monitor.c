@@ -1,0 +1,576 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * See monitor.h. One loop over signals (a signalfd), core's socket and front's line about its
+ * sandbox. What died is found by waitpid; step() starts what should run and does not.
+ */
+#include "main/monitor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "artifact/box.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "main/control.h"
+#include "main/main_priv.h"
+
+#define MS_NS          ((int64_t)1000000)
+#define MINUTE_NS      (60000 * MS_NS)
+#define QUICK_NS       (1000 * MS_NS) /* a child that lived shorter died at its start */
+#define QUICK_MAX      20u            /* such deaths in a row, then restarts slow down */
+#define SLOW_NS        (500 * MS_NS)
+#define BOX_AGAIN_NS   (10000 * MS_NS)
+#define CORE_TRIES     5u             /* starts of core that never got ready, then we give up */
+#define FRONT_STOP_NS  (12000 * MS_NS) /* its own grace is 10 s */
+#define CORE_STOP_NS   (20000 * MS_NS)
+#define REKEYS_KEPT    1000u
+#define LINE_MAX_BYTES 128u
+#define PAGE_BYTES     4096u
+
+enum phase { PHASE_RUN, PHASE_STOP_FRONT, PHASE_STOP_CORE, PHASE_END };
+
+struct child {
+    pid_t pid; /* 0 = does not run */
+    int64_t started_ns, due_ns;
+    unsigned quick; /* deaths at the start in a row */
+};
+struct line {
+    uint8_t bytes[LINE_MAX_BYTES];
+    uint32_t len;
+};
+
+struct monitor {
+    const struct monitor_config *config;
+    struct mln_cx cx;
+    enum phase phase;
+    int64_t deadline_ns; /* of the phase */
+    int code;
+    int signal_fd, control_fd, state_fd, stop_fd;
+    struct child core, front;
+    struct mln_box *box;
+    int64_t box_due_ns;
+    uint64_t generation;
+    bool core_ready, front_ready, was_announced, core_was_stopped;
+    struct mln_secret root; /* {0} = sealed, or forgotten */
+    bool is_first_core;
+    int64_t rekeys[REKEYS_KEPT]; /* when; the newest rekey_per_minute of them count */
+    size_t n_rekeys;
+    struct line front_line, box_line;
+    struct control_message message; /* the last one received; wiped after use */
+    char *token;                    /* of development, until it was printed */
+    char vkey[256];
+    bool is_sealed;
+};
+
+/* A fault that ends nothing: logged and forgotten. */
+static void complain(struct monitor *m, struct mln_err err, const char *what)
+{
+    if (mln_failed(err)) {
+        mln_log_fault(MLN_LOG_ERROR, "monitor", &m->cx, what);
+    }
+    mln_cx_clear(&m->cx);
+}
+
+/* ---- the root key ---- */
+
+static void forget_root(struct monitor *m)
+{
+    mln_secret_drop(&m->root);
+}
+
+/* The key's page is not given to children: between fork and exec they have no use for it. */
+static void keep_root(struct monitor *m, struct mln_bytes key)
+{
+    forget_root(m);
+    if (key.len == 0 || m->config->rekey_per_minute == 0) {
+        return;
+    }
+    struct mln_err err = mln_secret_from(&m->cx, key, &m->root);
+    if (!mln_failed(err)) {
+        uintptr_t page = (uintptr_t)m->root.ptr & ~(uintptr_t)(PAGE_BYTES - 1);
+        size_t n = (uintptr_t)m->root.ptr + m->root.len - page;
+        (void)madvise((void *)page, n, MADV_DONTFORK);
+    }
+    complain(m, err, "the root key cannot be kept: a crashed core stays sealed");
+}
+
+static bool may_rekey(struct monitor *m)
+{
+    int64_t now = mln_mono_ns();
+    size_t most = m->config->rekey_per_minute < REKEYS_KEPT ? m->config->rekey_per_minute
+                                                            : REKEYS_KEPT;
+    size_t recent = 0;
+    for (size_t i = 0; i < m->n_rekeys; i++) {
+        if (now - m->rekeys[i] < MINUTE_NS) {
+            m->rekeys[recent++] = m->rekeys[i];
+        }
+    }
+    m->n_rekeys = recent;
+    if (recent >= most) {
+        return false;
+    }
+    m->rekeys[m->n_rekeys++] = now;
+    return true;
+}
+
+static void rekey_core(struct monitor *m)
+{
+    if (m->root.ptr == NULL) {
+        return;
+    }
+    if (!may_rekey(m)) {
+        mln_log(MLN_LOG_ERROR, "monitor", "core died %u times within a minute: it stays sealed",
+                m->config->rekey_per_minute + 1);
+        forget_root(m);
+        return;
+    }
+    struct control_message *message = &m->message;
+    *message = (struct control_message){.kind = CONTROL_REKEY, .n = (uint32_t)m->root.len};
+    mln_copy(message->bytes, m->root.ptr, m->root.len);
+    complain(m, control_send(&m->cx, m->control_fd, message), "core cannot be re-keyed");
+    mln_wipe(message, sizeof(*message));
+}
+
+/* ---- what processes say of themselves ---- */
+
+static void send_state(struct monitor *m, const char *process, const struct line *line)
+{
+    struct control_message message = {.kind = CONTROL_STATE, .n = line->len};
+    if (line->len == 0 || m->control_fd < 0) {
+        return;
+    }
+    (void)snprintf(message.text, sizeof(message.text), "%s", process);
+    mln_copy(message.bytes, line->bytes, line->len);
+    complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
+}
+
+static void announce(struct monitor *m)
+{
+    if (m->core_ready && m->front_ready && !m->was_announced) {
+        m->was_announced = true;
+        m->config->ready(m->config->arg, m->is_sealed, m->vkey, m->token != NULL ? m->token : "");
+    }
+    if (m->was_announced && m->token != NULL) {
+        mln_free_wiped(m->token, mln_bytes_of(m->token).len);
+        m->token = NULL;
+    }
+}
+
+/* Front's line comes when all its threads are inside their sandbox and answer. */
+static void hear_front(struct monitor *m)
+{
+    struct line line = {0};
+    ssize_t n = read(m->state_fd, line.bytes, sizeof(line.bytes));
+    mln_fd_drop(&m->state_fd);
+    if (n > 0) {
+        line.len = (uint32_t)n;
+        m->front_line = line;
+        m->front_ready = true;
+        send_state(m, "front", &line);
+        announce(m);
+    }
+}
+
+/* ---- box ---- */
+
+static void start_box(struct monitor *m)
+{
+    MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new((size_t)1 << 20, false);
+    struct mln_box_config config = {0};
+    struct mln_cx cx;
+    mln_cx_init(&cx, arena);
+    m->box_due_ns = mln_mono_ns() + BOX_AGAIN_NS;
+    if (arena == NULL || mln_failed(mln_box_start(&cx, &config, &m->box))) {
+        mln_log_fault(MLN_LOG_ERROR, "monitor", &cx, "the box cannot be started");
+        m->box = NULL;
+        return;
+    }
+    const struct mln_value *state = mln_box_state(&cx, m->box);
+    int n = snprintf((char *)m->box_line.bytes, sizeof(m->box_line.bytes),
+                     "{\"seccomp\":%s,\"landlock\":%s,\"landlock_abi\":%d}",
+                     mln_get_bool(mln_get(state, "seccomp"), false) ? "true" : "false",
+                     mln_get_bool(mln_get(state, "landlock"), false) ? "true" : "false",
+                     (int)mln_get_int(mln_get(state, "abi"), 0));
+    m->box_line.len = n > 0 && (size_t)n < sizeof(m->box_line.bytes) ? (uint32_t)n : 0;
+    send_state(m, "box", &m->box_line);
+}
+
+/* Its zombie is the box's own to reap. */
+static void check_box(struct monitor *m)
+{
+    siginfo_t info = {0};
+    if (m->box == NULL) {
+        return;
+    }
+    int rc = waitid(P_PID, (id_t)mln_box_pid(m->box), &info, WEXITED | WNOHANG | WNOWAIT);
+    if ((rc == 0 && info.si_pid != 0) || (rc != 0 && errno == ECHILD)) {
+        mln_log(MLN_LOG_WARN, "monitor", "the box died");
+        mln_box_drop(&m->box);
+        m->box_due_ns = mln_mono_ns();
+    }
+}
+
+/* ---- core and front ---- */
+
+static struct mln_err start_core(struct monitor *m)
+{
+    int pair[2] = {-1, -1};
+    MLN_TRY(control_pair(&m->cx, pair));
+    MLN_AUTO(mln_fd_drop) int theirs = pair[1];
+    const int fds[] = {m->config->core_boot, theirs};
+    m->control_fd = pair[0];
+    struct mln_err err = spawn(&m->cx, "merlon-core", fds, MLN_COUNT(fds), &m->core.pid);
+    if (mln_failed(err)) {
+        mln_fd_drop(&m->control_fd);
+        return err;
+    }
+    m->core.started_ns = mln_mono_ns();
+    m->core_ready = false;
+    if (!m->is_first_core) {
+        rekey_core(m);
+    }
+    m->is_first_core = false;
+    send_state(m, "box", &m->box_line);
+    return MLN_OK;
+}
+
+static void rings_close(struct mln_ring_fds *rings, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        mln_ring_fds_close(&rings[i]);
+    }
+}
+
+/* Descriptors of front in their order: see main_priv.h. */
+static struct mln_err spawn_front(struct monitor *m, const struct mln_ring_fds *rings)
+{
+    const struct monitor_config *config = m->config;
+    int fds[3 + MLN_FRONT_LISTENERS_MAX + 3 * CONTROL_RINGS_MAX];
+    int stop[2] = {-1, -1}, state[2] = {-1, -1};
+    unsigned n = 0;
+    if (pipe2(stop, O_CLOEXEC) != 0 || pipe2(state, O_CLOEXEC) != 0) {
+        mln_fd_drop(&stop[0]);
+        mln_fd_drop(&stop[1]);
+        return mln_fail(&m->cx, MLN_E_IO, "no pipe for front (errno %d)", errno);
+    }
+    fds[n++] = config->front_boot;
+    fds[n++] = stop[0];
+    fds[n++] = state[1];
+    for (unsigned i = 0; i < config->n_listeners; i++) {
+        fds[n++] = config->listeners[i];
+    }
+    for (unsigned i = 0; i < config->n_rings; i++) {
+        fds[n++] = rings[i].memfd;
+        fds[n++] = rings[i].bell_core;
+        fds[n++] = rings[i].bell_front;
+    }
+    struct mln_err err = spawn(&m->cx, "merlon-front", fds, n, &m->front.pid);
+    mln_fd_drop(&stop[0]);
+    mln_fd_drop(&state[1]);
+    mln_fd_drop(&m->stop_fd);
+    mln_fd_drop(&m->state_fd);
+    m->stop_fd = stop[1];
+    m->state_fd = state[0];
+    return err;
+}
+
+static struct mln_err start_front(struct monitor *m)
+{
+    struct mln_ring_fds rings[CONTROL_RINGS_MAX];
+    unsigned n = 0;
+    struct mln_err err = MLN_OK;
+    while (n < m->config->n_rings && !mln_failed(err)) {
+        err = mln_ring_create(&m->cx, &rings[n]);
+        n += mln_failed(err) ? 0 : 1;
+    }
+    if (!mln_failed(err)) {
+        err = control_send_rings(&m->cx, m->control_fd, ++m->generation, rings, n);
+    }
+    err = mln_failed(err) ? err : spawn_front(m, rings);
+    rings_close(rings, n);
+    m->front.started_ns = mln_mono_ns();
+    m->front_ready = false;
+    return err;
+}
+
+/* When may it be started again? At once, unless it keeps dying at its start. */
+static void plan_restart(struct child *child)
+{
+    int64_t now = mln_mono_ns();
+    child->quick = now - child->started_ns < QUICK_NS ? child->quick + 1 : 0;
+    child->due_ns = child->quick > QUICK_MAX ? now + SLOW_NS : now;
+    child->pid = 0;
+}
+
+/* ---- messages of core ---- */
+
+static void take_ready(struct monitor *m)
+{
+    struct control_message *message = &m->message;
+    m->core_ready = true;
+    m->core.quick = 0;
+    m->is_sealed = message->number != 0;
+    (void)snprintf(m->vkey, sizeof(m->vkey), "%s", message->text);
+    if (message->n > 0 && !m->was_announced) {
+        m->token = mln_alloc(message->n + 1);
+        if (m->token != NULL) {
+            mln_copy(m->token, message->bytes, message->n);
+        }
+    }
+    announce(m);
+}
+
+static void take_drop(struct monitor *m, uint64_t generation)
+{
+    if (generation == m->generation && m->front.pid > 0) {
+        mln_log(MLN_LOG_ERROR, "monitor", "front broke its ring: it is replaced");
+        (void)kill(m->front.pid, SIGKILL);
+    }
+}
+
+static void hear_core(struct monitor *m)
+{
+    struct mln_ring_fds rings[CONTROL_RINGS_MAX];
+    unsigned n_rings = 0;
+    while (m->control_fd >= 0) {
+        struct control_message *message = &m->message;
+        struct mln_err err =
+            control_receive(&m->cx, m->control_fd, true, message, rings, &n_rings);
+        if (mln_failed(err)) {
+            if (!mln_is(err, MLN_E_NOT_FOUND)) {
+                mln_fd_drop(&m->control_fd);
+                mln_cx_clear(&m->cx);
+            }
+            return;
+        }
+        rings_close(rings, n_rings);
+        if (message->kind == CONTROL_READY) {
+            take_ready(m);
+        } else if (message->kind == CONTROL_ROOT) {
+            keep_root(m, mln_bytes_at(message->bytes, message->n));
+        } else if (message->kind == CONTROL_DROP) {
+            take_drop(m, message->number);
+        }
+        mln_wipe(message, sizeof(*message));
+    }
+}
+
+/* ---- ends ---- */
+
+static void core_ended(struct monitor *m, int status)
+{
+    bool was_ready = m->core_ready;
+    hear_core(m); /* what it said last: perhaps the root key */
+    mln_fd_drop(&m->control_fd);
+    m->core_ready = false;
+    plan_restart(&m->core);
+    if (m->phase != PHASE_RUN) {
+        bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+        m->code = is_clean || m->code != 0 ? m->code : 1;
+        return;
+    }
+    mln_log(MLN_LOG_ERROR, "monitor", "core ended (%s %d)", WIFEXITED(status) ? "exit" : "signal",
+            WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+    if (m->front.pid > 0) {
+        (void)kill(m->front.pid, SIGKILL); /* its rings lead nowhere now */
+    }
+    if (!was_ready && (!m->was_announced || m->core.quick > CORE_TRIES)) {
+        m->code = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 1;
+        m->phase = PHASE_STOP_FRONT;
+        m->deadline_ns = mln_mono_ns();
+    }
+}
+
+static void front_ended(struct monitor *m, int status)
+{
+    bool is_ours = m->core.pid == 0 || m->phase != PHASE_RUN; /* killed or told to end by us */
+    if (!is_ours) {
+        mln_log(MLN_LOG_ERROR, "monitor", "front ended (%s %d)",
+                WIFEXITED(status) ? "exit" : "signal",
+                WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+    }
+    mln_fd_drop(&m->stop_fd);
+    mln_fd_drop(&m->state_fd);
+    m->front_ready = false;
+    plan_restart(&m->front);
+}
+
+static void reap(struct monitor *m)
+{
+    int status = 0;
+    if (m->core.pid > 0 && waitpid(m->core.pid, &status, WNOHANG) == m->core.pid) {
+        core_ended(m, status);
+    }
+    if (m->front.pid > 0 && waitpid(m->front.pid, &status, WNOHANG) == m->front.pid) {
+        front_ended(m, status);
+    }
+    check_box(m);
+}
+
+/* ---- stopping ---- */
+
+/* Front first: it finishes what is in flight, for which core has to be there. */
+static void begin_stop(struct monitor *m)
+{
+    if (m->phase == PHASE_RUN) {
+        mln_log(MLN_LOG_INFO, "monitor", "stopping");
+        m->phase = PHASE_STOP_FRONT;
+        m->deadline_ns = mln_mono_ns() + FRONT_STOP_NS;
+    } else {
+        m->deadline_ns = mln_mono_ns(); /* asked twice: at once */
+    }
+    mln_fd_drop(&m->stop_fd);
+}
+
+static void step_stop(struct monitor *m)
+{
+    bool is_late = mln_mono_ns() >= m->deadline_ns;
+    if (m->phase == PHASE_STOP_FRONT) {
+        if (m->front.pid > 0) {
+            (void)(is_late ? kill(m->front.pid, SIGKILL) : 0);
+            return;
+        }
+        struct control_message message = {.kind = CONTROL_STOP};
+        if (m->control_fd >= 0) {
+            complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
+        }
+        m->phase = PHASE_STOP_CORE;
+        m->deadline_ns = mln_mono_ns() + CORE_STOP_NS;
+    } else if (m->core.pid > 0) {
+        (void)(is_late ? kill(m->core.pid, SIGKILL) : 0);
+    } else {
+        m->phase = PHASE_END;
+    }
+}
+
+/* ---- the loop ---- */
+
+static void step_run(struct monitor *m)
+{
+    int64_t now = mln_mono_ns();
+    if (m->core.pid == 0 && now >= m->core.due_ns) {
+        complain(m, start_core(m), "core cannot be started");
+        m->core.due_ns = now + SLOW_NS;
+    }
+    if (m->core.pid > 0 && m->front.pid == 0 && now >= m->front.due_ns) {
+        complain(m, start_front(m), "front cannot be started");
+        m->front.due_ns = now + SLOW_NS;
+    }
+    if (m->box == NULL && now >= m->box_due_ns) {
+        start_box(m);
+    }
+}
+
+static void take_signals(struct monitor *m)
+{
+    struct signalfd_siginfo info;
+    while (read(m->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
+            begin_stop(m);
+        }
+    }
+}
+
+static void wait_for_news(struct monitor *m)
+{
+    struct pollfd fds[] = {
+        {.fd = m->signal_fd, .events = POLLIN},
+        {.fd = m->control_fd, .events = POLLIN},
+        {.fd = m->state_fd, .events = POLLIN},
+    };
+    bool is_whole = m->phase == PHASE_RUN && m->core.pid > 0 && m->front.pid > 0 && m->box != NULL;
+    (void)poll(fds, MLN_COUNT(fds), is_whole ? -1 : 50);
+    if (fds[0].revents != 0) {
+        take_signals(m);
+    }
+    if (fds[1].revents != 0) {
+        hear_core(m);
+    }
+    if (fds[2].revents != 0 && m->state_fd >= 0) {
+        hear_front(m);
+    }
+    reap(m);
+}
+
+/* Signals become readable. Those of a closed terminal or a broken pipe mean nothing here. */
+static struct mln_err catch_signals(struct monitor *m)
+{
+    static const int caught[] = {SIGTERM, SIGINT, SIGCHLD};
+    static const int ignored[] = {SIGHUP, SIGPIPE};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    sigset_t set;
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < MLN_COUNT(ignored); i++) {
+        (void)sigaction(ignored[i], &ignore, NULL);
+    }
+    for (size_t i = 0; i < MLN_COUNT(caught); i++) {
+        (void)sigaction(caught[i], &usual, NULL);
+        (void)sigaddset(&set, caught[i]);
+    }
+    m->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (m->signal_fd < 0 || sigprocmask(SIG_SETMASK, &set, NULL) != 0) {
+        return mln_fail(&m->cx, MLN_E_IO, "signals cannot be caught (errno %d)", errno);
+    }
+    return MLN_OK;
+}
+
+/* The box before any key exists; the terminal's signals are not for it. */
+static void start_first_box(struct monitor *m)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    (void)sigaction(SIGINT, &ignore, NULL);
+    (void)sigaction(SIGTERM, &ignore, NULL);
+    start_box(m);
+}
+
+static void finish(struct monitor *m)
+{
+    forget_root(m);
+    mln_wipe(&m->message, sizeof(m->message));
+    mln_box_drop(&m->box);
+    mln_fd_drop(&m->signal_fd);
+    mln_fd_drop(&m->control_fd);
+    mln_fd_drop(&m->state_fd);
+    mln_fd_drop(&m->stop_fd);
+    mln_free(m->token);
+}
+
+int monitor_run(const struct monitor_config *config)
+{
+    static struct monitor m;
+    m = (struct monitor){.config = config,
+                         .signal_fd = -1,
+                         .control_fd = -1,
+                         .state_fd = -1,
+                         .stop_fd = -1,
+                         .is_first_core = true};
+    MLN_CHECK(config->n_rings > 0 && config->n_rings <= CONTROL_RINGS_MAX);
+    mln_cx_init(&m.cx, NULL);
+    start_first_box(&m);
+    struct mln_err err = catch_signals(&m);
+    if (mln_failed(err)) {
+        complain(&m, err, "monitor cannot start");
+        finish(&m);
+        return 1;
+    }
+    while (m.phase != PHASE_END) {
+        if (m.phase == PHASE_RUN) {
+            step_run(&m);
+        } else {
+            step_stop(&m);
+        }
+        if (m.phase != PHASE_END) {
+            wait_for_news(&m);
+        }
+    }
+    finish(&m);
+    return m.code;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Core's workers: leader and followers over the rings of one generation of front. Each ring has one
+ * leader, who receives and answers; who is about to block hands the ring to a follower first.
+ */
+#pragma once
+
+#include "core/core.h"
+#include "net/ring.h"
+
+#ifdef MLN_SANITIZED
+#define WORKER_STACK_BYTES (2u << 20) /* red zones around every variable */
+#else
+#define WORKER_STACK_BYTES (256u << 10)
+#endif
+
+struct workers;
+
+struct workers_config {
+    struct mln_core *core;
+    const struct mln_secret *keys; /* TLS private key of each listener; {0} = it has none */
+    unsigned n_keys;
+    bool lock_requests; /* request data in locked memory */
+    /* A generation of front broke its ring or said nonsense: end it. Any thread, at most once each. */
+    void (*broken)(void *arg, uint64_t generation);
+    void *arg;
+};
+
+struct mln_err workers_new(struct mln_cx *cx, const struct workers_config *config,
+                           struct workers **ret);
+/* Serve these rings and leave the older ones; takes the descriptors, also when it fails. */
+struct mln_err workers_attach(struct mln_cx *cx, struct workers *workers, uint64_t generation,
+                              struct mln_ring_fds *rings, unsigned n);
+/* One message of core to every thread of front (TOPIC). Any thread. */
+void workers_publish(struct workers *workers, struct mln_bytes message);
+void workers_free(struct workers *workers); /* finishes what runs, waits for all threads */
