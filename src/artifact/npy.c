@@ -8,12 +8,13 @@
 
 #include "artifact/scan.h"
 
-#define MAGIC_BYTES   6u
-#define HEADER_MAX    ((size_t)1 << 20) /* numpy itself reads 10,000 characters unless told otherwise */
-#define DEPTH_MAX     16                /* of structured types */
-#define ARRAYS_MAX    1024u             /* of one file */
-#define FIELD_NAME    512u
-#define DIMS_MAX      64u /* numpy 2's own limit */
+#define MAGIC_BYTES 6u
+#define HEADER_MAX                                                                                 \
+    ((size_t)1 << 20)    /* numpy itself reads 10,000 characters unless told otherwise */
+#define DEPTH_MAX  16    /* of structured types */
+#define ARRAYS_MAX 1024u /* of one file */
+#define FIELD_NAME 512u
+#define DIMS_MAX   64u /* numpy 2's own limit */
 
 static const uint8_t magic[MAGIC_BYTES] = {0x93, 'N', 'U', 'M', 'P', 'Y'};
 
@@ -175,7 +176,8 @@ static struct dtype read_typestr(struct lit *in)
         fail(in, "an unknown type");
     }
     struct mln_bytes unit = mln_bytes_from(s, has_digits ? num.at : at + 1);
-    bool is_time = (kind == 'm' || kind == 'M') && unit.len > 2 && unit.ptr[0] == '[' && unit.ptr[unit.len - 1] == ']';
+    bool is_time = (kind == 'm' || kind == 'M') && unit.len > 2 && unit.ptr[0] == '[' &&
+                   unit.ptr[unit.len - 1] == ']';
     if (unit.len > 0 && !is_time) {
         fail(in, "an unknown type");
     }
@@ -295,7 +297,8 @@ static void bad(struct mln_scan_report *report, uint64_t at, const char *rule, c
 }
 
 /* Array data at `at`: a pickle, or bytes that are passed over. */
-static struct mln_err read_data(struct mln_cx *cx, const struct mln_scan_input *input, const struct header *header, size_t at,
+static struct mln_err read_data(struct mln_cx *cx, const struct mln_scan_input *input,
+                                const struct header *header, size_t at,
                                 struct mln_scan_report *report, size_t *ret_end)
 {
     uint64_t left = input->map.len - at;
@@ -320,16 +323,19 @@ static struct mln_err read_data(struct mln_cx *cx, const struct mln_scan_input *
 bool mln_npy_is_plain(struct mln_bytes head, uint64_t total)
 {
     struct header header = {0};
-    if (head.len < 12 || !mln_same(head.ptr, magic, MAGIC_BYTES) || head.ptr[6] < 1 || head.ptr[6] > 3) {
+    if (head.len < 12 || !mln_same(head.ptr, magic, MAGIC_BYTES) || head.ptr[6] < 1 ||
+        head.ptr[6] > 3) {
         return false;
     }
     size_t fixed = head.ptr[6] == 1 ? 10 : 12;
     uint64_t len = head.ptr[6] == 1 ? mln_get_u16le(head.ptr + 8) : mln_get_u32le(head.ptr + 8);
-    if (len > head.len - fixed || read_literal(mln_bytes_sub(head, fixed, (size_t)len), &header) != NULL) {
+    if (len > head.len - fixed ||
+        read_literal(mln_bytes_sub(head, fixed, (size_t)len), &header) != NULL) {
         return false;
     }
     uint64_t bytes = header.type.bytes;
-    bool fits = !__builtin_mul_overflow(bytes, header.count, &bytes) && !__builtin_add_overflow(bytes, fixed + len, &bytes);
+    bool fits = !__builtin_mul_overflow(bytes, header.count, &bytes) &&
+                !__builtin_add_overflow(bytes, fixed + len, &bytes);
     return fits && !header.type.has_object && bytes == total;
 }
 
@@ -341,7 +347,8 @@ static struct mln_err read_array(struct mln_cx *cx, const struct mln_scan_input 
     size_t fixed = map.len > MAGIC_BYTES && map.ptr[MAGIC_BYTES] == 1 ? 10 : 12;
     *ret_end = input->map.len;
     if (map.len < fixed || !mln_same(map.ptr, magic, MAGIC_BYTES)) {
-        bad(report, input->base + at, at == 0 ? "npy-magic" : "npy-tail", "bytes that are no array");
+        bad(report, input->base + at, at == 0 ? "npy-magic" : "npy-tail",
+            "bytes that are no array");
         return MLN_OK;
     }
     uint8_t major = map.ptr[6];
@@ -351,21 +358,23 @@ static struct mln_err read_array(struct mln_cx *cx, const struct mln_scan_input 
     }
     uint64_t len = major == 1 ? mln_get_u16le(map.ptr + 8) : mln_get_u32le(map.ptr + 8);
     if (len > HEADER_MAX || len > map.len - fixed) {
-        bad(report, input->base + at, "npy-header", "the header is longer than the file or than 1 MiB");
+        bad(report, input->base + at, "npy-header",
+            "the header is longer than the file or than 1 MiB");
         return MLN_OK;
     }
     struct header header = {0};
     const char *why = read_literal(mln_bytes_sub(map, fixed, (size_t)len), &header);
     report->bytes_read += fixed + len;
     if (why != NULL) {
-        mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "npy-header", input->base + at + fixed,
-                      "the header is not what numpy writes: %s", why);
+        mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "npy-header",
+                      input->base + at + fixed, "the header is not what numpy writes: %s", why);
         return MLN_OK;
     }
     return read_data(cx, input, &header, at + fixed + (size_t)len, report, ret_end);
 }
 
-static struct mln_err npy_scan(struct mln_cx *cx, const struct mln_scan_input *input, struct mln_scan_report *report)
+static struct mln_err npy_scan(struct mln_cx *cx, const struct mln_scan_input *input,
+                               struct mln_scan_report *report)
 {
     size_t at = 0;
     report->format = "npy";
@@ -386,7 +395,8 @@ static int npy_probe(const struct mln_scan_input *input)
     if (input->map.len >= MAGIC_BYTES && mln_same(input->map.ptr, magic, MAGIC_BYTES)) {
         return 2;
     }
-    return mln_bytes_is_nocase(mln_bytes_from(path, path.len > 4 ? path.len - 4 : 0), ".npy") ? 1 : 0;
+    return mln_bytes_is_nocase(mln_bytes_from(path, path.len > 4 ? path.len - 4 : 0), ".npy") ? 1
+                                                                                              : 0;
 }
 
 const struct mln_scanner mln_scanner_npy = {

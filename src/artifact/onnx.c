@@ -15,9 +15,11 @@ static uint64_t offset_of(const struct mln_onnx *in, struct mln_bytes part)
     return in->input->base + (part.ptr == NULL ? 0 : (uint64_t)(part.ptr - in->input->map.ptr));
 }
 
-static void find(struct mln_onnx *in, enum mln_verdict verdict, const char *rule, struct mln_bytes where, const char *text)
+static void find(struct mln_onnx *in, enum mln_verdict verdict, const char *rule,
+                 struct mln_bytes where, const char *text)
 {
-    enum mln_severity severity = verdict == MLN_VERDICT_CLEAN ? MLN_SEVERITY_INFO : MLN_SEVERITY_HIGH;
+    enum mln_severity severity =
+        verdict == MLN_VERDICT_CLEAN ? MLN_SEVERITY_INFO : MLN_SEVERITY_HIGH;
     mln_scan_find(in->report, verdict, severity, rule, offset_of(in, where), "%s", text);
 }
 
@@ -34,7 +36,8 @@ static void check_end(struct mln_onnx *in, const struct mln_proto *r, const char
 /* Bits of one element by TensorProto.DataType; 0 for strings and unknown ones. */
 static unsigned type_bits(uint64_t type)
 {
-    static const uint8_t bits[] = {0, 32, 8, 8, 16, 16, 32, 64, 0, 8, 16, 64, 32, 64, 64, 128, 16, 8, 8, 8, 8, 4, 4, 4, 8, 2, 2};
+    static const uint8_t bits[] = {0,  32,  8,  8, 16, 16, 32, 64, 0, 8, 16, 64, 32, 64,
+                                   64, 128, 16, 8, 8,  8,  8,  4,  4, 4, 8,  2,  2};
     return type < sizeof(bits) ? bits[type] : 0;
 }
 
@@ -60,13 +63,16 @@ static bool path_leaves(struct mln_bytes path)
 static void check_location(struct mln_onnx *in, struct mln_bytes path)
 {
     if (path_leaves(path)) {
-        mln_scan_find(in->report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_HIGH, "onnx-external-path", offset_of(in, path),
-                      "external data at %.*s: a path that leaves the model's folder", MLN_FMT(path));
+        mln_scan_find(in->report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_HIGH, "onnx-external-path",
+                      offset_of(in, path),
+                      "external data at %.*s: a path that leaves the model's folder",
+                      MLN_FMT(path));
     }
 }
 
 /* A StringStringEntryProto. */
-static void read_pair(struct mln_onnx *in, struct mln_bytes pair, struct mln_bytes *key, struct mln_bytes *value)
+static void read_pair(struct mln_onnx *in, struct mln_bytes pair, struct mln_bytes *key,
+                      struct mln_bytes *value)
 {
     struct mln_proto r = mln_proto_of(pair);
     struct mln_proto_field f;
@@ -91,7 +97,8 @@ static void walk_external(struct mln_onnx *in, struct mln_bytes entry, bool *has
         check_location(in, value);
     } else if (mln_bytes_is(key, "offset") || mln_bytes_is(key, "length")) {
         if (!mln_u64_parse(value, &number) || number > INT64_MAX) {
-            find(in, MLN_VERDICT_MALFORMED, "onnx-external", entry, "external data with an offset or length that is no number");
+            find(in, MLN_VERDICT_MALFORMED, "onnx-external", entry,
+                 "external data with an offset or length that is no number");
         }
     } else if (mln_bytes_is(key, "basepath")) {
         check_location(in, value);
@@ -107,7 +114,8 @@ static bool take_dims(const struct mln_proto_field *f, uint64_t *total)
         return dim <= INT64_MAX && !__builtin_mul_overflow(*total, dim, total);
     }
     while (r.at < r.all.len) {
-        if (!mln_proto_varint(&r, &dim) || dim > INT64_MAX || __builtin_mul_overflow(*total, dim, total)) {
+        if (!mln_proto_varint(&r, &dim) || dim > INT64_MAX ||
+            __builtin_mul_overflow(*total, dim, total)) {
             return false;
         }
     }
@@ -127,20 +135,24 @@ static void check_tensor(struct mln_onnx *in, const struct tensor *t, struct mln
     uint64_t bits = type_bits(t->type);
     uint64_t total;
     if (t->has_bad_dims || (bits != 0 && __builtin_mul_overflow(bits, t->count, &total))) {
-        find(in, MLN_VERDICT_MALFORMED, "onnx-size", where, "a tensor with negative or too large dimensions");
+        find(in, MLN_VERDICT_MALFORMED, "onnx-size", where,
+             "a tensor with negative or too large dimensions");
         return;
     }
     if (t->has_raw && bits != 0 && t->raw.len != (bits * t->count + 7) / 8) {
-        find(in, MLN_VERDICT_MALFORMED, "onnx-size", where, "a tensor whose bytes are not as many as type and dimensions need");
+        find(in, MLN_VERDICT_MALFORMED, "onnx-size", where,
+             "a tensor whose bytes are not as many as type and dimensions need");
     }
     if (t->location == 1 && !t->has_location) {
         find(in, MLN_VERDICT_MALFORMED, "onnx-external", where, "external data without a location");
     }
     if (t->location > 1 || (t->location == 0 && t->has_external)) {
-        find(in, MLN_VERDICT_MALFORMED, "onnx-external", where, "external data that the tensor does not say it has");
+        find(in, MLN_VERDICT_MALFORMED, "onnx-external", where,
+             "external data that the tensor does not say it has");
     }
     if (t->has_external && t->has_raw && t->raw.len > 0) {
-        find(in, MLN_VERDICT_MALFORMED, "onnx-external", where, "a tensor with bytes inside and outside");
+        find(in, MLN_VERDICT_MALFORMED, "onnx-external", where,
+             "a tensor with bytes inside and outside");
     }
     in->external += t->has_external;
     in->tensor_bytes += t->raw.len;
@@ -194,7 +206,8 @@ static void walk_sparse(struct mln_onnx *in, struct mln_bytes sparse)
 
 /* ---- nodes and graphs ---- */
 
-static struct mln_err walk_attribute(struct mln_onnx *in, struct mln_bytes attribute, struct mln_onnx_attr *ret, int depth)
+static struct mln_err walk_attribute(struct mln_onnx *in, struct mln_bytes attribute,
+                                     struct mln_onnx_attr *ret, int depth)
 {
     struct mln_proto r = mln_proto_of(attribute);
     struct mln_proto_field f;
@@ -325,12 +338,14 @@ static unsigned model_field(uint32_t number)
     }
 }
 
-static struct mln_err walk_model_field(struct mln_onnx *in, const struct mln_proto_field *f, bool *has_graph)
+static struct mln_err walk_model_field(struct mln_onnx *in, const struct mln_proto_field *f,
+                                       bool *has_graph)
 {
     unsigned want = model_field(f->number);
     if (want == 0) {
-        mln_scan_find(in->report, MLN_VERDICT_CLEAN, MLN_SEVERITY_LOW, "onnx-unknown-field", offset_of(in, f->bytes),
-                      "a field %u that the format does not have", f->number);
+        mln_scan_find(in->report, MLN_VERDICT_CLEAN, MLN_SEVERITY_LOW, "onnx-unknown-field",
+                      offset_of(in, f->bytes), "a field %u that the format does not have",
+                      f->number);
         return MLN_OK;
     }
     if (want != 1 + (unsigned)f->wire) {
@@ -340,7 +355,8 @@ static struct mln_err walk_model_field(struct mln_onnx *in, const struct mln_pro
     switch (f->number) {
     case 7:
         if (*has_graph) {
-            find(in, MLN_VERDICT_MALFORMED, "onnx-structure", f->bytes, "two graphs: readers merge them or take the last");
+            find(in, MLN_VERDICT_MALFORMED, "onnx-structure", f->bytes,
+                 "two graphs: readers merge them or take the last");
         }
         *has_graph = true;
         return walk_graph(in, f->bytes, MLN_ONNX_DEPTH_MAX);
@@ -353,7 +369,8 @@ static struct mln_err walk_model_field(struct mln_onnx *in, const struct mln_pro
     }
 }
 
-static struct mln_err onnx_scan(struct mln_cx *cx, const struct mln_scan_input *input, struct mln_scan_report *report)
+static struct mln_err onnx_scan(struct mln_cx *cx, const struct mln_scan_input *input,
+                                struct mln_scan_report *report)
 {
     struct mln_onnx in = {.cx = cx, .input = input, .report = report};
     struct mln_proto r = mln_proto_of(input->map);
@@ -373,8 +390,8 @@ static struct mln_err onnx_scan(struct mln_cx *cx, const struct mln_scan_input *
         mln_scan_skip(report, "tensor data", input->base, in.tensor_bytes);
     }
     if (in.external > 0) {
-        mln_scan_find(report, MLN_VERDICT_CLEAN, MLN_SEVERITY_INFO, "onnx-external-data", input->base,
-                      "%" PRIu64 " tensors lie in other files", in.external);
+        mln_scan_find(report, MLN_VERDICT_CLEAN, MLN_SEVERITY_INFO, "onnx-external-data",
+                      input->base, "%" PRIu64 " tensors lie in other files", in.external);
     }
     return MLN_OK;
 }
@@ -403,7 +420,8 @@ static int onnx_probe(const struct mln_scan_input *input)
     if (is_model(input->map)) {
         return 3;
     }
-    return mln_bytes_is_nocase(mln_bytes_from(path, path.len > 5 ? path.len - 5 : 0), ".onnx") ? 1 : 0;
+    return mln_bytes_is_nocase(mln_bytes_from(path, path.len > 5 ? path.len - 5 : 0), ".onnx") ? 1
+                                                                                               : 0;
 }
 
 const struct mln_scanner mln_scanner_onnx = {

@@ -22,8 +22,12 @@ static const struct {
     const char *domain; /* NULL: any */
     const char *op;
 } code_ops[] = {
-    {NULL, "PyOp"},          {NULL, "PyCustomOp"},     {"com.microsoft", "PythonOp"}, {"com.microsoft", "PythonOpGrad"},
-    {NULL, "PythonFunction"}, {"com.microsoft", "ExternalFunction"},
+    {NULL, "PyOp"},
+    {NULL, "PyCustomOp"},
+    {"com.microsoft", "PythonOp"},
+    {"com.microsoft", "PythonOpGrad"},
+    {NULL, "PythonFunction"},
+    {"com.microsoft", "ExternalFunction"},
 };
 
 static struct mln_bytes function_domain(struct mln_bytes function)
@@ -82,7 +86,8 @@ static bool is_known(struct mln_bytes domain)
 static bool runs_code(const struct mln_onnx_node *node)
 {
     for (size_t i = 0; i < MLN_COUNT(code_ops); i++) {
-        bool in_domain = code_ops[i].domain == NULL || mln_bytes_is(node->domain, code_ops[i].domain);
+        bool in_domain =
+            code_ops[i].domain == NULL || mln_bytes_is(node->domain, code_ops[i].domain);
         if (in_domain && mln_bytes_is(node->op, code_ops[i].op)) {
             return true;
         }
@@ -93,11 +98,13 @@ static bool runs_code(const struct mln_onnx_node *node)
 void mln_onnx_check_node(struct mln_onnx *in, const struct mln_onnx_node *node)
 {
     if (runs_code(node)) {
-        mln_scan_find(in->report, MLN_VERDICT_MALICIOUS, MLN_SEVERITY_HIGH, "onnx-code-operator", node->where,
-                      "operator %.*s of %.*s runs code from outside the model", MLN_FMT(node->op), MLN_FMT(node->domain));
+        mln_scan_find(in->report, MLN_VERDICT_MALICIOUS, MLN_SEVERITY_HIGH, "onnx-code-operator",
+                      node->where, "operator %.*s of %.*s runs code from outside the model",
+                      MLN_FMT(node->op), MLN_FMT(node->domain));
     } else if (!is_known(node->domain) && !is_own(in, node->domain)) {
-        mln_scan_find(in->report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, "onnx-custom-operator", node->where,
-                      "operator %.*s of %.*s needs a library that the standard does not have", MLN_FMT(node->op),
-                      MLN_FMT(node->domain));
+        mln_scan_find(in->report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM,
+                      "onnx-custom-operator", node->where,
+                      "operator %.*s of %.*s needs a library that the standard does not have",
+                      MLN_FMT(node->op), MLN_FMT(node->domain));
     }
 }

@@ -8,9 +8,10 @@
 #include "artifact/scan.h"
 #include "base/text.h"
 
-#define MLN_ONNX_DEPTH_MAX      32    /* graphs in attributes of nodes (If, Loop, Scan) in one another */
-#define MLN_ONNX_FUNCTIONS_MAX  4096u /* of one model: more are read, but calls to them are reported */
-#define MLN_ONNX_PROBE_FIELDS   100000u
+#define MLN_ONNX_DEPTH_MAX 32 /* graphs in attributes of nodes (If, Loop, Scan) in one another */
+#define MLN_ONNX_FUNCTIONS_MAX                                                                     \
+    4096u /* of one model: more are read, but calls to them are reported */
+#define MLN_ONNX_PROBE_FIELDS 100000u
 
 struct mln_onnx {
     struct mln_cx *cx;

@@ -13,7 +13,9 @@ static const struct {
 } kinds[] = {
     {"gzip", 0, 2, "\x1f\x8b"},
     {"bzip2", 0, 3, "BZh"},
-    {"xz", 0, 6, "\xfd" "7zXZ\0"},
+    {"xz", 0, 6,
+     "\xfd"
+     "7zXZ\0"},
     {"lzma", 0, 3, "\x5d\0\0"},
     {"zlib", 0, 2, "\x78\x01"},
     {"zlib", 0, 2, "\x78\x5e"},
@@ -30,7 +32,9 @@ static const struct {
     {"ggml", 0, 4, "tjgg"},
     {"tflite", 4, 4, "TFL3"},
     {"executorch", 4, 2, "ET"},
-    {"elf", 0, 4, "\x7f" "ELF"},
+    {"elf", 0, 4,
+     "\x7f"
+     "ELF"},
     {"pe", 0, 2, "MZ"},
     {"parquet", 0, 4, "PAR1"},
     {"arrow", 0, 6, "ARROW1"},
@@ -44,7 +48,8 @@ static const struct {
 static const char *kind_of(struct mln_bytes map)
 {
     for (size_t i = 0; i < MLN_COUNT(kinds); i++) {
-        if (map.len >= kinds[i].at + kinds[i].len && mln_same(map.ptr + kinds[i].at, kinds[i].magic, kinds[i].len)) {
+        if (map.len >= kinds[i].at + kinds[i].len &&
+            mln_same(map.ptr + kinds[i].at, kinds[i].magic, kinds[i].len)) {
             return kinds[i].format;
         }
     }
@@ -56,7 +61,8 @@ static int opaque_probe(const struct mln_scan_input *input)
     return kind_of(input->map) != NULL ? 2 : 0;
 }
 
-static struct mln_err opaque_scan(struct mln_cx *cx, const struct mln_scan_input *input, struct mln_scan_report *report)
+static struct mln_err opaque_scan(struct mln_cx *cx, const struct mln_scan_input *input,
+                                  struct mln_scan_report *report)
 {
     const char *format = kind_of(input->map);
     (void)cx;

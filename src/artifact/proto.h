@@ -8,7 +8,12 @@
 
 #include "base/bytes.h"
 
-enum mln_proto_wire { MLN_PROTO_VARINT = 0, MLN_PROTO_FIXED64 = 1, MLN_PROTO_BYTES = 2, MLN_PROTO_FIXED32 = 5 };
+enum mln_proto_wire {
+    MLN_PROTO_VARINT = 0,
+    MLN_PROTO_FIXED64 = 1,
+    MLN_PROTO_BYTES = 2,
+    MLN_PROTO_FIXED32 = 5
+};
 
 struct mln_proto {
     struct mln_bytes all;

@@ -18,10 +18,11 @@ static const struct {
     const char *name;
     unsigned bits;
 } dtypes[] = {
-    {"BOOL", 8},    {"U8", 8},      {"I8", 8},      {"I16", 16},    {"U16", 16},    {"F16", 16}, {"BF16", 16},
-    {"I32", 32},    {"U32", 32},    {"F32", 32},    {"I64", 64},    {"U64", 64},    {"F64", 64}, {"C64", 64},
-    {"F8_E4M3", 8}, {"F8_E5M2", 8}, {"F8_E8M0", 8}, {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4},   {"F8_E4M3FNUZ", 8},
-    {"F8_E5M2FNUZ", 8},
+    {"BOOL", 8},        {"U8", 8},          {"I8", 8},      {"I16", 16},    {"U16", 16},
+    {"F16", 16},        {"BF16", 16},       {"I32", 32},    {"U32", 32},    {"F32", 32},
+    {"I64", 64},        {"U64", 64},        {"F64", 64},    {"C64", 64},    {"F8_E4M3", 8},
+    {"F8_E5M2", 8},     {"F8_E8M0", 8},     {"F6_E2M3", 6}, {"F6_E3M2", 6}, {"F4", 4},
+    {"F8_E4M3FNUZ", 8}, {"F8_E5M2FNUZ", 8},
 };
 
 struct span {
@@ -44,10 +45,11 @@ static void bad(struct mln_scan_report *report, uint64_t at, const char *rule, c
     mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, rule, at, "%s", text);
 }
 
-static void bad_tensor(const struct reading *in, const char *rule, struct mln_bytes name, const char *text)
+static void bad_tensor(const struct reading *in, const char *rule, struct mln_bytes name,
+                       const char *text)
 {
-    mln_scan_find(in->report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, rule, in->input->base + LENGTH_SIZE, "tensor %.*s: %s",
-                  MLN_FMT(name), text);
+    mln_scan_find(in->report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, rule,
+                  in->input->base + LENGTH_SIZE, "tensor %.*s: %s", MLN_FMT(name), text);
 }
 
 static unsigned dtype_bits(const struct mln_value *dtype)
@@ -85,7 +87,8 @@ static void read_tensor(struct reading *in, const struct mln_member *member)
     int64_t to = mln_get_int(mln_item(offsets, 1), -1);
     unsigned bits = dtype_bits(mln_get(v, "dtype"));
     uint64_t want = 0;
-    if (mln_type_of(v) != MLN_OBJECT || mln_len(v) != 3 || mln_type_of(offsets) != MLN_ARRAY || mln_len(offsets) != 2) {
+    if (mln_type_of(v) != MLN_OBJECT || mln_len(v) != 3 || mln_type_of(offsets) != MLN_ARRAY ||
+        mln_len(offsets) != 2) {
         bad_tensor(in, "safetensors-header", member->key, "not just dtype, shape and data_offsets");
         return;
     }
@@ -96,8 +99,10 @@ static void read_tensor(struct reading *in, const struct mln_member *member)
         bad_tensor(in, "safetensors-offsets", member->key, "its bytes do not lie in the file");
         return;
     }
-    if (bits != 0 && (!tensor_bytes(bits, mln_get(v, "shape"), &want) || want != (uint64_t)(to - from))) {
-        bad_tensor(in, "safetensors-size", member->key, "its bytes are not as many as type and shape need");
+    if (bits != 0 &&
+        (!tensor_bytes(bits, mln_get(v, "shape"), &want) || want != (uint64_t)(to - from))) {
+        bad_tensor(in, "safetensors-size", member->key,
+                   "its bytes are not as many as type and shape need");
     }
     in->spans[in->n++] = (struct span){(uint64_t)from, (uint64_t)to, member->key};
 }
@@ -105,12 +110,14 @@ static void read_tensor(struct reading *in, const struct mln_member *member)
 static void read_metadata(struct reading *in, const struct mln_value *metadata)
 {
     if (mln_type_of(metadata) != MLN_OBJECT) {
-        bad(in->report, in->input->base + LENGTH_SIZE, "safetensors-metadata", "__metadata__ is no object");
+        bad(in->report, in->input->base + LENGTH_SIZE, "safetensors-metadata",
+            "__metadata__ is no object");
         return;
     }
     for (size_t i = 0; i < mln_len(metadata); i++) {
         if (mln_type_of(&mln_member_at(metadata, i)->value) != MLN_STRING) {
-            bad(in->report, in->input->base + LENGTH_SIZE, "safetensors-metadata", "__metadata__ holds more than strings");
+            bad(in->report, in->input->base + LENGTH_SIZE, "safetensors-metadata",
+                "__metadata__ holds more than strings");
             return;
         }
     }
@@ -135,12 +142,14 @@ static void check_cover(struct reading *in)
             bad_tensor(in, "safetensors-overlap", in->spans[i].name, "overlaps the one before");
         } else if (in->spans[i].from > at) {
             mln_scan_find(in->report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "safetensors-hole",
-                          in->input->base + in->data_at + at, "a hole before tensor %.*s", MLN_FMT(in->spans[i].name));
+                          in->input->base + in->data_at + at, "a hole before tensor %.*s",
+                          MLN_FMT(in->spans[i].name));
         }
         at = in->spans[i].to > at ? in->spans[i].to : at;
     }
     if (at < in->data.len) {
-        bad(in->report, in->input->base + in->data_at + at, "safetensors-tail", "bytes behind the last tensor");
+        bad(in->report, in->input->base + in->data_at + at, "safetensors-tail",
+            "bytes behind the last tensor");
     }
     if (at > 0) {
         mln_scan_skip(in->report, "tensor data", in->input->base + in->data_at, at);
@@ -152,14 +161,15 @@ static struct mln_err read_header(struct mln_cx *cx, struct reading *in, struct 
     const struct mln_value *header = NULL;
     uint64_t at = in->input->base + LENGTH_SIZE;
     in->report->bytes_read += text.len + LENGTH_SIZE;
-    struct mln_err err = text.len > 0 && text.ptr[0] == '{' ? mln_json_parse(cx, text, &header)
-                                                           : mln_fail(cx, MLN_E_PARSE, "it does not begin with {");
+    struct mln_err err = text.len > 0 && text.ptr[0] == '{'
+                             ? mln_json_parse(cx, text, &header)
+                             : mln_fail(cx, MLN_E_PARSE, "it does not begin with {");
     if (mln_is(err, MLN_E_MEMORY)) {
         return err;
     }
     if (mln_failed(err)) {
-        mln_scan_find(in->report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "safetensors-header", at,
-                      "the header is no strict JSON object: %s", cx->text);
+        mln_scan_find(in->report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "safetensors-header",
+                      at, "the header is no strict JSON object: %s", cx->text);
         mln_cx_clear(cx);
         return MLN_OK;
     }
@@ -179,7 +189,8 @@ static struct mln_err read_header(struct mln_cx *cx, struct reading *in, struct 
     return MLN_OK;
 }
 
-static struct mln_err safetensors_scan(struct mln_cx *cx, const struct mln_scan_input *input, struct mln_scan_report *report)
+static struct mln_err safetensors_scan(struct mln_cx *cx, const struct mln_scan_input *input,
+                                       struct mln_scan_report *report)
 {
     struct mln_bytes map = input->map;
     report->format = "safetensors";
@@ -189,7 +200,8 @@ static struct mln_err safetensors_scan(struct mln_cx *cx, const struct mln_scan_
     }
     uint64_t len = mln_get_u64le(map.ptr);
     if (len > HEADER_MAX) {
-        bad(report, input->base, "safetensors-length", "the header claims to be longer than 100 MB");
+        bad(report, input->base, "safetensors-length",
+            "the header claims to be longer than 100 MB");
         return MLN_OK;
     }
     if (len > map.len - LENGTH_SIZE) {

@@ -8,8 +8,9 @@
 #include "artifact/zip.h"
 
 #define MEMBER_ARENA_BYTES ((size_t)256 << 20) /* for what is read of one member */
-#define NPY_HEAD_BYTES     ((size_t)1 << 20)   /* of a packed array: numpy's headers are some hundred bytes */
-#define NOTE_MAX           256u                /* bytes of version, byteorder and the like */
+#define NPY_HEAD_BYTES                                                                             \
+    ((size_t)1 << 20) /* of a packed array: numpy's headers are some hundred bytes */
+#define NOTE_MAX 256u /* bytes of version, byteorder and the like */
 
 enum kind { KIND_ZIP, KIND_NPZ, KIND_TORCH, KIND_SCRIPT };
 
@@ -45,7 +46,8 @@ static struct mln_bytes below_root(const struct archive *a, struct mln_bytes nam
 /* ---- reports of members ---- */
 
 /* Take over what was found in a member, under its name. */
-static void merge(struct archive *a, const struct mln_zip_member *m, const struct mln_scan_report *sub)
+static void merge(struct archive *a, const struct mln_zip_member *m,
+                  const struct mln_scan_report *sub)
 {
     struct mln_cx *cx = a->report->cx;
     const char *name = mln_text_dup(cx, m->name);
@@ -56,10 +58,12 @@ static void merge(struct archive *a, const struct mln_zip_member *m, const struc
         }
         struct mln_value *finding = mln_value_dup(cx, mln_item(sub->findings, i));
         const char *inner = mln_get_text(cx, mln_get(finding, "member"), NULL);
-        mln_put_text(cx, finding, "member", inner == NULL ? name : mln_text_format(cx, "%s!%s", name, inner));
+        mln_put_text(cx, finding, "member",
+                     inner == NULL ? name : mln_text_format(cx, "%s!%s", name, inner));
         mln_push(cx, a->report->findings, finding);
     }
-    for (size_t i = 0; i < mln_len(sub->unread) && mln_len(a->report->unread) < MLN_SCAN_FINDINGS_MAX; i++) {
+    for (size_t i = 0;
+         i < mln_len(sub->unread) && mln_len(a->report->unread) < MLN_SCAN_FINDINGS_MAX; i++) {
         mln_push(cx, a->report->unread, mln_value_dup(cx, mln_item(sub->unread, i)));
     }
     a->report->verdict = sub->verdict > a->report->verdict ? sub->verdict : a->report->verdict;
@@ -67,7 +71,7 @@ static void merge(struct archive *a, const struct mln_zip_member *m, const struc
     a->report->bytes_read += sub->bytes_read;
 }
 
-enum role { ROLE_ANY, ROLE_PICKLE, ROLE_CODE };
+enum role { ROLE_ANY, ROLE_PICKLE, ROLE_CODE, ROLE_NOTE };
 
 static struct mln_err scan_as(struct mln_cx *cx, const struct mln_scan_input *input, enum role role,
                               struct mln_scan_report *sub)
@@ -77,19 +81,20 @@ static struct mln_err scan_as(struct mln_cx *cx, const struct mln_scan_input *in
         mln_torch_code(sub, input->map, input->base);
         return MLN_OK;
     }
-    if (role == ROLE_ANY) {
+    if (role != ROLE_PICKLE) {
         return mln_scan_bytes(cx, input, sub);
     }
     MLN_TRY(mln_scan_pickle_at(cx, input, 0, true, sub, &end));
     if (end < input->map.len) {
-        mln_scan_find(sub, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, "pickle-tail", input->base + end,
-                      "%zu bytes behind the pickle", input->map.len - end);
+        mln_scan_find(sub, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, "pickle-tail",
+                      input->base + end, "%zu bytes behind the pickle", input->map.len - end);
     }
     return MLN_OK;
 }
 
 /* Judge one member's content with memory of its own, so that one member cannot starve the others. */
-static struct mln_err judge(struct archive *a, const struct mln_zip_member *m, struct mln_bytes content, enum role role)
+static struct mln_err judge(struct archive *a, const struct mln_zip_member *m,
+                            struct mln_bytes content, enum role role)
 {
     struct mln_cx cx;
     MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(MEMBER_ARENA_BYTES, false);
@@ -97,14 +102,15 @@ static struct mln_err judge(struct archive *a, const struct mln_zip_member *m, s
         return mln_fail(a->report->cx, MLN_E_MEMORY, "zip: no memory for a member");
     }
     if (a->input->depth >= MLN_SCAN_DEPTH_MAX) {
-        mln_scan_find(a->report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, "zip-depth", a->zip.base + m->header_at,
-                      "archives nest too deep to be read");
+        mln_scan_find(a->report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, "zip-depth",
+                      a->zip.base + m->header_at, "archives nest too deep to be read");
         return MLN_OK;
     }
     mln_cx_init(&cx, arena);
     struct mln_scan_report sub = {.cx = &cx, .findings = mln_array(&cx), .unread = mln_array(&cx)};
     struct mln_scan_input input = {.map = content, .depth = a->input->depth + 1};
-    bool is_view = content.ptr != NULL && content.ptr == a->zip.map.ptr + m->data_at && m->method == MLN_ZIP_STORED;
+    bool is_view = content.ptr != NULL && content.ptr == a->zip.map.ptr + m->data_at &&
+                   m->method == MLN_ZIP_STORED;
     input.base = is_view ? a->zip.base + m->data_at : 0;
     input.path = mln_text_format(&cx, "%s!%.*s", a->input->path, MLN_FMT(m->name));
     struct mln_err err = mln_cx_err(&cx);
@@ -113,18 +119,34 @@ static struct mln_err judge(struct archive *a, const struct mln_zip_member *m, s
     }
     merge(a, m, &sub);
     if (mln_failed(err)) {
-        mln_scan_find(a->report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, "zip-member-unread", a->zip.base + m->header_at,
-                      "the member %.*s could not be read: %s", MLN_FMT(m->name), cx.text);
+        mln_scan_find(a->report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, "zip-member-unread",
+                      a->zip.base + m->header_at, "the member %.*s could not be read: %s",
+                      MLN_FMT(m->name), cx.text);
     }
     return mln_cx_err(a->report->cx);
 }
 
-static struct mln_err read_and_judge(struct archive *a, const struct mln_zip_member *m, enum role role)
+static bool is_plain_text(struct mln_bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if ((text.ptr[i] < 0x20 || text.ptr[i] > 0x7e) && text.ptr[i] != '\n') {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct mln_err read_and_judge(struct archive *a, const struct mln_zip_member *m,
+                                     enum role role)
 {
     struct mln_bytes content;
     bool is_whole = false;
-    MLN_TRY(mln_zip_content(a->report->cx, &a->zip, m, a->report, &a->scratch, &content, &is_whole));
-    if (content.len == 0 && (!is_whole || role == ROLE_ANY)) {
+    MLN_TRY(
+        mln_zip_content(a->report->cx, &a->zip, m, a->report, &a->scratch, &content, &is_whole));
+    if (content.len == 0 && (!is_whole || role != ROLE_PICKLE)) {
+        return MLN_OK;
+    }
+    if (role == ROLE_NOTE && is_whole && is_plain_text(content)) {
         return MLN_OK;
     }
     uint64_t before = a->report->bytes_read;
@@ -155,26 +177,18 @@ static bool is_storage_name(const struct archive *a, struct mln_bytes name)
     return false;
 }
 
-/* A line or a number that torch writes about the archive. */
-static bool is_note(const struct archive *a, const struct mln_zip_member *m)
+/* Is it named like a line or a number that torch writes about the archive? */
+static bool is_note_name(const struct archive *a, const struct mln_zip_member *m)
 {
-    static const char *const notes[] = {"version",         "byteorder",          ".data/serialization_id",
-                                        ".data/version",   ".format_version",    ".storage_alignment"};
+    static const char *const notes[] = {
+        "version",       "byteorder",       ".data/serialization_id",
+        ".data/version", ".format_version", ".storage_alignment"};
     struct mln_bytes rest = below_root(a, m->name);
     bool is_named = false;
     for (size_t i = 0; i < MLN_COUNT(notes); i++) {
         is_named |= mln_bytes_is(rest, notes[i]);
     }
-    if (!is_named || m->method != MLN_ZIP_STORED || m->packed > NOTE_MAX || !mln_bytes_eq(m->name, m->local_name)) {
-        return false;
-    }
-    for (uint64_t i = 0; i < m->packed; i++) {
-        uint8_t c = a->zip.map.ptr[m->data_at + i];
-        if ((c < 0x20 || c > 0x7e) && c != '\n') {
-            return false;
-        }
-    }
-    return true;
+    return is_named && m->size <= NOTE_MAX && mln_bytes_eq(m->name, m->local_name);
 }
 
 static bool either_ends(const struct mln_zip_member *m, const char *with)
@@ -193,15 +207,12 @@ static struct mln_err torch_member(struct archive *a, const struct mln_zip_membe
     if (either_ends(m, ".pkl") || either_ends(m, ".debug_pkl")) {
         return read_and_judge(a, m, ROLE_PICKLE);
     }
-    bool is_code = mln_bytes_starts(below_root(a, m->name), MLN_BYTES("code/")) && ends(m->name, ".py");
+    bool is_code =
+        mln_bytes_starts(below_root(a, m->name), MLN_BYTES("code/")) && ends(m->name, ".py");
     if (is_code && mln_bytes_eq(m->name, m->local_name)) {
         return read_and_judge(a, m, ROLE_CODE);
     }
-    if (is_note(a, m)) {
-        a->report->bytes_read += m->packed;
-        return MLN_OK;
-    }
-    return read_and_judge(a, m, ROLE_ANY);
+    return read_and_judge(a, m, is_note_name(a, m) ? ROLE_NOTE : ROLE_ANY);
 }
 
 /* A large packed array without objects: its header is enough. */
@@ -209,7 +220,8 @@ static struct mln_err plain_array(struct archive *a, const struct mln_zip_member
 {
     struct mln_bytes head;
     *ret_done = false;
-    if (m->method != MLN_ZIP_DEFLATED || m->size <= NPY_HEAD_BYTES || m->size / 1040 > m->packed || !either_ends(m, ".npy")) {
+    if (m->method != MLN_ZIP_DEFLATED || m->size <= NPY_HEAD_BYTES || m->size / 1040 > m->packed ||
+        !either_ends(m, ".npy")) {
         return MLN_OK;
     }
     MLN_TRY(mln_zip_head(a->report->cx, &a->zip, m, NPY_HEAD_BYTES, &a->scratch, &head));
@@ -244,12 +256,14 @@ static void classify(struct archive *a)
         if (ends(name, "/data.pkl") && a->root.len == 0) {
             a->root = mln_bytes_sub(name, 0, name.len - 8);
         }
-        has_code |= either_ends(m, "/constants.pkl") || mln_bytes_find_bytes(m->name, MLN_BYTES("/code/")) < m->name.len;
+        has_code |= either_ends(m, "/constants.pkl") ||
+                    mln_bytes_find_bytes(m->name, MLN_BYTES("/code/")) < m->name.len;
         arrays += ends(m->name, ".npy");
     }
     if (a->root.len > 0) {
         a->kind = has_code ? KIND_SCRIPT : KIND_TORCH;
-    } else if (ends_nocase(mln_bytes_of(a->input->path), ".npz") || (arrays > 0 && arrays == a->zip.n)) {
+    } else if (ends_nocase(mln_bytes_of(a->input->path), ".npz") ||
+               (arrays > 0 && arrays == a->zip.n)) {
         a->kind = KIND_NPZ;
     }
 }
@@ -259,11 +273,12 @@ static void check_keras(struct archive *a)
 {
     unsigned seen = ends_nocase(mln_bytes_of(a->input->path), ".keras") ? 2 : 0;
     for (size_t i = 0; i < a->zip.n; i++) {
-        seen += mln_bytes_is(a->zip.members[i].name, "config.json") || mln_bytes_is(a->zip.members[i].name, "metadata.json");
+        seen += mln_bytes_is(a->zip.members[i].name, "config.json") ||
+                mln_bytes_is(a->zip.members[i].name, "metadata.json");
     }
     if (seen >= 2 && a->kind == KIND_ZIP) {
-        mln_scan_find(a->report, MLN_VERDICT_UNSUPPORTED, MLN_SEVERITY_INFO, "unsupported", a->zip.base,
-                      "Keras archives are not judged");
+        mln_scan_find(a->report, MLN_VERDICT_UNSUPPORTED, MLN_SEVERITY_INFO, "unsupported",
+                      a->zip.base, "Keras archives are not judged");
     }
 }
 
@@ -274,16 +289,20 @@ static struct mln_err scan_members(struct archive *a)
         if (!m->in_local) {
             continue;
         }
-        MLN_TRY(a->kind == KIND_TORCH || a->kind == KIND_SCRIPT ? torch_member(a, m) : plain_member(a, m));
+        MLN_TRY(a->kind == KIND_TORCH || a->kind == KIND_SCRIPT ? torch_member(a, m)
+                                                                : plain_member(a, m));
     }
     if (a->storages > 0) {
-        mln_scan_skip(a->report, mln_text_format(a->report->cx, "tensor data of %llu members", (unsigned long long)a->storages),
+        mln_scan_skip(a->report,
+                      mln_text_format(a->report->cx, "tensor data of %llu members",
+                                      (unsigned long long)a->storages),
                       a->storage_at, a->storage_bytes);
     }
     return mln_cx_err(a->report->cx);
 }
 
-static struct mln_err zip_scan(struct mln_cx *cx, const struct mln_scan_input *input, struct mln_scan_report *report)
+static struct mln_err zip_scan(struct mln_cx *cx, const struct mln_scan_input *input,
+                               struct mln_scan_report *report)
 {
     static const char *const names[] = {"zip", "npz", "torch-zip", "torchscript"};
     struct archive a = {.input = input, .report = report};
@@ -309,7 +328,8 @@ static int zip_probe(const struct mln_scan_input *input)
 
 const struct mln_scanner mln_scanner_zip = {
     .format = "zip",
-    .summary = "torch, TorchScript, npz and other zip archives: every byte accounted for, members judged",
+    .summary =
+        "torch, TorchScript, npz and other zip archives: every byte accounted for, members judged",
     .extensions = " .zip .npz .pt .pth .ckpt .bin ",
     .probe = zip_probe,
     .scan = zip_scan,

@@ -22,22 +22,43 @@ struct lexer {
 
 /* Operators that reach files, processes or Python; a name's last part. */
 static const char *const reaching[] = {
-    "save",        "from_file",   "load",          "load_audio",     "read_file",     "write_file",
-    "PythonOp",    "CallFunction_python", "rpc_sync", "rpc_async",   "rpc_remote",    "hub",
-    "save_audio_file", "load_audio_file", "decode_image_file", "fork_process", "system", "popen",
-    "sox_io_save_audio_file", "sox_io_load_audio_file", "sox_effects_apply_effects_file",
+    "save",
+    "from_file",
+    "load",
+    "load_audio",
+    "read_file",
+    "write_file",
+    "PythonOp",
+    "CallFunction_python",
+    "rpc_sync",
+    "rpc_async",
+    "rpc_remote",
+    "hub",
+    "save_audio_file",
+    "load_audio_file",
+    "decode_image_file",
+    "fork_process",
+    "system",
+    "popen",
+    "sox_io_save_audio_file",
+    "sox_io_load_audio_file",
+    "sox_effects_apply_effects_file",
 };
 /* Namespaces of operators and classes that come with torch and its own domain libraries. */
 static const char *const spaces[] = {
-    "aten",  "prim",     "prims",   "quantized", "quantized_decomposed", "torchvision", "torchaudio", "torchtext", "mkldnn",
-    "image", "prepacked", "xnnpack", "sparse",    "onednn",               "mkldnn_prepacked", "rnn", "static_runtime", "profiler",
-    "_quantized", "inductor", "rand", "metal", "vulkan", "metal_prepack", "vulkan_prepack",
+    "aten",        "prim",           "prims",     "quantized",     "quantized_decomposed",
+    "torchvision", "torchaudio",     "torchtext", "mkldnn",        "image",
+    "prepacked",   "xnnpack",        "sparse",    "onednn",        "mkldnn_prepacked",
+    "rnn",         "static_runtime", "profiler",  "_quantized",    "inductor",
+    "rand",        "metal",          "vulkan",    "metal_prepack", "vulkan_prepack",
 };
 static const char *const python_modules[] = {
-    "os",     "sys",    "subprocess", "shutil", "socket", "builtins", "importlib", "pickle", "ctypes",  "posix",
-    "nt",     "pty",    "runpy",      "marshal", "code",  "urllib",   "requests",  "pathlib", "tempfile", "multiprocessing",
+    "os",     "sys",    "subprocess", "shutil",  "socket",   "builtins",        "importlib",
+    "pickle", "ctypes", "posix",      "nt",      "pty",      "runpy",           "marshal",
+    "code",   "urllib", "requests",   "pathlib", "tempfile", "multiprocessing",
 };
-static const char *const python_calls[] = {"eval", "exec", "compile", "open", "__import__", "globals", "locals", "breakpoint"};
+static const char *const python_calls[] = {"eval",       "exec",    "compile", "open",
+                                           "__import__", "globals", "locals",  "breakpoint"};
 
 static bool in_list(struct mln_bytes part, const char *const *list, size_t n)
 {
@@ -74,7 +95,8 @@ static void skip_string(struct lexer *in)
         uint8_t c = at(in, in->at);
         if (c == '\\') {
             in->at += 2;
-        } else if (c == quote && (!is_long || (at(in, in->at + 1) == quote && at(in, in->at + 2) == quote))) {
+        } else if (c == quote &&
+                   (!is_long || (at(in, in->at + 1) == quote && at(in, in->at + 2) == quote))) {
             in->at += is_long ? 3 : 1;
             return;
         } else if (c == '\n' && !is_long) {
@@ -133,17 +155,20 @@ static struct name read_name(struct lexer *in)
     }
 }
 
-static void find(struct mln_scan_report *report, enum mln_verdict verdict, const char *rule, uint64_t offset,
-                 const struct name *name, const char *text)
+static void find(struct mln_scan_report *report, enum mln_verdict verdict, const char *rule,
+                 uint64_t offset, const struct name *name, const char *text)
 {
     struct mln_bytes first = name->parts[0];
     struct mln_bytes last = name->parts[name->n - 1];
-    enum mln_severity severity = verdict == MLN_VERDICT_MALICIOUS ? MLN_SEVERITY_HIGH : MLN_SEVERITY_MEDIUM;
-    const char *called = mln_text_format(report->cx, "%.*s%s%.*s", MLN_FMT(first), name->n > 2 ? ".(...)." : ".", MLN_FMT(last));
+    enum mln_severity severity =
+        verdict == MLN_VERDICT_MALICIOUS ? MLN_SEVERITY_HIGH : MLN_SEVERITY_MEDIUM;
+    const char *called = mln_text_format(report->cx, "%.*s%s%.*s", MLN_FMT(first),
+                                         name->n > 2 ? ".(...)." : ".", MLN_FMT(last));
     if (name->n == 1) {
         called = mln_text_dup(report->cx, first);
     }
-    mln_scan_find_call(report, verdict, severity, rule, offset + name->at, NULL, called, "TorchScript code: %s", text);
+    mln_scan_find_call(report, verdict, severity, rule, offset + name->at, NULL, called,
+                       "TorchScript code: %s", text);
 }
 
 /* The namespace of an operator or class: torch.ops.NS.x, ops.NS.x, torch.classes.NS.x; none for torch.x. */
@@ -160,9 +185,11 @@ static struct mln_bytes space_of(const struct name *name)
 static bool is_operator(const struct name *name)
 {
     struct mln_bytes first = name->parts[0];
-    bool of_class = mln_bytes_is(first, "__torch__") && name->n > 2 && mln_bytes_is(name->parts[1], "torch") &&
+    bool of_class = mln_bytes_is(first, "__torch__") && name->n > 2 &&
+                    mln_bytes_is(name->parts[1], "torch") &&
                     mln_bytes_is(name->parts[2], "classes");
-    return of_class || mln_bytes_is(first, "torch") || mln_bytes_is(first, "ops") || mln_bytes_is(first, "aten");
+    return of_class || mln_bytes_is(first, "torch") || mln_bytes_is(first, "ops") ||
+           mln_bytes_is(first, "aten");
 }
 
 static void check_name(struct mln_scan_report *report, uint64_t offset, const struct name *name)
@@ -170,7 +197,8 @@ static void check_name(struct mln_scan_report *report, uint64_t offset, const st
     struct mln_bytes first = name->parts[0];
     struct mln_bytes last = name->parts[name->n - 1];
     if (name->is_imported && !mln_bytes_is(first, "__torch__")) {
-        find(report, MLN_VERDICT_SUSPICIOUS, "torchscript-import", offset, name, "imports what the archive does not hold");
+        find(report, MLN_VERDICT_SUSPICIOUS, "torchscript-import", offset, name,
+             "imports what the archive does not hold");
         return;
     }
     if (name->is_method || name->is_defined) {
@@ -186,9 +214,12 @@ static void check_name(struct mln_scan_report *report, uint64_t offset, const st
                  "an operator of a library that torch does not come with");
         }
     } else if (name->n > 1 && in_list(first, python_modules, MLN_COUNT(python_modules))) {
-        find(report, MLN_VERDICT_MALICIOUS, "torchscript-python", offset, name, "a module of Python");
-    } else if (name->n == 1 && name->is_called && in_list(first, python_calls, MLN_COUNT(python_calls))) {
-        find(report, MLN_VERDICT_MALICIOUS, "torchscript-python", offset, name, "a built-in of Python that runs or opens");
+        find(report, MLN_VERDICT_MALICIOUS, "torchscript-python", offset, name,
+             "a module of Python");
+    } else if (name->n == 1 && name->is_called &&
+               in_list(first, python_calls, MLN_COUNT(python_calls))) {
+        find(report, MLN_VERDICT_MALICIOUS, "torchscript-python", offset, name,
+             "a built-in of Python that runs or opens");
     }
 }
 
@@ -211,9 +242,11 @@ void mln_torch_code(struct mln_scan_report *report, struct mln_bytes code, uint6
             name.is_defined = is_defined;
             name.is_imported = is_imported;
             check_name(report, offset, &name);
-            is_defined = name.n == 1 && (mln_bytes_is(name.parts[0], "def") || mln_bytes_is(name.parts[0], "class"));
-            is_imported = name.n == 1 && !name.is_method &&
-                          (mln_bytes_is(name.parts[0], "import") || mln_bytes_is(name.parts[0], "from"));
+            is_defined = name.n == 1 && (mln_bytes_is(name.parts[0], "def") ||
+                                         mln_bytes_is(name.parts[0], "class"));
+            is_imported =
+                name.n == 1 && !name.is_method &&
+                (mln_bytes_is(name.parts[0], "import") || mln_bytes_is(name.parts[0], "from"));
             before = 'a';
         } else {
             if (c != ' ' && c != '\t' && c != '\r' && c != '\n') {

@@ -32,7 +32,7 @@ struct end {
     uint64_t dir_at;
     uint64_t dir_len;
     uint64_t count;
-    uint64_t shift; /* bytes before the archive that offsets do not count */
+    uint64_t shift;    /* bytes before the archive that offsets do not count */
     uint64_t extra_at; /* of the zip64 records before it; = at when there are none */
 };
 
@@ -41,9 +41,11 @@ static bool sig_at(struct mln_bytes map, uint64_t at, uint32_t sig)
     return at <= map.len && map.len - at >= 4 && mln_get_u32le(map.ptr + at) == sig;
 }
 
-void mln_zip_bad(struct mln_scan_report *report, const struct mln_zip *zip, uint64_t at, const char *rule, const char *text)
+void mln_zip_bad(struct mln_scan_report *report, const struct mln_zip *zip, uint64_t at,
+                 const char *rule, const char *text)
 {
-    mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, rule, zip->base + at, "%s", text);
+    mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, rule, zip->base + at, "%s",
+                  text);
 }
 
 /* The data of the first extra field with this id; none when absent. */
@@ -101,7 +103,8 @@ static bool read_local(struct mln_bytes map, uint64_t at, struct mln_zip_member 
     return true;
 }
 
-static struct mln_zip_member *add(struct mln_cx *cx, struct mln_zip *zip, const struct mln_zip_member *m)
+static struct mln_zip_member *add(struct mln_cx *cx, struct mln_zip *zip,
+                                  const struct mln_zip_member *m)
 {
     if (zip->n == zip->cap) {
         size_t cap = zip->cap == 0 ? 64 : zip->cap * 2;
@@ -129,7 +132,8 @@ static uint64_t descriptor_len(struct mln_bytes map, const struct mln_zip_member
     if (left < skip + 12 || mln_get_u32le(p) != m->crc) {
         return 0;
     }
-    if (left >= skip + 20 && mln_get_u64le(p + 4) == m->packed && mln_get_u64le(p + 12) == m->size) {
+    if (left >= skip + 20 && mln_get_u64le(p + 4) == m->packed &&
+        mln_get_u64le(p + 12) == m->size) {
         return skip + 20;
     }
     if (mln_get_u32le(p + 4) == (uint32_t)m->packed && mln_get_u32le(p + 8) == (uint32_t)m->size) {
@@ -139,21 +143,25 @@ static uint64_t descriptor_len(struct mln_bytes map, const struct mln_zip_member
 }
 
 /* Compare a directory entry with its local header, which a streaming loader believes instead. */
-static void compare(struct mln_scan_report *report, const struct mln_zip *zip, const struct mln_zip_member *c,
-                    const struct mln_zip_member *l)
+static void compare(struct mln_scan_report *report, const struct mln_zip *zip,
+                    const struct mln_zip_member *c, const struct mln_zip_member *l)
 {
     bool is_streamed = (l->flags & FLAG_STREAMED) != 0;
     if (!mln_bytes_eq(c->name, l->name)) {
-        mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "zip-name-differs", zip->base + l->header_at,
-                      "the directory calls the member %.*s, its own header %.*s", MLN_FMT(c->name), MLN_FMT(l->name));
+        mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "zip-name-differs",
+                      zip->base + l->header_at,
+                      "the directory calls the member %.*s, its own header %.*s", MLN_FMT(c->name),
+                      MLN_FMT(l->name));
     }
     if (c->method != l->method || ((c->flags ^ l->flags) & ~0x0800u) != 0) {
-        mln_zip_bad(report, zip, l->header_at, "zip-header-differs", "directory and local header differ in method or flags");
+        mln_zip_bad(report, zip, l->header_at, "zip-header-differs",
+                    "directory and local header differ in method or flags");
     }
     bool same = c->crc == l->crc && c->size == l->size && c->packed == l->packed;
     bool blank = l->crc == 0 && l->size == 0 && l->packed == 0;
     if (!same && !(is_streamed && blank)) {
-        mln_zip_bad(report, zip, l->header_at, "zip-header-differs", "directory and local header differ in size or CRC");
+        mln_zip_bad(report, zip, l->header_at, "zip-header-differs",
+                    "directory and local header differ in size or CRC");
     }
 }
 
@@ -176,11 +184,13 @@ static bool name_is_safe(struct mln_bytes name)
     return true;
 }
 
-static void check_name(struct mln_scan_report *report, const struct mln_zip *zip, const struct mln_zip_member *m)
+static void check_name(struct mln_scan_report *report, const struct mln_zip *zip,
+                       const struct mln_zip_member *m)
 {
     if (!name_is_safe(m->name) || (m->in_local && !name_is_safe(m->local_name))) {
-        mln_scan_find(report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_HIGH, "zip-path", zip->base + m->header_at,
-                      "the member's name %.*s leads out of the folder it is unpacked to", MLN_FMT(m->name));
+        mln_scan_find(
+            report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_HIGH, "zip-path", zip->base + m->header_at,
+            "the member's name %.*s leads out of the folder it is unpacked to", MLN_FMT(m->name));
     }
     if ((m->flags & (FLAGS_ENCRYPTED | FLAG_PATCH)) != 0) {
         mln_zip_bad(report, zip, m->header_at, "zip-encrypted",
@@ -189,7 +199,8 @@ static void check_name(struct mln_scan_report *report, const struct mln_zip *zip
 }
 
 /* Complete a directory entry by its local header. */
-static void join_local(struct mln_scan_report *report, const struct mln_zip *zip, struct mln_zip_member *m)
+static void join_local(struct mln_scan_report *report, const struct mln_zip *zip,
+                       struct mln_zip_member *m)
 {
     struct mln_zip_member local;
     m->has_size = true;
@@ -206,7 +217,8 @@ static void join_local(struct mln_scan_report *report, const struct mln_zip *zip
     m->local_name = local.local_name;
     m->data_at = local.data_at;
     if (m->packed > zip->map.len - m->data_at) {
-        mln_zip_bad(report, zip, m->header_at, "zip-truncated", "a member reaches behind the end of the file");
+        mln_zip_bad(report, zip, m->header_at, "zip-truncated",
+                    "a member reaches behind the end of the file");
         m->packed = zip->map.len - m->data_at;
     }
     if (m->method == MLN_ZIP_STORED && m->packed != m->size) {
@@ -217,14 +229,15 @@ static void join_local(struct mln_scan_report *report, const struct mln_zip *zip
         uint64_t len = descriptor_len(zip->map, m);
         m->end_at += len;
         if (len == 0 && local.crc != m->crc) {
-            mln_zip_bad(report, zip, m->header_at, "zip-header-differs", "a member's data descriptor is missing or differs");
+            mln_zip_bad(report, zip, m->header_at, "zip-header-differs",
+                        "a member's data descriptor is missing or differs");
         }
     }
 }
 
 /* One entry of the directory; r stands behind it on success. */
-static struct mln_err read_entry(struct mln_cx *cx, struct mln_scan_report *report, struct mln_zip *zip, struct mln_reader *r,
-                                 uint64_t shift)
+static struct mln_err read_entry(struct mln_cx *cx, struct mln_scan_report *report,
+                                 struct mln_zip *zip, struct mln_reader *r, uint64_t shift)
 {
     struct mln_bytes fixed = mln_read_bytes(r, CENTRAL_BYTES);
     if (r->is_short || mln_get_u32le(fixed.ptr) != SIG_CENTRAL) {
@@ -250,24 +263,28 @@ static struct mln_err read_entry(struct mln_cx *cx, struct mln_scan_report *repo
     check_name(report, zip, &m);
     struct mln_bytes unicode = extra_find(extra, EXTRA_UNICODE);
     if (unicode.len > 5 && !mln_bytes_eq(mln_bytes_from(unicode, 5), m.name)) {
-        mln_zip_bad(report, zip, m.header_at, "zip-name-differs", "a member has a second name in its extra fields");
+        mln_zip_bad(report, zip, m.header_at, "zip-name-differs",
+                    "a member has a second name in its extra fields");
     }
     if (p[5] == 3 && (mln_get_u32le(p + 38) >> 28) == 0xA) {
-        mln_scan_find(report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_HIGH, "zip-symlink", zip->base + m.header_at,
-                      "the member %.*s is a symbolic link", MLN_FMT(m.name));
+        mln_scan_find(report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_HIGH, "zip-symlink",
+                      zip->base + m.header_at, "the member %.*s is a symbolic link",
+                      MLN_FMT(m.name));
     }
     return add(cx, zip, &m) == NULL ? mln_cx_err(cx) : MLN_OK;
 }
 
-static struct mln_err read_directory(struct mln_cx *cx, struct mln_scan_report *report, struct mln_zip *zip,
-                                     const struct end *end)
+static struct mln_err read_directory(struct mln_cx *cx, struct mln_scan_report *report,
+                                     struct mln_zip *zip, const struct end *end)
 {
-    struct mln_reader r = mln_reader_of(mln_bytes_sub(zip->map, (size_t)end->dir_at, (size_t)end->dir_len));
+    struct mln_reader r =
+        mln_reader_of(mln_bytes_sub(zip->map, (size_t)end->dir_at, (size_t)end->dir_len));
     uint64_t n = 0;
     while (mln_reader_left(&r) > 0 && zip->n < MLN_ZIP_MEMBERS_MAX) {
         MLN_TRY(read_entry(cx, report, zip, &r, end->shift));
         if (r.is_short) {
-            mln_zip_bad(report, zip, end->dir_at, "zip-directory", "the directory is cut or holds something else");
+            mln_zip_bad(report, zip, end->dir_at, "zip-directory",
+                        "the directory is cut or holds something else");
             return MLN_OK;
         }
         n++;
@@ -275,7 +292,8 @@ static struct mln_err read_directory(struct mln_cx *cx, struct mln_scan_report *
     if (mln_reader_left(&r) > 0) {
         mln_zip_bad(report, zip, end->dir_at, "zip-directory", "too many members");
     } else if (n != end->count) {
-        mln_zip_bad(report, zip, end->dir_at, "zip-directory", "the end record counts other members than the directory has");
+        mln_zip_bad(report, zip, end->dir_at, "zip-directory",
+                    "the end record counts other members than the directory has");
     }
     return MLN_OK;
 }
@@ -283,21 +301,26 @@ static struct mln_err read_directory(struct mln_cx *cx, struct mln_scan_report *
 /* ---- end records ---- */
 
 /* The zip64 records before the end record at end->at, when there are any. */
-static void read_end64(struct mln_scan_report *report, const struct mln_zip *zip, struct end *end, uint64_t *dir_offset)
+static void read_end64(struct mln_scan_report *report, const struct mln_zip *zip, struct end *end,
+                       uint64_t *dir_offset)
 {
     struct mln_bytes map = zip->map;
     if (end->at < LOCATOR_BYTES || !sig_at(map, end->at - LOCATOR_BYTES, SIG_LOCATOR)) {
         return;
     }
     uint64_t at = mln_get_u64le(map.ptr + end->at - LOCATOR_BYTES + 8);
-    uint64_t near = end->at >= LOCATOR_BYTES + END64_BYTES ? end->at - LOCATOR_BYTES - END64_BYTES : UINT64_MAX;
+    uint64_t near =
+        end->at >= LOCATOR_BYTES + END64_BYTES ? end->at - LOCATOR_BYTES - END64_BYTES : UINT64_MAX;
     if (near != UINT64_MAX && sig_at(map, near, SIG_END64)) {
         if (at != near && sig_at(map, at, SIG_END64)) {
-            mln_zip_bad(report, zip, at, "zip-two-ends", "two zip64 end records: loaders disagree on the directory");
+            mln_zip_bad(report, zip, at, "zip-two-ends",
+                        "two zip64 end records: loaders disagree on the directory");
         }
         at = near;
-    } else if (!sig_at(map, at, SIG_END64) || at > end->at - LOCATOR_BYTES || end->at - LOCATOR_BYTES - at < END64_BYTES) {
-        mln_zip_bad(report, zip, end->at - LOCATOR_BYTES, "zip-directory", "the zip64 end record is missing");
+    } else if (!sig_at(map, at, SIG_END64) || at > end->at - LOCATOR_BYTES ||
+               end->at - LOCATOR_BYTES - at < END64_BYTES) {
+        mln_zip_bad(report, zip, end->at - LOCATOR_BYTES, "zip-directory",
+                    "the zip64 end record is missing");
         return;
     }
     const uint8_t *p = map.ptr + at;
@@ -306,7 +329,8 @@ static void read_end64(struct mln_scan_report *report, const struct mln_zip *zip
     uint64_t wide[] = {mln_get_u64le(p + 32), mln_get_u64le(p + 40), mln_get_u64le(p + 48)};
     for (size_t i = 0; i < 3; i++) {
         if (narrow[i] != full[i] && narrow[i] != wide[i]) {
-            mln_zip_bad(report, zip, at, "zip-two-ends", "the zip64 end record differs from the short one");
+            mln_zip_bad(report, zip, at, "zip-two-ends",
+                        "the zip64 end record differs from the short one");
             break;
         }
     }
@@ -317,7 +341,8 @@ static void read_end64(struct mln_scan_report *report, const struct mln_zip *zip
 }
 
 /* Read the end record at `at`; false when its directory is nowhere. */
-static bool read_end(struct mln_scan_report *report, const struct mln_zip *zip, uint64_t at, struct end *ret)
+static bool read_end(struct mln_scan_report *report, const struct mln_zip *zip, uint64_t at,
+                     struct end *ret)
 {
     struct mln_bytes map = zip->map;
     const uint8_t *p = map.ptr + at;
@@ -326,7 +351,8 @@ static bool read_end(struct mln_scan_report *report, const struct mln_zip *zip, 
     *ret = (struct end){.at = at, .to = to < map.len ? to : map.len, .extra_at = at};
     ret->count = mln_get_u16le(p + 10);
     ret->dir_len = mln_get_u32le(p + 12);
-    if (mln_get_u16le(p + 4) != 0 || mln_get_u16le(p + 6) != 0 || mln_get_u16le(p + 8) != ret->count) {
+    if (mln_get_u16le(p + 4) != 0 || mln_get_u16le(p + 6) != 0 ||
+        mln_get_u16le(p + 8) != ret->count) {
         mln_zip_bad(report, zip, at, "zip-directory", "an archive of several disks");
     }
     if (to > map.len) {
@@ -342,8 +368,10 @@ static bool read_end(struct mln_scan_report *report, const struct mln_zip *zip, 
         ret->shift = ret->dir_at - offset;
         return true;
     }
-    if (offset > ret->extra_at || ret->dir_len > ret->extra_at - offset || !sig_at(map, offset, SIG_CENTRAL)) {
-        mln_zip_bad(report, zip, at, "zip-directory", "the directory is not where the end record says");
+    if (offset > ret->extra_at || ret->dir_len > ret->extra_at - offset ||
+        !sig_at(map, offset, SIG_CENTRAL)) {
+        mln_zip_bad(report, zip, at, "zip-directory",
+                    "the directory is not where the end record says");
         return false;
     }
     ret->dir_at = offset;
@@ -375,7 +403,8 @@ static bool all_zero(struct mln_bytes part)
     return part.len == 0 || (part.ptr[0] == 0 && mln_same(part.ptr, part.ptr + 1, part.len - 1));
 }
 
-static void check_leftover(struct mln_scan_report *report, const struct mln_zip *zip, uint64_t from, uint64_t to)
+static void check_leftover(struct mln_scan_report *report, const struct mln_zip *zip, uint64_t from,
+                           uint64_t to)
 {
     struct mln_bytes part = mln_bytes_sub(zip->map, (size_t)from, (size_t)(to - from));
     report->bytes_read += part.len;
@@ -402,8 +431,8 @@ static uint64_t streamed_end(struct mln_bytes map, uint64_t from, uint64_t to)
 }
 
 /* Local headers in a stretch that the directories leave out become members; the rest must be zero. */
-static struct mln_err walk_gap(struct mln_cx *cx, struct mln_scan_report *report, struct mln_zip *zip, uint64_t from,
-                               uint64_t to)
+static struct mln_err walk_gap(struct mln_cx *cx, struct mln_scan_report *report,
+                               struct mln_zip *zip, uint64_t from, uint64_t to)
 {
     uint64_t plain = from; /* where the leftover before the next member begins */
     uint64_t at = from;
@@ -419,15 +448,16 @@ static struct mln_err walk_gap(struct mln_cx *cx, struct mln_scan_report *report
         if (!m.has_size) {
             m.packed = streamed_end(zip->map, m.data_at, to) - m.data_at;
         } else if (m.packed > to - m.data_at) {
-            mln_zip_bad(report, zip, at, "zip-truncated", "a member reaches into others or behind the end");
+            mln_zip_bad(report, zip, at, "zip-truncated",
+                        "a member reaches into others or behind the end");
             m.packed = to - m.data_at;
         }
         m.end_at = m.data_at + m.packed;
         if (sig_at(zip->map, m.end_at, SIG_DESCR) && (m.flags & FLAG_STREAMED) != 0) {
             m.end_at = to - m.end_at > 16 ? m.end_at + 16 : to;
         }
-        mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "zip-hidden-member", zip->base + at,
-                      "the member %.*s stands in no directory", MLN_FMT(m.name));
+        mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "zip-hidden-member",
+                      zip->base + at, "the member %.*s stands in no directory", MLN_FMT(m.name));
         check_name(report, zip, &m);
         if (add(cx, zip, &m) == NULL) {
             return mln_cx_err(cx);
@@ -456,8 +486,8 @@ static int by_from(const void *a, const void *b)
     return x->to < y->to ? -1 : x->to > y->to;
 }
 
-static struct mln_err account(struct mln_cx *cx, struct mln_scan_report *report, struct mln_zip *zip, const struct end *ends,
-                              size_t n_ends)
+static struct mln_err account(struct mln_cx *cx, struct mln_scan_report *report,
+                              struct mln_zip *zip, const struct end *ends, size_t n_ends)
 {
     size_t n = 0;
     struct extent *all = mln_new_array(cx, zip->n + 2 * n_ends + 1, sizeof(*all));
@@ -479,7 +509,8 @@ static struct mln_err account(struct mln_cx *cx, struct mln_scan_report *report,
         if (all[i].from > at) {
             MLN_TRY(walk_gap(cx, report, zip, at, all[i].from));
         } else if (all[i].from < at && all[i].to > all[i].from) {
-            mln_zip_bad(report, zip, all[i].from, "zip-overlap", "members or directories lie over one another");
+            mln_zip_bad(report, zip, all[i].from, "zip-overlap",
+                        "members or directories lie over one another");
         }
         at = all[i].to > at ? all[i].to : at;
     }
@@ -498,9 +529,11 @@ static int by_header(const void *a, const void *b)
     return x->header_at < y->header_at ? -1 : x->header_at > y->header_at;
 }
 
-static struct mln_err find_doubles(struct mln_cx *cx, struct mln_scan_report *report, const struct mln_zip *zip)
+static struct mln_err find_doubles(struct mln_cx *cx, struct mln_scan_report *report,
+                                   const struct mln_zip *zip)
 {
-    const struct mln_zip_member **all = mln_new_array(cx, zip->n + 1, sizeof(const struct mln_zip_member *));
+    const struct mln_zip_member **all =
+        mln_new_array(cx, zip->n + 1, sizeof(const struct mln_zip_member *));
     if (all == NULL) {
         return mln_cx_err(cx);
     }
@@ -510,8 +543,10 @@ static struct mln_err find_doubles(struct mln_cx *cx, struct mln_scan_report *re
     qsort(all, zip->n, sizeof(const struct mln_zip_member *), by_name);
     for (size_t i = 1; i < zip->n; i++) {
         if (mln_bytes_eq(all[i - 1]->name, all[i]->name)) {
-            mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "zip-duplicate", zip->base + all[i]->header_at,
-                          "two members are called %.*s: loaders disagree on which one counts", MLN_FMT(all[i]->name));
+            mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "zip-duplicate",
+                          zip->base + all[i]->header_at,
+                          "two members are called %.*s: loaders disagree on which one counts",
+                          MLN_FMT(all[i]->name));
         }
     }
     return MLN_OK;
@@ -527,7 +562,8 @@ int mln_zip_probe(struct mln_bytes map)
         uint64_t dir_len = mln_get_u32le(p + 12);
         uint64_t offset = mln_get_u32le(p + 16);
         bool ends_well = dir_len <= ends[i] && sig_at(map, ends[i] - dir_len, SIG_CENTRAL);
-        bool is_wide = ends[i] >= LOCATOR_BYTES && sig_at(map, ends[i] - LOCATOR_BYTES, SIG_LOCATOR);
+        bool is_wide =
+            ends[i] >= LOCATOR_BYTES && sig_at(map, ends[i] - LOCATOR_BYTES, SIG_LOCATOR);
         if (ends_well || is_wide || sig_at(map, offset, SIG_CENTRAL)) {
             return starts ? 3 : 2;
         }
@@ -535,8 +571,8 @@ int mln_zip_probe(struct mln_bytes map)
     return starts ? 2 : 0;
 }
 
-struct mln_err mln_zip_read(struct mln_cx *cx, const struct mln_scan_input *input, struct mln_scan_report *report,
-                            struct mln_zip *ret)
+struct mln_err mln_zip_read(struct mln_cx *cx, const struct mln_scan_input *input,
+                            struct mln_scan_report *report, struct mln_zip *ret)
 {
     uint64_t at[ENDS_MAX];
     struct end ends[ENDS_MAX];
@@ -544,7 +580,8 @@ struct mln_err mln_zip_read(struct mln_cx *cx, const struct mln_scan_input *inpu
     size_t n_at = find_ends(zip.map, at);
     size_t n = 0;
     if (n_at > 1) {
-        mln_zip_bad(report, &zip, at[1], "zip-two-ends", "several end records: loaders disagree on the directory");
+        mln_zip_bad(report, &zip, at[1], "zip-two-ends",
+                    "several end records: loaders disagree on the directory");
     }
     for (size_t i = 0; i < n_at; i++) {
         if (read_end(report, &zip, at[i], &ends[n])) {
@@ -554,7 +591,8 @@ struct mln_err mln_zip_read(struct mln_cx *cx, const struct mln_scan_input *inpu
         }
     }
     if (n_at == 0) {
-        mln_zip_bad(report, &zip, 0, "zip-no-directory", "no central directory: the archive is cut");
+        mln_zip_bad(report, &zip, 0, "zip-no-directory",
+                    "no central directory: the archive is cut");
     }
     MLN_TRY(account(cx, report, &zip, ends, n));
     qsort(zip.members, zip.n, sizeof(*zip.members), by_header);

@@ -9,19 +9,22 @@
 
 #include "artifact/scan.h"
 
-#define MLN_ZIP_MEMBERS_MAX (1u << 18)              /* of one archive: large models have some ten thousand tensors */
+#define MLN_ZIP_MEMBERS_MAX                                                                        \
+    (1u << 18) /* of one archive: large models have some ten thousand tensors */
 #define MLN_ZIP_MEMBER_BYTES_MAX ((size_t)64 << 20) /* unpacked of one member; more is not read */
-#define MLN_ZIP_TOTAL_BYTES_MAX ((size_t)512 << 20) /* unpacked of one archive: a bomb is cut there */
-#define MLN_ZIP_STORED 0
+#define MLN_ZIP_TOTAL_BYTES_MAX                                                                    \
+    ((size_t)512 << 20) /* unpacked of one archive: a bomb is cut there */
+#define MLN_ZIP_STORED   0
 #define MLN_ZIP_DEFLATED 8
 
 struct mln_zip_member {
-    struct mln_bytes name;       /* as the directory has it, else the local header's; borrowed from the map */
+    struct mln_bytes
+        name; /* as the directory has it, else the local header's; borrowed from the map */
     struct mln_bytes local_name; /* the local header's; equal to name in an honest file */
     uint64_t header_at;          /* of the local header, in the map */
     uint64_t data_at;
-    uint64_t end_at;             /* behind data and descriptor */
-    uint64_t packed;             /* cut to what lies in the map */
+    uint64_t end_at; /* behind data and descriptor */
+    uint64_t packed; /* cut to what lies in the map */
     uint64_t size;
     uint32_t crc;
     uint16_t method;
@@ -33,7 +36,7 @@ struct mln_zip_member {
 
 struct mln_zip {
     struct mln_bytes map;
-    uint64_t base; /* of the map in the outer file: for offsets in findings */
+    uint64_t base;                  /* of the map in the outer file: for offsets in findings */
     struct mln_zip_member *members; /* by header_at */
     size_t n;
     size_t cap;
@@ -47,15 +50,17 @@ int mln_zip_probe(struct mln_bytes map);
  * ret      members in the arena of cx; empty when there is no structure at all
  * errors   MEMORY
  */
-struct mln_err mln_zip_read(struct mln_cx *cx, const struct mln_scan_input *input, struct mln_scan_report *report,
-                            struct mln_zip *ret);
+struct mln_err mln_zip_read(struct mln_cx *cx, const struct mln_scan_input *input,
+                            struct mln_scan_report *report, struct mln_zip *ret);
 /*
  * The content of a member: a view for stored ones, unpacked into `scratch` otherwise; size and CRC are checked.
  * ret         none when the method is unknown; a part when limits cut it (then *ret_whole is false, with a finding)
  * errors      MEMORY
  */
-struct mln_err mln_zip_content(struct mln_cx *cx, struct mln_zip *zip, const struct mln_zip_member *member,
-                               struct mln_scan_report *report, struct mln_buf *scratch, struct mln_bytes *ret, bool *ret_whole);
+struct mln_err mln_zip_content(struct mln_cx *cx, struct mln_zip *zip,
+                               const struct mln_zip_member *member, struct mln_scan_report *report,
+                               struct mln_buf *scratch, struct mln_bytes *ret, bool *ret_whole);
 /* The first bytes of a deflated member, at most `max`, in `scratch`; fewer when it is damaged. errors MEMORY */
-struct mln_err mln_zip_head(struct mln_cx *cx, struct mln_zip *zip, const struct mln_zip_member *member, size_t max,
+struct mln_err mln_zip_head(struct mln_cx *cx, struct mln_zip *zip,
+                            const struct mln_zip_member *member, size_t max,
                             struct mln_buf *scratch, struct mln_bytes *ret);
