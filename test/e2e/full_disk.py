@@ -6,6 +6,7 @@ usage: full_disk.py [MERLON]      Needs root and the right to mount a small tmpf
 """
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 
@@ -69,7 +70,7 @@ def again(server, disk):
     server.wait(codes=(200, 503))
     api = server.api
     if api("GET", "sys/seal-status").json["sealed"]:
-        key = next((p for p in disk.rglob("*") if p.is_file() and p.stat().st_size in (64, 65) and p.suffix != ".mdb"), None)
+        key = next((p for p in disk.rglob("*") if p.is_file() and re.fullmatch(rb"[0-9a-f]{64}\n?", p.open("rb").read(66))), None)
         if key:
             api("PUT", "sys/unseal", {"key": key.read_text().strip()})
     sealed = api("GET", "sys/seal-status").json["sealed"]
