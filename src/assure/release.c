@@ -105,6 +105,7 @@ static const struct mln_field approve_fields[] = {
     FIELD_ID,
     FIELD_ROOT,
     {.name = "comment", .type = MLN_FIELD_TEXT, .fallback = "", .help = "Why."},
+    {.name = "seen", .type = MLN_FIELD_TEXT, .help = "updated_time of the record that was looked at; 409 when it changed."},
     {0},
 };
 static const struct mln_field model_fields[] = {

@@ -235,6 +235,10 @@ static struct mln_err may_approve(struct mln_request *rq, const struct mln_value
     if (!mln_bytes_eq(root, mln_get_bytes(mln_get(record, "root")))) {
         return mln_fail(cx, MLN_E_INVALID, "the root that is approved is not that of %s", id);
     }
+    struct mln_bytes seen = mln_get_bytes(mln_field_of(rq, "seen"));
+    if (seen.len > 0 && !mln_bytes_eq(seen, mln_get_bytes(mln_get(record, "updated_time")))) {
+        return mln_fail(cx, MLN_E_CONFLICT, "%s has changed since it was shown; look at it again", id);
+    }
     if (!mln_is_text(mln_get(record, "state"), "waiting")) {
         return mln_fail(cx, MLN_E_PRECONDITION, "%s is not waiting for an approval: it is %s", id,
                         mln_get_text(cx, mln_get(record, "state"), ""));

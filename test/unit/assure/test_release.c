@@ -248,6 +248,7 @@ static void test_refused(void **unused)
     be(k, "e-bob", "bob");
     EK_REFUSED(k, ek_write(k, ID "/approve", "{\"root\":\"" OTHER "\"}"), 400, "is not that of rel-aaaaaaaaaaaa");
     EK_REFUSED(k, ek_write(k, ID "/approve", "{}"), 400, "root is not a root digest");
+    EK_REFUSED(k, ek_write(k, ID "/approve", "{\"root\":\"" ROOT "\",\"seen\":\"2020-01-01T00:00:00Z\"}"), 409, "since it was shown");
     EK_WANT(k, ek_read(k, "release/root/" OTHER, NULL), 404);
     EK_REFUSED(k, ek_read(k, "release/root/zz", NULL), 400, "root is not a root digest");
 }
