@@ -206,10 +206,11 @@ static void join_local(struct mln_scan_report *report, const struct mln_zip *zip
     m->has_size = true;
     m->in_central = true;
     if (!read_local(zip->map, m->header_at, &local)) {
-        mln_zip_bad(report, zip, m->header_at < zip->map.len ? m->header_at : 0, "zip-no-header",
+        m->header_at = m->header_at < zip->map.len ? m->header_at : zip->map.len;
+        mln_zip_bad(report, zip, m->header_at, "zip-no-header",
                     "the directory names a member where no local header is");
         m->packed = 0;
-        m->data_at = m->end_at = m->header_at < zip->map.len ? m->header_at : zip->map.len;
+        m->data_at = m->end_at = m->header_at;
         return;
     }
     compare(report, zip, m, &local);
@@ -595,7 +596,9 @@ struct mln_err mln_zip_read(struct mln_cx *cx, const struct mln_scan_input *inpu
                     "no central directory: the archive is cut");
     }
     MLN_TRY(account(cx, report, &zip, ends, n));
-    qsort(zip.members, zip.n, sizeof(*zip.members), by_header);
+    if (zip.n > 0) {
+        qsort(zip.members, zip.n, sizeof(*zip.members), by_header);
+    }
     MLN_TRY(find_doubles(cx, report, &zip));
     *ret = zip;
     return MLN_OK;
