@@ -57,7 +57,8 @@ struct monitor {
     struct mln_box *box;
     int64_t box_due_ns;
     uint64_t generation;
-    bool core_ready, front_ready, was_announced, core_was_stopped;
+    bool core_ready, front_ready, was_announced;
+    bool is_front_killed; /* by us, with a core that died: no news */
     struct mln_secret root; /* {0} = sealed, or forgotten */
     bool is_first_core;
     int64_t rekeys[REKEYS_KEPT]; /* when; the newest rekey_per_minute of them count */
@@ -73,7 +74,7 @@ struct monitor {
 static void complain(struct monitor *m, struct mln_err err, const char *what)
 {
     if (mln_failed(err)) {
-        mln_log_fault(MLN_LOG_ERROR, "monitor", &m->cx, what);
+        mln_log_fault(MLN_LOG_ERROR, "main", &m->cx, what);
     }
     mln_cx_clear(&m->cx);
 }
@@ -126,7 +127,7 @@ static void rekey_core(struct monitor *m)
         return;
     }
     if (!may_rekey(m)) {
-        mln_log(MLN_LOG_ERROR, "monitor", "core died %u times within a minute: it stays sealed",
+        mln_log(MLN_LOG_ERROR, "main", "core died %u times within a minute: it stays sealed",
                 m->config->rekey_per_minute + 1);
         forget_root(m);
         return;
@@ -188,7 +189,7 @@ static void start_box(struct monitor *m)
     mln_cx_init(&cx, arena);
     m->box_due_ns = mln_mono_ns() + BOX_AGAIN_NS;
     if (arena == NULL || mln_failed(mln_box_start(&cx, &config, &m->box))) {
-        mln_log_fault(MLN_LOG_ERROR, "monitor", &cx, "the box cannot be started");
+        mln_log_fault(MLN_LOG_ERROR, "main", &cx, "the box cannot be started");
         m->box = NULL;
         return;
     }
@@ -211,7 +212,7 @@ static void check_box(struct monitor *m)
     }
     int rc = waitid(P_PID, (id_t)mln_box_pid(m->box), &info, WEXITED | WNOHANG | WNOWAIT);
     if ((rc == 0 && info.si_pid != 0) || (rc != 0 && errno == ECHILD)) {
-        mln_log(MLN_LOG_WARN, "monitor", "the box died");
+        mln_log(MLN_LOG_WARN, "main", "the box died");
         mln_box_drop(&m->box);
         m->box_due_ns = mln_mono_ns();
     }
@@ -330,7 +331,7 @@ static void take_ready(struct monitor *m)
 static void take_drop(struct monitor *m, uint64_t generation)
 {
     if (generation == m->generation && m->front.pid > 0) {
-        mln_log(MLN_LOG_ERROR, "monitor", "front broke its ring: it is replaced");
+        mln_log(MLN_LOG_ERROR, "main", "front broke its ring: it is replaced");
         (void)kill(m->front.pid, SIGKILL);
     }
 }
@@ -376,10 +377,11 @@ static void core_ended(struct monitor *m, int status)
         m->code = is_clean || m->code != 0 ? m->code : 1;
         return;
     }
-    mln_log(MLN_LOG_ERROR, "monitor", "core ended (%s %d)", WIFEXITED(status) ? "exit" : "signal",
+    mln_log(MLN_LOG_ERROR, "main", "core ended (%s %d)", WIFEXITED(status) ? "exit" : "signal",
             WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
     if (m->front.pid > 0) {
         (void)kill(m->front.pid, SIGKILL); /* its rings lead nowhere now */
+        m->is_front_killed = true;
     }
     if (!was_ready && (!m->was_announced || m->core.quick > CORE_TRIES)) {
         m->code = WIFEXITED(status) && WEXITSTATUS(status) != 0 ? WEXITSTATUS(status) : 1;
@@ -390,15 +392,14 @@ static void core_ended(struct monitor *m, int status)
 
 static void front_ended(struct monitor *m, int status)
 {
-    bool is_ours = m->core.pid == 0 || m->phase != PHASE_RUN; /* killed or told to end by us */
-    if (!is_ours) {
-        mln_log(MLN_LOG_ERROR, "monitor", "front ended (%s %d)",
+    if (!m->is_front_killed && m->phase == PHASE_RUN) {
+        mln_log(MLN_LOG_ERROR, "main", "front ended (%s %d)",
                 WIFEXITED(status) ? "exit" : "signal",
                 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
     }
     mln_fd_drop(&m->stop_fd);
     mln_fd_drop(&m->state_fd);
-    m->front_ready = false;
+    m->front_ready = m->is_front_killed = false;
     plan_restart(&m->front);
 }
 
@@ -420,7 +421,7 @@ static void reap(struct monitor *m)
 static void begin_stop(struct monitor *m)
 {
     if (m->phase == PHASE_RUN) {
-        mln_log(MLN_LOG_INFO, "monitor", "stopping");
+        mln_log(MLN_LOG_INFO, "main", "stopping");
         m->phase = PHASE_STOP_FRONT;
         m->deadline_ns = mln_mono_ns() + FRONT_STOP_NS;
     } else {

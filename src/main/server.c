@@ -284,7 +284,7 @@ static void clean_up(struct server *s)
     mln_fd_drop(&s->front_boot);
     if (s->is_temporary &&
         nftw(s->config.data_dir, remove_one, REMOVE_FDS, FTW_DEPTH | FTW_PHYS) != 0) {
-        mln_log(MLN_LOG_WARN, "monitor", "%s is left behind", s->config.data_dir);
+        mln_log(MLN_LOG_WARN, "main", "%s is left behind", s->config.data_dir);
     }
 }
 
