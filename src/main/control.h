@@ -14,7 +14,8 @@
 
 enum control_kind {
     /* monitor to core */
-    CONTROL_REKEY = 1, /* bytes: the root key that was kept */
+    CONTROL_START = 1, /* the first one. number: 1 = a key file may unseal, 0 = only we and people */
+    CONTROL_REKEY,     /* bytes: the root key that was kept */
     CONTROL_RINGS,     /* number: generation; descriptors: n rings; the older generation ends */
     CONTROL_STATE,     /* text: process; bytes: its line about the sandbox */
     CONTROL_STOP,      /* finish and end */

@@ -136,7 +136,7 @@ static void take_root(struct mln_cx *cx, struct core_process *process,
 {
     struct mln_secret root = {0};
     if (!mln_core_is_sealed(process->core)) {
-        return; /* a key file was there first */
+        return;
     }
     struct mln_err err = mln_secret_from(cx, mln_bytes_at(message->bytes, message->n), &root);
     err = mln_failed(err) ? err : mln_core_rekey(cx, process->core, &root);
@@ -244,16 +244,35 @@ static struct mln_err load_keys(struct mln_cx *cx, struct core_process *process,
     return MLN_OK;
 }
 
+/*
+ * Monitor's first message. A core that took the place of one that died is not unsealed by a key
+ * file: how often that may happen is monitor's to count.
+ */
+static struct mln_err may_use_keyfile(struct mln_cx *cx, bool *ret)
+{
+    struct control_message message;
+    struct mln_ring_fds rings[CONTROL_RINGS_MAX];
+    unsigned n_rings = 0;
+    MLN_TRY(control_receive(cx, FD_CONTROL, false, &message, rings, &n_rings));
+    if (message.kind != CONTROL_START) {
+        return mln_fail(cx, MLN_E_INVALID, "core: monitor did not say how to start");
+    }
+    *ret = message.number == 1;
+    return MLN_OK;
+}
+
 static struct mln_err open_core(struct mln_cx *cx, struct core_process *process,
                                 const struct mln_value *boot)
 {
+    bool has_keyfile = false;
+    MLN_TRY(may_use_keyfile(cx, &has_keyfile));
     static const struct mln_engine *const *const registries[] = {mln_engines, mln_methods,
                                                                  mln_assurances, NULL};
     struct mln_core_config config = {
         .data_dir = mln_get_text(cx, mln_get(boot, "data"), ""),
         .origin = mln_get_text(cx, mln_get(boot, "origin"), ""),
         .seal = (enum mln_seal_kind)mln_get_int(mln_get(boot, "seal"), MLN_SEAL_SHAMIR),
-        .keyfile = mln_get_text(cx, mln_get(boot, "keyfile"), NULL),
+        .keyfile = has_keyfile ? mln_get_text(cx, mln_get(boot, "keyfile"), NULL) : NULL,
         .registries = registries,
         .default_ttl_s = mln_get_int(mln_get(boot, "default_ttl"), 0),
         .max_ttl_s = mln_get_int(mln_get(boot, "max_ttl"), 0),

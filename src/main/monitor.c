@@ -60,7 +60,7 @@ struct monitor {
     bool core_ready, front_ready, was_announced;
     bool is_front_killed; /* by us, with a core that died: no news */
     struct mln_secret root; /* {0} = sealed, or forgotten */
-    bool is_first_core;
+    bool was_unsealed; /* then only we and people unseal: a key file would undo the limit */
     int64_t rekeys[REKEYS_KEPT]; /* when; the newest rekey_per_minute of them count */
     size_t n_rekeys;
     struct line front_line, box_line;
@@ -90,6 +90,7 @@ static void forget_root(struct monitor *m)
 static void keep_root(struct monitor *m, struct mln_bytes key)
 {
     forget_root(m);
+    m->was_unsealed = m->was_unsealed || key.len > 0;
     if (key.len == 0 || m->config->rekey_per_minute == 0) {
         return;
     }
@@ -234,10 +235,9 @@ static struct mln_err start_core(struct monitor *m)
     }
     m->core.started_ns = mln_mono_ns();
     m->core_ready = false;
-    if (!m->is_first_core) {
-        rekey_core(m);
-    }
-    m->is_first_core = false;
+    struct control_message start = {.kind = CONTROL_START, .number = m->was_unsealed ? 0 : 1};
+    complain(m, control_send(&m->cx, m->control_fd, &start), "core does not hear");
+    rekey_core(m);
     send_state(m, "box", &m->box_line);
     return MLN_OK;
 }
@@ -551,8 +551,7 @@ int monitor_run(const struct monitor_config *config)
                          .signal_fd = -1,
                          .control_fd = -1,
                          .state_fd = -1,
-                         .stop_fd = -1,
-                         .is_first_core = true};
+                         .stop_fd = -1};
     MLN_CHECK(config->n_rings > 0 && config->n_rings <= CONTROL_RINGS_MAX);
     mln_cx_init(&m.cx, NULL);
     start_first_box(&m);
