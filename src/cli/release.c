@@ -78,12 +78,11 @@ static struct mln_err prepare(struct release *r)
 static struct mln_err run_step(struct release *r, size_t i)
 {
     struct release_row *row = &r->rows[r->n_rows++];
-    *row = (struct release_row){.step = steps[i].name, .ledger_index = -1, .verdict = "failed", .ink = MLN_INK_RED};
+    *row = (struct release_row){.step = steps[i].name, .ledger_index = -1, .verdict = "failed"};
     if (r->is_bad && !steps[i].even_if_bad) {
         row->verdict = "skipped";
         row->detail = "a step before says no";
-        row->ink = MLN_INK_YELLOW;
-        return MLN_OK;
+            return MLN_OK;
     }
     int64_t start = mln_mono_ns();
     struct mln_err err = steps[i].run(r, row);

@@ -11,7 +11,6 @@
 
 struct release_row {
     const char *step, *verdict, *detail;
-    enum mln_ink ink;
     int64_t duration_ns;
     int64_t ledger_index; /* -1 = none */
     bool is_earlier;      /* shown before and the same now: the index is that of the earlier record */
@@ -36,7 +35,7 @@ struct release {
     struct mln_progress progress;
 };
 
-/* A step: fills verdict, detail and ink of its row. What says no sets is_bad; errors end the command. */
+/* A step: fills verdict and detail of its row. What says no sets is_bad; errors end the command. */
 typedef struct mln_err (*release_step)(struct release *r, struct release_row *row);
 
 /* ---- release_steps.c ---- */

@@ -118,7 +118,6 @@ struct mln_err release_do_sign(struct release *r, struct release_row *row)
     }
     const struct mln_value *signature = mln_get(r->record, "signature");
     row->verdict = "signed";
-    row->ink = MLN_INK_GREEN;
     row->detail = mln_text_format(cx, "%s v%lld, in %s", mln_get_text(cx, mln_get(signature, "key"), ""),
                                   (long long)mln_get_int(mln_get(signature, "version"), 0), MLN_MODEL_SIGNATURE);
     return mln_cx_err(cx);
@@ -146,7 +145,6 @@ struct mln_err release_do_verify(struct release *r, struct release_row *row)
     }
     bool is_ok = !mln_failed(err);
     row->verdict = is_ok ? "ok" : "refused";
-    row->ink = is_ok ? MLN_INK_GREEN : MLN_INK_RED;
     row->detail = is_ok ? mln_text_format(cx, "%lld files are what was signed", (long long)mln_get_int(mln_get(report, "files"), 0))
                         : mln_text_dup(cx, mln_bytes_of(cx->text));
     mln_cx_clear(cx);
@@ -248,7 +246,6 @@ struct mln_err release_do_encrypt(struct release *r, struct release_row *row)
     }
     struct mln_value *result = mln_object(cx);
     row->verdict = "encrypted";
-    row->ink = MLN_INK_GREEN;
     row->detail = mln_text_format(cx, "%zu files for %s, in %s", r->manifest.n_files, r->encrypt_key, r->out);
     mln_put_text(cx, result, "verdict", row->verdict);
     mln_put_text(cx, result, "key", r->encrypt_key);

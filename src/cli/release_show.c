@@ -77,7 +77,6 @@ const struct mln_value *release_answer(struct release *r)
         mln_put(cx, step, "seconds", mln_double(cx, (double)(row->duration_ns / 1000000) / 1e3));
         mln_put(cx, step, "ledger_index", row->ledger_index >= 0 ? mln_int(cx, row->ledger_index) : mln_null(cx));
         mln_put_bool(cx, step, "earlier", row->is_earlier);
-        mln_put_int(cx, step, "ink", row->ink);
         mln_push(cx, steps, step);
     }
     mln_put(cx, v, "steps", steps);
@@ -101,6 +100,23 @@ void release_print_findings(struct mln_cli *cli, const struct mln_value *finding
     }
 }
 
+static enum mln_ink ink_of(const struct mln_value *verdict)
+{
+    static const char *const good[] = {"clean", "pass", "noted", "signed", "ok", "encrypted", "released"};
+    static const char *const open[] = {"open", "waiting", "skipped", "none", "not asked"};
+    for (size_t i = 0; i < MLN_COUNT(good); i++) {
+        if (mln_is_text(verdict, good[i])) {
+            return MLN_INK_GREEN;
+        }
+    }
+    for (size_t i = 0; i < MLN_COUNT(open); i++) {
+        if (mln_is_text(verdict, open[i])) {
+            return MLN_INK_YELLOW;
+        }
+    }
+    return MLN_INK_RED;
+}
+
 static void print_steps(struct mln_cli *cli, const struct mln_value *steps)
 {
     static const char *const heads[] = {"STEP", "VERDICT", "DURATION", "LEDGER", "DETAIL"};
@@ -108,9 +124,8 @@ static void print_steps(struct mln_cli *cli, const struct mln_value *steps)
     for (size_t i = 0; i < mln_len(steps); i++) {
         const struct mln_value *step = mln_item(steps, i);
         const struct mln_value *index = mln_get(step, "ledger_index");
-        int64_t ink = mln_get_int(mln_get(step, "ink"), MLN_INK_NONE);
         mln_table_add(cli, &t, mln_cli_scalar(cli, mln_get(step, "step")), MLN_INK_NONE);
-        mln_table_add(cli, &t, mln_cli_scalar(cli, mln_get(step, "verdict")), (enum mln_ink)ink);
+        mln_table_add(cli, &t, mln_cli_scalar(cli, mln_get(step, "verdict")), ink_of(mln_get(step, "verdict")));
         mln_table_add(cli, &t, duration_text(cli, mln_get_double(mln_get(step, "seconds"), 0)), MLN_INK_NONE);
         mln_table_add(cli, &t,
                       mln_is_null(index) ? NULL

@@ -148,7 +148,6 @@ struct mln_err release_do_scan(struct release *r, struct release_row *row)
     row->verdict = mln_get_text(cx, mln_get(r->scan, "verdict"), "unknown");
     bool is_clean = mln_bytes_is(mln_bytes_of(row->verdict), "clean");
     r->is_bad = r->is_bad || (r->gate.wants_clean_scan && !is_clean);
-    row->ink = is_clean ? MLN_INK_GREEN : MLN_INK_RED;
     const struct mln_value *first = mln_item(mln_get(r->scan, "findings"), 0);
     row->detail = mln_text_format(cx, "%lld files%s%s%s%s", (long long)mln_get_int(mln_get(r->scan, "files"), 0),
                                   first != NULL ? "; " : "", first != NULL ? mln_get_text(cx, mln_get(first, "file"), "") : "",
@@ -204,7 +203,6 @@ struct mln_err release_do_fairness(struct release *r, struct release_row *row)
     row->verdict = mln_get_text(cx, mln_get(result, "verdict"), "unknown");
     bool is_pass = mln_bytes_is(mln_bytes_of(row->verdict), "pass");
     r->is_bad = r->is_bad || !is_pass;
-    row->ink = is_pass ? MLN_INK_GREEN : MLN_INK_RED;
     return release_show(r, "fairness", result, row);
 }
 
@@ -247,7 +245,6 @@ struct mln_err release_do_card(struct release *r, struct release_row *row)
     const char *name = mln_get_text(cx, mln_get(facts, "name"), r->gate.model);
     const char *version = mln_cli_scalar(r->cli, mln_get(facts, "version"));
     row->detail = facts == NULL ? "no model-card.yaml" : mln_text_format(cx, "%s %s, %zu facts", name, version, mln_len(facts));
-    row->ink = facts != NULL ? MLN_INK_GREEN : MLN_INK_YELLOW;
     mln_put_text(cx, result, "verdict", row->verdict);
     mln_put_text(cx, result, "summary", row->detail);
     mln_put(cx, result, "facts", facts != NULL ? facts : mln_object(cx));
@@ -289,9 +286,6 @@ struct mln_err release_do_gate(struct release *r, struct release_row *row)
         MLN_TRY(release_post(r, "gate", body, row, &r->record));
     }
     row->verdict = mln_get_text(cx, mln_get(mln_get(r->record, "verdict"), "verdict"), "unknown");
-    row->ink = mln_bytes_is(mln_bytes_of(row->verdict), "pass")      ? MLN_INK_GREEN
-               : mln_bytes_is(mln_bytes_of(row->verdict), "waiting") ? MLN_INK_YELLOW
-                                                                     : MLN_INK_RED;
     row->detail = gate_detail(r);
     return mln_cx_err(cx);
 }
@@ -309,9 +303,6 @@ struct mln_err release_do_record(struct release *r, struct release_row *row)
     r->record = reply.data;
     row->ledger_index = reply.ledger_index;
     row->verdict = mln_get_text(cx, mln_get(r->record, "state"), "unknown");
-    row->ink = mln_bytes_is(mln_bytes_of(row->verdict), "released")  ? MLN_INK_GREEN
-               : mln_bytes_is(mln_bytes_of(row->verdict), "waiting") ? MLN_INK_YELLOW
-                                                                     : MLN_INK_RED;
     row->detail = r->id;
     return mln_cx_err(cx);
 }
