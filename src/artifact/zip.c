@@ -4,13 +4,6 @@
 
 #include <stdlib.h>
 
-#define SIG_LOCAL   0x04034b50u
-#define SIG_CENTRAL 0x02014b50u
-#define SIG_END     0x06054b50u
-#define SIG_END64   0x06064b50u
-#define SIG_LOCATOR 0x07064b50u
-#define SIG_DESCR   0x08074b50u
-
 #define END_BYTES       22u
 #define END64_BYTES     56u
 #define LOCATOR_BYTES   20u
@@ -20,26 +13,9 @@
 #define ENDS_MAX        4u /* end records that fit the file's length: more than one is a trick anyway */
 #define EXTRA_ZIP64     0x0001u
 #define EXTRA_UNICODE   0x7075u
-#define FLAG_STREAMED   0x0008u
 #define FLAGS_ENCRYPTED 0x0041u
 #define FLAG_PATCH      0x0020u
 #define U32_MAX         0xffffffffu
-
-/* One end record and where its directory lies. */
-struct end {
-    uint64_t at;
-    uint64_t to; /* behind the comment */
-    uint64_t dir_at;
-    uint64_t dir_len;
-    uint64_t count;
-    uint64_t shift;    /* bytes before the archive that offsets do not count */
-    uint64_t extra_at; /* of the zip64 records before it; = at when there are none */
-};
-
-static bool sig_at(struct mln_bytes map, uint64_t at, uint32_t sig)
-{
-    return at <= map.len && map.len - at >= 4 && mln_get_u32le(map.ptr + at) == sig;
-}
 
 void mln_zip_bad(struct mln_scan_report *report, const struct mln_zip *zip, uint64_t at,
                  const char *rule, const char *text)
@@ -77,9 +53,9 @@ static void widen(struct mln_bytes extra, uint64_t **fields, size_t n)
 }
 
 /* A local header at `at`, if there is one that fits. */
-static bool read_local(struct mln_bytes map, uint64_t at, struct mln_zip_member *m)
+bool mln_zip_local(struct mln_bytes map, uint64_t at, struct mln_zip_member *m)
 {
-    if (!sig_at(map, at, SIG_LOCAL) || map.len - at < LOCAL_BYTES) {
+    if (!mln_zip_sig_at(map, at, SIG_LOCAL) || map.len - at < LOCAL_BYTES) {
         return false;
     }
     const uint8_t *p = map.ptr + at;
@@ -103,8 +79,8 @@ static bool read_local(struct mln_bytes map, uint64_t at, struct mln_zip_member 
     return true;
 }
 
-static struct mln_zip_member *add(struct mln_cx *cx, struct mln_zip *zip,
-                                  const struct mln_zip_member *m)
+struct mln_zip_member *mln_zip_add(struct mln_cx *cx, struct mln_zip *zip,
+                                   const struct mln_zip_member *m)
 {
     if (zip->n == zip->cap) {
         size_t cap = zip->cap == 0 ? 64 : zip->cap * 2;
@@ -127,7 +103,7 @@ static uint64_t descriptor_len(struct mln_bytes map, const struct mln_zip_member
 {
     uint64_t at = m->data_at + m->packed;
     uint64_t left = map.len - at;
-    uint64_t skip = sig_at(map, at, SIG_DESCR) ? 4 : 0;
+    uint64_t skip = mln_zip_sig_at(map, at, SIG_DESCR) ? 4 : 0;
     const uint8_t *p = map.ptr + at + skip;
     if (left < skip + 12 || mln_get_u32le(p) != m->crc) {
         return 0;
@@ -184,8 +160,8 @@ static bool name_is_safe(struct mln_bytes name)
     return true;
 }
 
-static void check_name(struct mln_scan_report *report, const struct mln_zip *zip,
-                       const struct mln_zip_member *m)
+void mln_zip_check_name(struct mln_scan_report *report, const struct mln_zip *zip,
+                        const struct mln_zip_member *m)
 {
     if (!name_is_safe(m->name) || (m->in_local && !name_is_safe(m->local_name))) {
         mln_scan_find(
@@ -205,7 +181,7 @@ static void join_local(struct mln_scan_report *report, const struct mln_zip *zip
     struct mln_zip_member local;
     m->has_size = true;
     m->in_central = true;
-    if (!read_local(zip->map, m->header_at, &local)) {
+    if (!mln_zip_local(zip->map, m->header_at, &local)) {
         m->header_at = m->header_at < zip->map.len ? m->header_at : zip->map.len;
         mln_zip_bad(report, zip, m->header_at, "zip-no-header",
                     "the directory names a member where no local header is");
@@ -261,7 +237,7 @@ static struct mln_err read_entry(struct mln_cx *cx, struct mln_scan_report *repo
     widen(extra, wide, 3);
     m.header_at = m.header_at > UINT64_MAX - shift ? UINT64_MAX : m.header_at + shift;
     join_local(report, zip, &m);
-    check_name(report, zip, &m);
+    mln_zip_check_name(report, zip, &m);
     struct mln_bytes unicode = extra_find(extra, EXTRA_UNICODE);
     if (unicode.len > 5 && !mln_bytes_eq(mln_bytes_from(unicode, 5), m.name)) {
         mln_zip_bad(report, zip, m.header_at, "zip-name-differs",
@@ -272,11 +248,11 @@ static struct mln_err read_entry(struct mln_cx *cx, struct mln_scan_report *repo
                       zip->base + m.header_at, "the member %.*s is a symbolic link",
                       MLN_FMT(m.name));
     }
-    return add(cx, zip, &m) == NULL ? mln_cx_err(cx) : MLN_OK;
+    return mln_zip_add(cx, zip, &m) == NULL ? mln_cx_err(cx) : MLN_OK;
 }
 
 static struct mln_err read_directory(struct mln_cx *cx, struct mln_scan_report *report,
-                                     struct mln_zip *zip, const struct end *end)
+                                     struct mln_zip *zip, const struct mln_zip_end *end)
 {
     struct mln_reader r =
         mln_reader_of(mln_bytes_sub(zip->map, (size_t)end->dir_at, (size_t)end->dir_len));
@@ -302,23 +278,23 @@ static struct mln_err read_directory(struct mln_cx *cx, struct mln_scan_report *
 /* ---- end records ---- */
 
 /* The zip64 records before the end record at end->at, when there are any. */
-static void read_end64(struct mln_scan_report *report, const struct mln_zip *zip, struct end *end,
-                       uint64_t *dir_offset)
+static void read_end64(struct mln_scan_report *report, const struct mln_zip *zip,
+                       struct mln_zip_end *end, uint64_t *dir_offset)
 {
     struct mln_bytes map = zip->map;
-    if (end->at < LOCATOR_BYTES || !sig_at(map, end->at - LOCATOR_BYTES, SIG_LOCATOR)) {
+    if (end->at < LOCATOR_BYTES || !mln_zip_sig_at(map, end->at - LOCATOR_BYTES, SIG_LOCATOR)) {
         return;
     }
     uint64_t at = mln_get_u64le(map.ptr + end->at - LOCATOR_BYTES + 8);
     uint64_t near =
         end->at >= LOCATOR_BYTES + END64_BYTES ? end->at - LOCATOR_BYTES - END64_BYTES : UINT64_MAX;
-    if (near != UINT64_MAX && sig_at(map, near, SIG_END64)) {
-        if (at != near && sig_at(map, at, SIG_END64)) {
+    if (near != UINT64_MAX && mln_zip_sig_at(map, near, SIG_END64)) {
+        if (at != near && mln_zip_sig_at(map, at, SIG_END64)) {
             mln_zip_bad(report, zip, at, "zip-two-ends",
                         "two zip64 end records: loaders disagree on the directory");
         }
         at = near;
-    } else if (!sig_at(map, at, SIG_END64) || at > end->at - LOCATOR_BYTES ||
+    } else if (!mln_zip_sig_at(map, at, SIG_END64) || at > end->at - LOCATOR_BYTES ||
                end->at - LOCATOR_BYTES - at < END64_BYTES) {
         mln_zip_bad(report, zip, end->at - LOCATOR_BYTES, "zip-directory",
                     "the zip64 end record is missing");
@@ -343,13 +319,13 @@ static void read_end64(struct mln_scan_report *report, const struct mln_zip *zip
 
 /* Read the end record at `at`; false when its directory is nowhere. */
 static bool read_end(struct mln_scan_report *report, const struct mln_zip *zip, uint64_t at,
-                     struct end *ret)
+                     struct mln_zip_end *ret)
 {
     struct mln_bytes map = zip->map;
     const uint8_t *p = map.ptr + at;
     uint64_t offset = mln_get_u32le(p + 16);
     uint64_t to = at + END_BYTES + mln_get_u16le(p + 20);
-    *ret = (struct end){.at = at, .to = to < map.len ? to : map.len, .extra_at = at};
+    *ret = (struct mln_zip_end){.at = at, .to = to < map.len ? to : map.len, .extra_at = at};
     ret->count = mln_get_u16le(p + 10);
     ret->dir_len = mln_get_u32le(p + 12);
     if (mln_get_u16le(p + 4) != 0 || mln_get_u16le(p + 6) != 0 ||
@@ -365,12 +341,13 @@ static bool read_end(struct mln_scan_report *report, const struct mln_zip *zip, 
         return false;
     }
     ret->dir_at = ret->extra_at - ret->dir_len;
-    if (ret->dir_at == offset || (ret->dir_at > offset && sig_at(map, ret->dir_at, SIG_CENTRAL))) {
+    if (ret->dir_at == offset ||
+        (ret->dir_at > offset && mln_zip_sig_at(map, ret->dir_at, SIG_CENTRAL))) {
         ret->shift = ret->dir_at - offset;
         return true;
     }
     if (offset > ret->extra_at || ret->dir_len > ret->extra_at - offset ||
-        !sig_at(map, offset, SIG_CENTRAL)) {
+        !mln_zip_sig_at(map, offset, SIG_CENTRAL)) {
         mln_zip_bad(report, zip, at, "zip-directory",
                     "the directory is not where the end record says");
         return false;
@@ -389,7 +366,7 @@ static size_t find_ends(struct mln_bytes map, uint64_t ends[ENDS_MAX])
     size_t last = map.len - END_BYTES;
     size_t low = last > COMMENT_MAX ? last - COMMENT_MAX : 0;
     for (size_t at = last + 1; at-- > low && n < ENDS_MAX;) {
-        bool fits = sig_at(map, at, SIG_END);
+        bool fits = mln_zip_sig_at(map, at, SIG_END);
         if (fits && (n == 0 || at + END_BYTES + mln_get_u16le(map.ptr + at + 20) == map.len)) {
             ends[n++] = at;
         }
@@ -397,132 +374,7 @@ static size_t find_ends(struct mln_bytes map, uint64_t ends[ENDS_MAX])
     return n;
 }
 
-/* ---- what no directory names ---- */
-
-static bool all_zero(struct mln_bytes part)
-{
-    return part.len == 0 || (part.ptr[0] == 0 && mln_same(part.ptr, part.ptr + 1, part.len - 1));
-}
-
-static void check_leftover(struct mln_scan_report *report, const struct mln_zip *zip, uint64_t from,
-                           uint64_t to)
-{
-    struct mln_bytes part = mln_bytes_sub(zip->map, (size_t)from, (size_t)(to - from));
-    report->bytes_read += part.len;
-    if (all_zero(part)) {
-        return;
-    }
-    const char *where = from == 0 ? "before" : to == zip->map.len ? "behind" : "between";
-    mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "zip-gap", zip->base + from,
-                  "%zu bytes %s the members that belong to none", part.len, where);
-}
-
-/* The end of a streamed member's data that no directory names: the next signature, whichever it is. */
-static uint64_t streamed_end(struct mln_bytes map, uint64_t from, uint64_t to)
-{
-    struct mln_bytes part = mln_bytes_sub(map, (size_t)from, (size_t)(to - from));
-    for (size_t at = 0; at < part.len; at++) {
-        at += mln_bytes_find(mln_bytes_from(part, at), 'P');
-        uint32_t sig = part.len - at >= 4 ? mln_get_u32le(part.ptr + at) : 0;
-        if (sig == SIG_LOCAL || sig == SIG_CENTRAL || sig == SIG_DESCR || sig == SIG_END) {
-            return from + at;
-        }
-    }
-    return to;
-}
-
-/* Local headers in a stretch that the directories leave out become members; the rest must be zero. */
-static struct mln_err walk_gap(struct mln_cx *cx, struct mln_scan_report *report,
-                               struct mln_zip *zip, uint64_t from, uint64_t to)
-{
-    uint64_t plain = from; /* where the leftover before the next member begins */
-    uint64_t at = from;
-    while (at < to && zip->n < MLN_ZIP_MEMBERS_MAX) {
-        struct mln_bytes part = mln_bytes_sub(zip->map, (size_t)at, (size_t)(to - at));
-        at += mln_bytes_find_bytes(part, MLN_BYTES("PK\x03\x04"));
-        struct mln_zip_member m;
-        if (at >= to || !read_local(zip->map, at, &m) || m.data_at > to) {
-            at += 4;
-            continue;
-        }
-        check_leftover(report, zip, plain, at);
-        if (!m.has_size) {
-            m.packed = streamed_end(zip->map, m.data_at, to) - m.data_at;
-        } else if (m.packed > to - m.data_at) {
-            mln_zip_bad(report, zip, at, "zip-truncated",
-                        "a member reaches into others or behind the end");
-            m.packed = to - m.data_at;
-        }
-        m.end_at = m.data_at + m.packed;
-        if (sig_at(zip->map, m.end_at, SIG_DESCR) && (m.flags & FLAG_STREAMED) != 0) {
-            m.end_at = to - m.end_at > 16 ? m.end_at + 16 : to;
-        }
-        mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "zip-hidden-member",
-                      zip->base + at, "the member %.*s stands in no directory", MLN_FMT(m.name));
-        check_name(report, zip, &m);
-        if (add(cx, zip, &m) == NULL) {
-            return mln_cx_err(cx);
-        }
-        plain = at = m.end_at;
-    }
-    if (plain < to) {
-        check_leftover(report, zip, plain, to);
-    }
-    return MLN_OK;
-}
-
-/* ---- accounting for every byte ---- */
-
-struct extent {
-    uint64_t from;
-    uint64_t to;
-};
-
-static int by_from(const void *a, const void *b)
-{
-    const struct extent *x = a, *y = b;
-    if (x->from != y->from) {
-        return x->from < y->from ? -1 : 1;
-    }
-    return x->to < y->to ? -1 : x->to > y->to;
-}
-
-static struct mln_err account(struct mln_cx *cx, struct mln_scan_report *report,
-                              struct mln_zip *zip, const struct end *ends, size_t n_ends)
-{
-    size_t n = 0;
-    struct extent *all = mln_new_array(cx, zip->n + 2 * n_ends + 1, sizeof(*all));
-    if (all == NULL) {
-        return mln_cx_err(cx);
-    }
-    for (size_t i = 0; i < zip->n; i++) {
-        if (zip->members[i].in_local) {
-            all[n++] = (struct extent){zip->members[i].header_at, zip->members[i].end_at};
-        }
-    }
-    for (size_t i = 0; i < n_ends; i++) {
-        all[n++] = (struct extent){ends[i].dir_at, ends[i].dir_at + ends[i].dir_len};
-        all[n++] = (struct extent){ends[i].extra_at, ends[i].to};
-    }
-    qsort(all, n, sizeof(*all), by_from);
-    uint64_t at = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (all[i].from > at) {
-            MLN_TRY(walk_gap(cx, report, zip, at, all[i].from));
-        } else if (all[i].from < at && all[i].to > all[i].from) {
-            mln_zip_bad(report, zip, all[i].from, "zip-overlap",
-                        "members or directories lie over one another");
-        }
-        at = all[i].to > at ? all[i].to : at;
-    }
-    return at < zip->map.len ? walk_gap(cx, report, zip, at, zip->map.len) : MLN_OK;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    const struct mln_zip_member *const *x = a, *const *y = b;
-    return mln_bytes_cmp((*x)->name, (*y)->name);
-}
+/* ---- the whole ---- */
 
 static int by_header(const void *a, const void *b)
 {
@@ -530,42 +382,19 @@ static int by_header(const void *a, const void *b)
     return x->header_at < y->header_at ? -1 : x->header_at > y->header_at;
 }
 
-static struct mln_err find_doubles(struct mln_cx *cx, struct mln_scan_report *report,
-                                   const struct mln_zip *zip)
-{
-    const struct mln_zip_member **all =
-        mln_new_array(cx, zip->n + 1, sizeof(const struct mln_zip_member *));
-    if (all == NULL) {
-        return mln_cx_err(cx);
-    }
-    for (size_t i = 0; i < zip->n; i++) {
-        all[i] = &zip->members[i];
-    }
-    qsort(all, zip->n, sizeof(const struct mln_zip_member *), by_name);
-    for (size_t i = 1; i < zip->n; i++) {
-        if (mln_bytes_eq(all[i - 1]->name, all[i]->name)) {
-            mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, "zip-duplicate",
-                          zip->base + all[i]->header_at,
-                          "two members are called %.*s: loaders disagree on which one counts",
-                          MLN_FMT(all[i]->name));
-        }
-    }
-    return MLN_OK;
-}
-
 int mln_zip_probe(struct mln_bytes map)
 {
     uint64_t ends[ENDS_MAX];
-    bool starts = sig_at(map, 0, SIG_LOCAL) || sig_at(map, 0, SIG_END);
+    bool starts = mln_zip_sig_at(map, 0, SIG_LOCAL) || mln_zip_sig_at(map, 0, SIG_END);
     size_t n = find_ends(map, ends);
     for (size_t i = 0; i < n; i++) {
         const uint8_t *p = map.ptr + ends[i];
         uint64_t dir_len = mln_get_u32le(p + 12);
         uint64_t offset = mln_get_u32le(p + 16);
-        bool ends_well = dir_len <= ends[i] && sig_at(map, ends[i] - dir_len, SIG_CENTRAL);
+        bool ends_well = dir_len <= ends[i] && mln_zip_sig_at(map, ends[i] - dir_len, SIG_CENTRAL);
         bool is_wide =
-            ends[i] >= LOCATOR_BYTES && sig_at(map, ends[i] - LOCATOR_BYTES, SIG_LOCATOR);
-        if (ends_well || is_wide || sig_at(map, offset, SIG_CENTRAL)) {
+            ends[i] >= LOCATOR_BYTES && mln_zip_sig_at(map, ends[i] - LOCATOR_BYTES, SIG_LOCATOR);
+        if (ends_well || is_wide || mln_zip_sig_at(map, offset, SIG_CENTRAL)) {
             return starts ? 3 : 2;
         }
     }
@@ -576,7 +405,7 @@ struct mln_err mln_zip_read(struct mln_cx *cx, const struct mln_scan_input *inpu
                             struct mln_scan_report *report, struct mln_zip *ret)
 {
     uint64_t at[ENDS_MAX];
-    struct end ends[ENDS_MAX];
+    struct mln_zip_end ends[ENDS_MAX];
     struct mln_zip zip = {.map = input->map, .base = input->base};
     size_t n_at = find_ends(zip.map, at);
     size_t n = 0;
@@ -595,11 +424,11 @@ struct mln_err mln_zip_read(struct mln_cx *cx, const struct mln_scan_input *inpu
         mln_zip_bad(report, &zip, 0, "zip-no-directory",
                     "no central directory: the archive is cut");
     }
-    MLN_TRY(account(cx, report, &zip, ends, n));
+    MLN_TRY(mln_zip_account(cx, report, &zip, ends, n));
     if (zip.n > 0) {
         qsort(zip.members, zip.n, sizeof(*zip.members), by_header);
     }
-    MLN_TRY(find_doubles(cx, report, &zip));
+    MLN_TRY(mln_zip_doubles(cx, report, &zip));
     *ret = zip;
     return MLN_OK;
 }
