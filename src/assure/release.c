@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Releases: what was shown about a model, who said so, and whether the gate let it pass. The descriptor and the readers; writers are in
- * release_*.c. docs/release.md.
+ * Releases: what was shown about a model, who said so, and whether the gate let it pass. The
+ * descriptor and the readers; writers are in release_*.c. docs/release.md.
  */
 #include "assure/release_priv.h"
 
@@ -33,8 +33,12 @@ static struct mln_err read_one(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
-/* The record with the signer's key beside it, for who holds the files and wants to know whom to trust. */
-static struct mln_err answer_signed(struct mln_request *rq, struct mln_value *record, struct mln_reply *re)
+/*
+ * The record with the signer's key beside it, for who holds the files and wants to know whom to
+ * trust.
+ */
+static struct mln_err answer_signed(struct mln_request *rq, struct mln_value *record,
+                                    struct mln_reply *re)
 {
     mln_put(rq->cx, record, "public_key", mln_get(mln_get(record, "signature"), "public_key"));
     release_tell(rq, record, "look up", mln_get_text(rq->cx, mln_get(record, "state"), ""));
@@ -52,7 +56,9 @@ static struct mln_err read_root(struct mln_request *rq, struct mln_reply *re)
         return not_found(re);
     }
     MLN_TRY(err);
-    return mln_bytes_eq(root, mln_get_bytes(mln_get(record, "root"))) ? answer_signed(rq, record, re) : not_found(re);
+    return mln_bytes_eq(root, mln_get_bytes(mln_get(record, "root")))
+               ? answer_signed(rq, record, re)
+               : not_found(re);
 }
 
 static struct mln_err read_model(struct mln_request *rq, struct mln_reply *re)
@@ -71,41 +77,64 @@ static struct mln_err read_model(struct mln_request *rq, struct mln_reply *re)
     return answer_signed(rq, record, re);
 }
 
-#define FIELD_ID {.name = "id", .type = MLN_FIELD_TEXT, .help = "rel- and 12 hex digits.", .is_query = true}
-#define FIELD_ROOT {.name = "root", .type = MLN_FIELD_TEXT, .help = "Root digest of the model's files: 64 hex digits.", .is_query = true}
+#define FIELD_ID                                                                                   \
+    {                                                                                              \
+        .name = "id", .type = MLN_FIELD_TEXT, .help = "rel- and 12 hex digits.", .is_query = true  \
+    }
+#define FIELD_ROOT                                                                                 \
+    {                                                                                              \
+        .name = "root", .type = MLN_FIELD_TEXT,                                                    \
+        .help = "Root digest of the model's files: 64 hex digits.", .is_query = true               \
+    }
 
 static const struct mln_field id_fields[] = {FIELD_ID, {0}};
 static const struct mln_field root_fields[] = {FIELD_ROOT, {0}};
 static const struct mln_field open_fields[] = {
     FIELD_ROOT,
-    {.name = "gate", .type = MLN_FIELD_MAP, .help = "What must hold: release.yaml as an object.", .is_required = true},
+    {.name = "gate",
+     .type = MLN_FIELD_MAP,
+     .help = "What must hold: release.yaml as an object.",
+     .is_required = true},
     {.name = "files", .type = MLN_FIELD_INT, .fallback = "0", .help = "How many files."},
     {.name = "bytes", .type = MLN_FIELD_INT, .fallback = "0", .help = "How many bytes."},
     {0},
 };
 static const struct mln_field evidence_fields[] = {
     FIELD_ID,
-    {.name = "step", .type = MLN_FIELD_TEXT, .help = "scan, fairness, card, encrypt or verify.", .is_required = true},
+    {.name = "step",
+     .type = MLN_FIELD_TEXT,
+     .help = "scan, fairness, card, encrypt or verify.",
+     .is_required = true},
     {.name = "result", .type = MLN_FIELD_MAP, .help = "What the step showed.", .is_required = true},
     {0},
 };
 static const struct mln_field sign_fields[] = {
     FIELD_ID,
     FIELD_ROOT,
-    {.name = "key", .type = MLN_FIELD_TEXT, .help = "MOUNT/NAME of an ecdsa-p256 key.", .is_required = true},
-    {.name = "digest", .type = MLN_FIELD_TEXT, .help = "Base64 of the 32 bytes to sign.", .is_required = true},
+    {.name = "key",
+     .type = MLN_FIELD_TEXT,
+     .help = "MOUNT/NAME of an ecdsa-p256 key.",
+     .is_required = true},
+    {.name = "digest",
+     .type = MLN_FIELD_TEXT,
+     .help = "Base64 of the 32 bytes to sign.",
+     .is_required = true},
     {0},
 };
 static const struct mln_field gate_fields[] = {
     FIELD_ID,
-    {.name = "ledger", .type = MLN_FIELD_MAP, .help = "Where the client saw the records of the steps: step -> index."},
+    {.name = "ledger",
+     .type = MLN_FIELD_MAP,
+     .help = "Where the client saw the records of the steps: step -> index."},
     {0},
 };
 static const struct mln_field approve_fields[] = {
     FIELD_ID,
     FIELD_ROOT,
     {.name = "comment", .type = MLN_FIELD_TEXT, .fallback = "", .help = "Why."},
-    {.name = "seen", .type = MLN_FIELD_TEXT, .help = "updated_time of the record that was looked at; 409 when it changed."},
+    {.name = "seen",
+     .type = MLN_FIELD_TEXT,
+     .help = "updated_time of the record that was looked at; 409 when it changed."},
     {0},
 };
 static const struct mln_field model_fields[] = {
@@ -117,20 +146,46 @@ static const struct mln_field model_fields[] = {
 
 static const struct mln_path release_paths[] = {
     {.pattern = "", .summary = "List releases.", .list = list},
-    {.pattern = "open", .summary = "Make or find the release of a root digest; the caller becomes its author.",
-     .fields = open_fields, .write = release_open_write, EVIDENCE, .controls = "CM-3,SA-10"},
-    {.pattern = "root/{root}", .summary = "The release of a root digest, with the signer's public key.",
-     .fields = root_fields, .read = read_root, EVIDENCE},
-    {.pattern = "model/{name}", .summary = "The newest released record of a model.", .fields = model_fields,
-     .read = read_model, EVIDENCE},
-    {.pattern = "{id}/evidence", .summary = "Add what a step showed; the author.", .fields = evidence_fields,
-     .write = release_evidence_write, EVIDENCE, .controls = "RA-5,SI-7"},
-    {.pattern = "{id}/sign", .summary = "Sign the model with a transit key; the author.", .fields = sign_fields,
-     .write = release_sign_write, EVIDENCE, .controls = "SI-7,AU-10"},
-    {.pattern = "{id}/gate", .summary = "Judge the evidence and keep the verdict; the author.", .fields = gate_fields,
-     .write = release_gate_write, EVIDENCE, .controls = "CM-3,CM-4"},
-    {.pattern = "{id}/approve", .summary = "Approve; a person other than the author.", .fields = approve_fields,
-     .write = release_approve_write, EVIDENCE, .controls = "AC-5,CM-3"},
+    {.pattern = "open",
+     .summary = "Make or find the release of a root digest; the caller becomes its author.",
+     .fields = open_fields,
+     .write = release_open_write,
+     EVIDENCE,
+     .controls = "CM-3,SA-10"},
+    {.pattern = "root/{root}",
+     .summary = "The release of a root digest, with the signer's public key.",
+     .fields = root_fields,
+     .read = read_root,
+     EVIDENCE},
+    {.pattern = "model/{name}",
+     .summary = "The newest released record of a model.",
+     .fields = model_fields,
+     .read = read_model,
+     EVIDENCE},
+    {.pattern = "{id}/evidence",
+     .summary = "Add what a step showed; the author.",
+     .fields = evidence_fields,
+     .write = release_evidence_write,
+     EVIDENCE,
+     .controls = "RA-5,SI-7"},
+    {.pattern = "{id}/sign",
+     .summary = "Sign the model with a transit key; the author.",
+     .fields = sign_fields,
+     .write = release_sign_write,
+     EVIDENCE,
+     .controls = "SI-7,AU-10"},
+    {.pattern = "{id}/gate",
+     .summary = "Judge the evidence and keep the verdict; the author.",
+     .fields = gate_fields,
+     .write = release_gate_write,
+     EVIDENCE,
+     .controls = "CM-3,CM-4"},
+    {.pattern = "{id}/approve",
+     .summary = "Approve; a person other than the author.",
+     .fields = approve_fields,
+     .write = release_approve_write,
+     EVIDENCE,
+     .controls = "AC-5,CM-3"},
     {.pattern = "{id}", .summary = "The whole record.", .fields = id_fields, .read = read_one},
     {0},
 };

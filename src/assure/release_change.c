@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Release engine: what the author does (open, evidence, gate) and what another person does (approve). */
+/*
+ * Release engine: what the author does (open, evidence, gate) and what another person does
+ * (approve).
+ */
 #include "assure/release_priv.h"
 
 #include "base/json.h"
@@ -18,11 +21,13 @@ static const struct mln_value *person_value(struct mln_request *rq)
 
 /* ---- open ---- */
 
-static struct mln_err make_record(struct mln_request *rq, struct mln_bytes root, const char *model, struct mln_value **ret)
+static struct mln_err make_record(struct mln_request *rq, struct mln_bytes root, const char *model,
+                                  struct mln_value **ret)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_value *record = mln_object(cx);
-    int64_t files = mln_get_int(mln_field_of(rq, "files"), 0), bytes = mln_get_int(mln_field_of(rq, "bytes"), 0);
+    int64_t files = mln_get_int(mln_field_of(rq, "files"), 0),
+            bytes = mln_get_int(mln_field_of(rq, "bytes"), 0);
     if (files < 0 || bytes < 0) {
         return mln_fail(cx, MLN_E_INVALID, "files and bytes cannot be negative");
     }
@@ -44,19 +49,24 @@ static struct mln_err make_record(struct mln_request *rq, struct mln_bytes root,
     return mln_cx_err(cx);
 }
 
-/* A record of this root is there already: its author goes on with it, perhaps under another gate. */
-static struct mln_err open_again(struct mln_request *rq, struct mln_value *record, struct mln_bytes root, const char *model,
-                                 struct mln_reply *re)
+/*
+ * A record of this root is there already: its author goes on with it, perhaps under another gate.
+ */
+static struct mln_err open_again(struct mln_request *rq, struct mln_value *record,
+                                 struct mln_bytes root, const char *model, struct mln_reply *re)
 {
     struct mln_cx *cx = rq->cx;
     const struct mln_value *author = mln_get(record, "author");
     const char *id = mln_get_text(cx, mln_get(record, "id"), "");
     if (!mln_bytes_eq(mln_get_bytes(mln_get(record, "root")), root)) {
-        return mln_fail(cx, MLN_E_CONFLICT, "%s is the release of another root with the same beginning", id);
+        return mln_fail(cx, MLN_E_CONFLICT,
+                        "%s is the release of another root with the same beginning", id);
     }
     if (!mln_is_text(mln_get(author, "id"), rq->actor->entity_id)) {
-        return mln_fail(cx, MLN_E_DENIED, "permission denied: %s is the release of %s, and only its author goes on with it", id,
-                        mln_get_text(cx, mln_get(author, "name"), "someone else"));
+        return mln_fail(
+            cx, MLN_E_DENIED,
+            "permission denied: %s is the release of %s, and only its author goes on with it", id,
+            mln_get_text(cx, mln_get(author, "name"), "someone else"));
     }
     re->data = record;
     if (mln_value_eq(mln_get(record, "gate"), mln_field_of(rq, "gate"))) {
@@ -84,8 +94,9 @@ struct mln_err release_open_write(struct mln_request *rq, struct mln_reply *re)
     MLN_TRY(mln_gate_parse(cx, mln_field_of(rq, "gate"), &gate));
     const char *claim = mln_text_format(cx, "%smodel/%s", rq->mount->path, gate.model);
     if (!rq->services->may(rq, claim, "update")) {
-        return mln_fail(cx, MLN_E_DENIED, "permission denied: releasing a model named \"%s\" needs update on %s", gate.model,
-                        claim);
+        return mln_fail(cx, MLN_E_DENIED,
+                        "permission denied: releasing a model named \"%s\" needs update on %s",
+                        gate.model, claim);
     }
     struct mln_err err = release_load(rq, release_id_of(cx, root), &record);
     if (!mln_is(err, MLN_E_NOT_FOUND)) {
@@ -118,11 +129,13 @@ static struct mln_err check_result(struct mln_request *rq, const struct mln_valu
         return mln_fail(rq->cx, MLN_E_INVALID, "result is no object");
     }
     mln_json_print(&text, result, MLN_JSON_COMPACT);
-    return text.is_over ? mln_fail(rq->cx, MLN_E_TOO_LARGE, "result is longer than %u bytes", RELEASE_RESULT_MAX)
+    return text.is_over ? mln_fail(rq->cx, MLN_E_TOO_LARGE, "result is longer than %u bytes",
+                                   RELEASE_RESULT_MAX)
                         : mln_buf_ok(rq->cx, &text);
 }
 
-static void tell_step(struct mln_request *rq, const struct mln_value *record, const char *step, const struct mln_value *result)
+static void tell_step(struct mln_request *rq, const struct mln_value *record, const char *step,
+                      const struct mln_value *result)
 {
     static const char *const numbers[] = {"files", "bytes", "metric", "value", "threshold", "key"};
     const char *verdict = mln_get_text(rq->cx, mln_get(result, "verdict"), "noted");
@@ -166,7 +179,10 @@ static const char *state_of(const struct mln_value *verdict)
                                                                  : "refused";
 }
 
-/* "fairness: adverse_impact_ratio is 0.6290, below 0.8000" of all checks that do not hold; else of all approvals. */
+/*
+ * "fairness: adverse_impact_ratio is 0.6290, below 0.8000" of all checks that do not hold; else of
+ * all approvals.
+ */
 static const char *why_of(struct mln_cx *cx, const struct mln_value *verdict)
 {
     const struct mln_value *checks = mln_get(verdict, "checks");
@@ -187,7 +203,8 @@ static void take_indexes(struct mln_request *rq, struct mln_value *record)
 {
     const struct mln_value *given = mln_field_of(rq, "ledger");
     struct mln_value *all = mln_value_dup(rq->cx, mln_get(record, "ledger"));
-    static const char *const names[] = {"open", "scan", "fairness", "card", "sign", "verify", "encrypt"};
+    static const char *const names[] = {"open", "scan",   "fairness", "card",
+                                        "sign", "verify", "encrypt"};
     for (size_t i = 0; i < MLN_COUNT(names); i++) {
         int64_t index = mln_get_int(mln_get(given, names[i]), -1);
         if (index >= 0) {
@@ -215,7 +232,8 @@ struct mln_err release_gate_write(struct mln_request *rq, struct mln_reply *re)
         mln_put_text(cx, record, "released_time", mln_time_text_go(cx, rq->now_ns));
         mln_put(cx, newest, "id", mln_get(record, "id"));
         const char *model = mln_get_text(cx, mln_get(record, "model"), "");
-        MLN_TRY(mln_txn_put_value(cx, rq->txn, rq->mount->view, mln_bytes_format(cx, "m/%s", model), newest));
+        MLN_TRY(mln_txn_put_value(cx, rq->txn, rq->mount->view, mln_bytes_format(cx, "m/%s", model),
+                                  newest));
     }
     return release_store(rq, record, re);
 }
@@ -229,7 +247,9 @@ static struct mln_err may_approve(struct mln_request *rq, const struct mln_value
     const struct mln_value *approvals = mln_get(record, "approvals");
     const char *id = mln_get_text(cx, mln_get(record, "id"), "");
     if (mln_is_text(mln_get(mln_get(record, "author"), "id"), rq->actor->entity_id)) {
-        return mln_fail(cx, MLN_E_DENIED, "permission denied: the author of %s cannot approve it, with whatever token", id);
+        return mln_fail(
+            cx, MLN_E_DENIED,
+            "permission denied: the author of %s cannot approve it, with whatever token", id);
     }
     MLN_TRY(release_root(rq, &root));
     if (!mln_bytes_eq(root, mln_get_bytes(mln_get(record, "root")))) {
@@ -237,7 +257,8 @@ static struct mln_err may_approve(struct mln_request *rq, const struct mln_value
     }
     struct mln_bytes seen = mln_get_bytes(mln_field_of(rq, "seen"));
     if (seen.len > 0 && !mln_bytes_eq(seen, mln_get_bytes(mln_get(record, "updated_time")))) {
-        return mln_fail(cx, MLN_E_CONFLICT, "%s has changed since it was shown; look at it again", id);
+        return mln_fail(cx, MLN_E_CONFLICT, "%s has changed since it was shown; look at it again",
+                        id);
     }
     if (!mln_is_text(mln_get(record, "state"), "waiting")) {
         return mln_fail(cx, MLN_E_PRECONDITION, "%s is not waiting for an approval: it is %s", id,
@@ -263,7 +284,8 @@ struct mln_err release_approve_write(struct mln_request *rq, struct mln_reply *r
     MLN_TRY(release_need(rq, &record));
     MLN_TRY(may_approve(rq, record));
     if (comment.len > RELEASE_COMMENT_MAX) {
-        return mln_fail(cx, MLN_E_TOO_LARGE, "comment is longer than %d bytes", RELEASE_COMMENT_MAX);
+        return mln_fail(cx, MLN_E_TOO_LARGE, "comment is longer than %d bytes",
+                        RELEASE_COMMENT_MAX);
     }
     struct mln_value *approval = mln_value_dup(cx, person_value(rq));
     mln_put(cx, approval, "root", mln_get(record, "root"));

@@ -5,8 +5,8 @@
 #include "base/text.h"
 
 /*
- * A signature counts when this release made it and its author then verified it over the files: the verification names the root
- * that the bundle covers.
+ * A signature counts when this release made it and its author then verified it over the files: the
+ * verification names the root that the bundle covers.
  */
 static const struct mln_value *signature_of(struct mln_cx *cx, const struct mln_value *record)
 {
@@ -15,13 +15,15 @@ static const struct mln_value *signature_of(struct mln_cx *cx, const struct mln_
         return NULL;
     }
     struct mln_value *v = mln_object(cx);
-    mln_put_text(cx, v, "verdict", mln_is_text(mln_get(verify, "verdict"), "ok") ? "ok" : "refused");
+    mln_put_text(cx, v, "verdict",
+                 mln_is_text(mln_get(verify, "verdict"), "ok") ? "ok" : "refused");
     mln_put_bytes(cx, v, "root", mln_get_bytes(mln_get(verify, "root")));
     mln_put_bytes(cx, v, "error", mln_get_bytes(mln_get(verify, "error")));
     return v;
 }
 
-struct mln_err release_judge(struct mln_request *rq, const struct mln_value *record, const struct mln_value **ret)
+struct mln_err release_judge(struct mln_request *rq, const struct mln_value *record,
+                             const struct mln_value **ret)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_gate gate;
@@ -49,22 +51,26 @@ static const char *scan_summary(struct mln_cx *cx, const struct mln_value *resul
 {
     struct mln_bytes verdict = mln_get_bytes(mln_get(result, "verdict"));
     const struct mln_value *first = mln_item(mln_get(result, "findings"), 0);
-    const char *files = mln_text_format(cx, "%lld files", (long long)mln_get_int(mln_get(result, "files"), 0));
+    const char *files =
+        mln_text_format(cx, "%lld files", (long long)mln_get_int(mln_get(result, "files"), 0));
     if (first == NULL) {
         return mln_text_format(cx, "%.*s, %s", MLN_FMT(verdict), files);
     }
-    return mln_text_format(cx, "%.*s, %s; %.*s: %.*s", MLN_FMT(verdict), files, MLN_FMT(mln_get_bytes(mln_get(first, "file"))),
+    return mln_text_format(cx, "%.*s, %s; %.*s: %.*s", MLN_FMT(verdict), files,
+                           MLN_FMT(mln_get_bytes(mln_get(first, "file"))),
                            MLN_FMT(mln_get_bytes(mln_get(first, "message"))));
 }
 
 static const char *fairness_summary(struct mln_cx *cx, const struct mln_value *result)
 {
     const struct mln_value *value = mln_get(result, "value");
-    struct mln_bytes verdict = mln_get_bytes(mln_get(result, "verdict")), metric = mln_get_bytes(mln_get(result, "metric"));
+    struct mln_bytes verdict = mln_get_bytes(mln_get(result, "verdict")),
+                     metric = mln_get_bytes(mln_get(result, "metric"));
     if (mln_is_null(value)) {
         return mln_text_format(cx, "%.*s", MLN_FMT(verdict));
     }
-    return mln_text_format(cx, "%.*s, %.*s %.4f against %.4f", MLN_FMT(verdict), MLN_FMT(metric), mln_get_double(value, 0),
+    return mln_text_format(cx, "%.*s, %.*s %.4f against %.4f", MLN_FMT(verdict), MLN_FMT(metric),
+                           mln_get_double(value, 0),
                            mln_get_double(mln_get(result, "threshold"), 0));
 }
 
@@ -81,5 +87,6 @@ const char *release_summary(struct mln_cx *cx, const char *step, const struct ml
         return fairness_summary(cx, result);
     }
     struct mln_bytes note = mln_get_bytes(mln_get(result, "summary"));
-    return mln_text_format(cx, "%.*s", MLN_FMT(note.len > 0 ? note : mln_get_bytes(mln_get(result, "verdict"))));
+    return mln_text_format(
+        cx, "%.*s", MLN_FMT(note.len > 0 ? note : mln_get_bytes(mln_get(result, "verdict"))));
 }

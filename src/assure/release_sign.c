@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Release engine: sign a model with a key of the transit engine. The engine adds nothing to the author's rights: he needs
- * "update" on the key's sign path himself. What it adds is that the signature becomes part of this release's record.
+ * Release engine: sign a model with a key of the transit engine. The engine adds nothing to the
+ * author's rights: he needs "update" on the key's sign path himself. What it adds is that the
+ * signature becomes part of this release's record.
  */
 #include "assure/release_priv.h"
 
@@ -16,8 +17,8 @@ static bool is_plain(struct mln_bytes text, bool with_slash)
 {
     for (size_t i = 0; i < text.len; i++) {
         uint8_t c = text.ptr[i];
-        bool is_word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
-                       c == '.' || (c == '/' && with_slash);
+        bool is_word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                       c == '-' || c == '_' || c == '.' || (c == '/' && with_slash);
         if (!is_word) {
             return false;
         }
@@ -33,9 +34,11 @@ static struct mln_err take_key(struct mln_request *rq, struct signing *to)
     while (at > 0 && key.ptr[at - 1] != '/') {
         at--;
     }
-    struct mln_bytes mount = mln_bytes_sub(key, 0, at > 0 ? at - 1 : 0), name = mln_bytes_from(key, at);
+    struct mln_bytes mount = mln_bytes_sub(key, 0, at > 0 ? at - 1 : 0),
+                     name = mln_bytes_from(key, at);
     if (!is_plain(mount, true) || !is_plain(name, false)) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "key is not MOUNT/NAME of a transit key, such as transit/release-signing");
+        return mln_fail(rq->cx, MLN_E_INVALID,
+                        "key is not MOUNT/NAME of a transit key, such as transit/release-signing");
     }
     to->mount = mln_text_dup(rq->cx, mount);
     to->name = mln_text_dup(rq->cx, name);
@@ -54,7 +57,8 @@ static struct mln_err take_digest(struct mln_request *rq, struct signing *to)
 }
 
 /* The base64 behind "vault:vN:". */
-static struct mln_err ask_signature(struct mln_request *rq, const struct signing *s, int64_t *ret_version, const char **ret)
+static struct mln_err ask_signature(struct mln_request *rq, const struct signing *s,
+                                    int64_t *ret_version, const char **ret)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_reply re = {.ledger_index = UINT64_MAX};
@@ -62,7 +66,8 @@ static struct mln_err ask_signature(struct mln_request *rq, const struct signing
     mln_put_text(cx, body, "input", s->digest);
     mln_put_bool(cx, body, "prehashed", true);
     mln_put_text(cx, body, "marshaling_algorithm", "asn1");
-    MLN_TRY(rq->services->call(rq, MLN_OP_WRITE, mln_text_format(cx, "%s/sign/%s", s->mount, s->name), body, &re));
+    MLN_TRY(rq->services->call(rq, MLN_OP_WRITE,
+                               mln_text_format(cx, "%s/sign/%s", s->mount, s->name), body, &re));
     struct mln_bytes rest, text = mln_get_bytes(mln_get(re.data, "signature"));
     (void)mln_bytes_cut(text, ':', &rest);
     (void)mln_bytes_cut(rest, ':', &rest);
@@ -74,12 +79,15 @@ static struct mln_err ask_signature(struct mln_request *rq, const struct signing
     return mln_cx_err(cx);
 }
 
-static struct mln_err ask_public(struct mln_request *rq, const struct signing *s, int64_t version, const char **ret)
+static struct mln_err ask_public(struct mln_request *rq, const struct signing *s, int64_t version,
+                                 const char **ret)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_reply re = {.ledger_index = UINT64_MAX};
-    MLN_TRY(rq->services->call(rq, MLN_OP_READ, mln_text_format(cx, "%s/keys/%s", s->mount, s->name), NULL, &re));
-    const struct mln_value *key = mln_get(mln_get(re.data, "keys"), mln_text_format(cx, "%lld", (long long)version));
+    MLN_TRY(rq->services->call(rq, MLN_OP_READ,
+                               mln_text_format(cx, "%s/keys/%s", s->mount, s->name), NULL, &re));
+    const struct mln_value *key =
+        mln_get(mln_get(re.data, "keys"), mln_text_format(cx, "%lld", (long long)version));
     const char *pem = mln_get_text(cx, mln_get(key, "public_key"), "");
     if (!mln_is_text(mln_get(re.data, "type"), "ecdsa-p256") || pem[0] == '\0') {
         return mln_fail(cx, MLN_E_INVALID, "%s/%s is no ecdsa-p256 key", s->mount, s->name);
@@ -105,7 +113,9 @@ struct mln_err release_sign_write(struct mln_request *rq, struct mln_reply *re)
     MLN_TRY(take_digest(rq, &s));
     const char *path = mln_text_format(cx, "%s/sign/%s", s.mount, s.name);
     if (!rq->services->may(rq, path, "update")) {
-        return mln_fail(cx, MLN_E_DENIED, "permission denied: signing with %s/%s needs update on %s", s.mount, s.name, path);
+        return mln_fail(cx, MLN_E_DENIED,
+                        "permission denied: signing with %s/%s needs update on %s", s.mount, s.name,
+                        path);
     }
     MLN_TRY(ask_signature(rq, &s, &version, &signature));
     MLN_TRY(ask_public(rq, &s, version, &public));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * merlon release: scan, measure, note, sign, verify, encrypt, gate, record. Every step is shown to the server as evidence; running it
- * again goes on from the record. Exit 0 released, 9 waiting for an approval, 5 refused, 4 denied. docs/release.md.
+ * merlon release: scan, measure, note, sign, verify, encrypt, gate, record. Every step is shown to
+ * the server as evidence; running it again goes on from the record. Exit 0 released, 9 waiting for
+ * an approval, 5 refused, 4 denied. docs/release.md.
  */
 #include "cli/release_priv.h"
 
@@ -14,10 +15,13 @@
 
 static const struct mln_flag flags[] = {
     {"gate", MLN_FLAG_TEXT, "FILE", NULL, "What must hold (default DIR/release.yaml)"},
-    {"card", MLN_FLAG_TEXT, "FILE", NULL, "Model card facts (default DIR/model-card.yaml when there)"},
+    {"card", MLN_FLAG_TEXT, "FILE", NULL,
+     "Model card facts (default DIR/model-card.yaml when there)"},
     {"sign-key", MLN_FLAG_TEXT, "MOUNT/KEY", RELEASE_SIGN_KEY, "Key of the server that signs"},
-    {"encrypt-key", MLN_FLAG_TEXT, "MOUNT/KEY", NULL, "Key of the server that opens it (default transit/<model>)"},
-    {"out", MLN_FLAG_TEXT, "FOLDER", NULL, "Where the encrypted model goes (default DIR.<id of the release>)"},
+    {"encrypt-key", MLN_FLAG_TEXT, "MOUNT/KEY", NULL,
+     "Key of the server that opens it (default transit/<model>)"},
+    {"out", MLN_FLAG_TEXT, "FOLDER", NULL,
+     "Where the encrypted model goes (default DIR.<id of the release>)"},
     {"no-encrypt", MLN_FLAG_BOOL, NULL, NULL, "Do not encrypt"},
     {0},
 };
@@ -27,13 +31,18 @@ static const struct {
     release_step run;
     bool even_if_bad; /* also after a step that said no */
 } steps[] = {
-    {"open", release_do_open, true},       {"scan", release_do_scan, true},     {"fairness", release_do_fairness, true},
-    {"card", release_do_card, true},       {"sign", release_do_sign, false},    {"verify", release_do_verify, false},
-    {"encrypt", release_do_encrypt, false}, {"gate", release_do_gate, true},     {"record", release_do_record, true},
+    {"open", release_do_open, true},         {"scan", release_do_scan, true},
+    {"fairness", release_do_fairness, true}, {"card", release_do_card, true},
+    {"sign", release_do_sign, false},        {"verify", release_do_verify, false},
+    {"encrypt", release_do_encrypt, false},  {"gate", release_do_gate, true},
+    {"record", release_do_record, true},
 };
 static_assert(MLN_COUNT(steps) <= RELEASE_ROWS_MAX, "a row a step");
 
-/* DIR as given, without slashes at its end; "." and ".." by their real name, so that names can be put behind it. */
+/*
+ * DIR as given, without slashes at its end; "." and ".." by their real name, so that names can be
+ * put behind it.
+ */
 static struct mln_err take_dir(struct mln_cli *cli, const char *given, const char **ret)
 {
     struct mln_bytes dir = mln_bytes_of(given);
@@ -82,7 +91,7 @@ static struct mln_err run_step(struct release *r, size_t i)
     if (r->is_bad && !steps[i].even_if_bad) {
         row->verdict = "skipped";
         row->detail = "a step before says no";
-            return MLN_OK;
+        return MLN_OK;
     }
     int64_t start = mln_mono_ns();
     struct mln_err err = steps[i].run(r, row);
@@ -144,7 +153,9 @@ const struct mln_command mln_command_release = {
     .flags = flags,
     .min_args = 1,
     .max_args = 1,
-    .more = "Run it again to go on after an approval; what holds already is not done twice. Writes DIR/model.sig and the\n"
-            "encrypted folder. Exit codes: 0 released, 9 waiting for approval, 5 refused, 4 denied.",
+    .more =
+        "Run it again to go on after an approval; what holds already is not done twice. Writes "
+        "DIR/model.sig and the\n"
+        "encrypted folder. Exit codes: 0 released, 9 waiting for approval, 5 refused, 4 denied.",
     .run = run,
 };

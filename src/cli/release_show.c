@@ -2,11 +2,12 @@
 /* merlon release: evidence to the server, and the answer as a table of steps or as an object. */
 #include "cli/release_priv.h"
 
-struct mln_err release_post(struct release *r, const char *verb, const struct mln_value *body, struct release_row *row,
-                            const struct mln_value **ret_data)
+struct mln_err release_post(struct release *r, const char *verb, const struct mln_value *body,
+                            struct release_row *row, const struct mln_value **ret_data)
 {
     struct mln_cli_reply reply = {0};
-    MLN_TRY(mln_cli_call(r->cli, "POST", mln_text_format(r->cli->cx, "release/%s/%s", r->id, verb), body, &reply));
+    MLN_TRY(mln_cli_call(r->cli, "POST", mln_text_format(r->cli->cx, "release/%s/%s", r->id, verb),
+                         body, &reply));
     row->ledger_index = reply.ledger_index;
     *ret_data = reply.data;
     return MLN_OK;
@@ -24,7 +25,8 @@ void release_keep(struct release *r, struct release_row *row)
 }
 
 /* As it will come back from the server: numbers in their JSON spelling. */
-static struct mln_err through_json(struct mln_cli *cli, const struct mln_value *v, const struct mln_value **ret)
+static struct mln_err through_json(struct mln_cli *cli, const struct mln_value *v,
+                                   const struct mln_value **ret)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
     mln_json_print(&text, v, MLN_JSON_COMPACT);
@@ -32,7 +34,8 @@ static struct mln_err through_json(struct mln_cli *cli, const struct mln_value *
     return mln_json_parse(cli->cx, mln_bytes_dup(cli->cx, mln_buf_bytes(&text)), ret);
 }
 
-struct mln_err release_show(struct release *r, const char *step, const struct mln_value *result, struct release_row *row)
+struct mln_err release_show(struct release *r, const char *step, const struct mln_value *result,
+                            struct release_row *row)
 {
     struct mln_cx *cx = r->cli->cx;
     const struct mln_value *same = NULL;
@@ -63,7 +66,8 @@ struct mln_work_progress release_progress(struct release *r, const char *what)
 const struct mln_value *release_answer(struct release *r)
 {
     struct mln_cx *cx = r->cli->cx;
-    static const char *const same[] = {"id", "state", "model", "root", "files", "bytes", "author", "approvals"};
+    static const char *const same[] = {"id",    "state", "model",  "root",
+                                       "files", "bytes", "author", "approvals"};
     struct mln_value *v = mln_object(cx), *steps = mln_array(cx);
     for (size_t i = 0; i < MLN_COUNT(same); i++) {
         mln_put(cx, v, same[i], mln_get(r->record, same[i]));
@@ -75,7 +79,8 @@ const struct mln_value *release_answer(struct release *r)
         mln_put_text(cx, step, "verdict", row->verdict);
         mln_put_text(cx, step, "detail", row->detail);
         mln_put(cx, step, "seconds", mln_double(cx, (double)(row->duration_ns / 1000000) / 1e3));
-        mln_put(cx, step, "ledger_index", row->ledger_index >= 0 ? mln_int(cx, row->ledger_index) : mln_null(cx));
+        mln_put(cx, step, "ledger_index",
+                row->ledger_index >= 0 ? mln_int(cx, row->ledger_index) : mln_null(cx));
         mln_put_bool(cx, step, "earlier", row->is_earlier);
         mln_push(cx, steps, step);
     }
@@ -88,21 +93,24 @@ const struct mln_value *release_answer(struct release *r)
 
 static const char *duration_text(struct mln_cli *cli, double seconds)
 {
-    return seconds < 1 ? mln_text_format(cli->cx, "%.0f ms", seconds * 1e3) : mln_text_format(cli->cx, "%.1f s", seconds);
+    return seconds < 1 ? mln_text_format(cli->cx, "%.0f ms", seconds * 1e3)
+                       : mln_text_format(cli->cx, "%.1f s", seconds);
 }
 
 void release_print_findings(struct mln_cli *cli, const struct mln_value *findings)
 {
     for (size_t i = 0; i < mln_len(findings); i++) {
         const struct mln_value *f = mln_item(findings, i);
-        mln_cli_out("%s%s%s  %s\n", mln_cli_ink(cli, MLN_INK_RED), mln_cli_scalar(cli, mln_get(f, "file")),
-                    mln_cli_ink(cli, MLN_INK_NONE), mln_cli_scalar(cli, mln_get(f, "message")));
+        mln_cli_out("%s%s%s  %s\n", mln_cli_ink(cli, MLN_INK_RED),
+                    mln_cli_scalar(cli, mln_get(f, "file")), mln_cli_ink(cli, MLN_INK_NONE),
+                    mln_cli_scalar(cli, mln_get(f, "message")));
     }
 }
 
 static enum mln_ink ink_of(const struct mln_value *verdict)
 {
-    static const char *const good[] = {"clean", "pass", "noted", "signed", "ok", "encrypted", "released"};
+    static const char *const good[] = {"clean", "pass",      "noted",   "signed",
+                                       "ok",    "encrypted", "released"};
     static const char *const open[] = {"open", "waiting", "skipped", "none", "not asked"};
     for (size_t i = 0; i < MLN_COUNT(good); i++) {
         if (mln_is_text(verdict, good[i])) {
@@ -125,12 +133,16 @@ static void print_steps(struct mln_cli *cli, const struct mln_value *steps)
         const struct mln_value *step = mln_item(steps, i);
         const struct mln_value *index = mln_get(step, "ledger_index");
         mln_table_add(cli, &t, mln_cli_scalar(cli, mln_get(step, "step")), MLN_INK_NONE);
-        mln_table_add(cli, &t, mln_cli_scalar(cli, mln_get(step, "verdict")), ink_of(mln_get(step, "verdict")));
-        mln_table_add(cli, &t, duration_text(cli, mln_get_double(mln_get(step, "seconds"), 0)), MLN_INK_NONE);
+        mln_table_add(cli, &t, mln_cli_scalar(cli, mln_get(step, "verdict")),
+                      ink_of(mln_get(step, "verdict")));
+        mln_table_add(cli, &t, duration_text(cli, mln_get_double(mln_get(step, "seconds"), 0)),
+                      MLN_INK_NONE);
         mln_table_add(cli, &t,
-                      mln_is_null(index) ? NULL
-                                         : mln_text_format(cli->cx, "%lld%s", (long long)mln_get_int(index, 0),
-                                                           mln_get_bool(mln_get(step, "earlier"), false) ? " (earlier)" : ""),
+                      mln_is_null(index)
+                          ? NULL
+                          : mln_text_format(
+                                cli->cx, "%lld%s", (long long)mln_get_int(index, 0),
+                                mln_get_bool(mln_get(step, "earlier"), false) ? " (earlier)" : ""),
                       MLN_INK_NONE);
         mln_table_add(cli, &t, mln_get_text(cli->cx, mln_get(step, "detail"), ""), MLN_INK_NONE);
     }
@@ -156,11 +168,14 @@ void release_table(struct mln_cli *cli, const struct mln_value *answer)
     const char *none = mln_cli_ink(cli, MLN_INK_NONE);
     print_steps(cli, mln_get(answer, "steps"));
     if (mln_is_text(state, "released")) {
-        mln_cli_out("%sreleased%s: %s, encrypted in %s\n", mln_cli_ink(cli, MLN_INK_GREEN), none, id,
-                    mln_get_text(cli->cx, mln_get(answer, "encrypted"), "(nothing)"));
+        mln_cli_out("%sreleased%s: %s, encrypted in %s\n", mln_cli_ink(cli, MLN_INK_GREEN), none,
+                    id, mln_get_text(cli->cx, mln_get(answer, "encrypted"), "(nothing)"));
     } else if (mln_is_text(state, "waiting")) {
         mln_cli_out("%swaiting for approval%s: %s\n", mln_cli_ink(cli, MLN_INK_YELLOW), none, id);
-        mln_cli_say(cli, "merlon: hint: another person runs 'merlon approve %s', then you run this command again\n", id);
+        mln_cli_say(cli,
+                    "merlon: hint: another person runs 'merlon approve %s', then you run this "
+                    "command again\n",
+                    id);
     } else if (mln_is_text(state, "refused")) {
         mln_cli_out("%srefused%s: %s\n", mln_cli_ink(cli, MLN_INK_RED), none, id);
         print_checks(cli, mln_get(mln_get(answer, "verdict"), "checks"));

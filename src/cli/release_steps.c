@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* merlon release: open the record, scan, measure fairness, note the model card, ask the gate, read the record back. */
+/*
+ * merlon release: open the record, scan, measure fairness, note the model card, ask the gate, read
+ * the record back.
+ */
 #include "cli/release_priv.h"
 
 #include "artifact/box.h"
 #include "base/yaml.h"
 
-#define FINDINGS_MAX  64 /* in the record; the rest is counted */
-#define CARD_MAX      (64u << 10)
-#define SCANNER       "merlon " MLN_VERSION
+#define FINDINGS_MAX 64 /* in the record; the rest is counted */
+#define CARD_MAX     (64u << 10)
+#define SCANNER      "merlon " MLN_VERSION
 
 /* ---- open ---- */
 
 struct mln_err release_do_open(struct release *r, struct release_row *row)
 {
     struct mln_cli *cli = r->cli;
-    struct mln_oms_options options = {.signature_path = r->sig_path, .progress = release_progress(r, "hashing")};
+    struct mln_oms_options options = {.signature_path = r->sig_path,
+                                      .progress = release_progress(r, "hashing")};
     struct mln_err err = mln_oms_manifest(cli->cx, r->dir, &options, &r->manifest);
     mln_progress_end(&r->progress);
     MLN_TRY(err);
@@ -52,21 +56,27 @@ static struct mln_bytes below_dir(const struct release *r, struct mln_bytes path
 static const char *finding_text(struct release *r, const struct mln_value *f)
 {
     struct mln_cx *cx = r->cli->cx;
-    struct mln_bytes detail = mln_get_bytes(mln_get(f, "detail")), opcode = mln_get_bytes(mln_get(f, "opcode"));
-    struct mln_bytes callable = mln_get_bytes(mln_get(f, "callable")), member = mln_get_bytes(mln_get(f, "member"));
+    struct mln_bytes detail = mln_get_bytes(mln_get(f, "detail")),
+                     opcode = mln_get_bytes(mln_get(f, "opcode"));
+    struct mln_bytes callable = mln_get_bytes(mln_get(f, "callable")),
+                     member = mln_get_bytes(mln_get(f, "member"));
     const struct mln_value *offset = mln_get(f, "offset");
-    const char *at = mln_is_null(offset) ? "" : mln_text_format(cx, "byte %lld: ", (long long)mln_get_int(offset, 0));
+    const char *at = mln_is_null(offset)
+                         ? ""
+                         : mln_text_format(cx, "byte %lld: ", (long long)mln_get_int(offset, 0));
     const char *in = member.len > 0 ? mln_text_format(cx, "%.*s, ", MLN_FMT(member)) : "";
-    const char *call = callable.len == 0 ? ""
-                                         : mln_text_format(cx, "%.*s%s%.*s: ", MLN_FMT(opcode), opcode.len > 0 ? " " : "",
-                                                           MLN_FMT(callable));
+    const char *call = callable.len == 0
+                           ? ""
+                           : mln_text_format(cx, "%.*s%s%.*s: ", MLN_FMT(opcode),
+                                             opcode.len > 0 ? " " : "", MLN_FMT(callable));
     return mln_text_format(cx, "%s%s%s%.*s", in, at, call, MLN_FMT(detail));
 }
 
 static void add_findings(struct release *r, const struct mln_value *report, struct mln_value *to)
 {
     struct mln_cx *cx = r->cli->cx;
-    static const char *const same[] = {"rule", "severity", "offset", "opcode", "callable", "member"};
+    static const char *const same[] = {"rule",   "severity", "offset",
+                                       "opcode", "callable", "member"};
     const struct mln_value *findings = mln_get(report, "findings");
     for (size_t i = 0; i < mln_len(findings) && mln_len(to) < FINDINGS_MAX; i++) {
         const struct mln_value *f = mln_item(findings, i);
@@ -82,11 +92,14 @@ static void add_findings(struct release *r, const struct mln_value *report, stru
     }
 }
 
-/* The scanner's answer as evidence: verdict, counts, and the findings of files that are not clean. */
+/*
+ * The scanner's answer as evidence: verdict, counts, and the findings of files that are not clean.
+ */
 static const struct mln_value *scan_evidence(struct release *r, const struct mln_value *all)
 {
     struct mln_cx *cx = r->cli->cx;
-    static const char *const counts[] = {"files", "bytes", "clean", "suspicious", "malicious", "malformed", "unsupported"};
+    static const char *const counts[] = {"files",     "bytes",     "clean",      "suspicious",
+                                         "malicious", "malformed", "unsupported"};
     struct mln_value *v = mln_object(cx), *findings = mln_array(cx);
     const struct mln_value *summary = mln_get(all, "summary"), *files = mln_get(all, "files");
     mln_put(cx, v, "verdict", mln_get(summary, "verdict"));
@@ -149,10 +162,12 @@ struct mln_err release_do_scan(struct release *r, struct release_row *row)
     bool is_clean = mln_bytes_is(mln_bytes_of(row->verdict), "clean");
     r->is_bad = r->is_bad || (r->gate.wants_clean_scan && !is_clean);
     const struct mln_value *first = mln_item(mln_get(r->scan, "findings"), 0);
-    row->detail = mln_text_format(cx, "%lld files%s%s%s%s", (long long)mln_get_int(mln_get(r->scan, "files"), 0),
-                                  first != NULL ? "; " : "", first != NULL ? mln_get_text(cx, mln_get(first, "file"), "") : "",
-                                  first != NULL ? ", " : "",
-                                  first != NULL ? mln_get_text(cx, mln_get(first, "message"), "") : "");
+    row->detail = mln_text_format(
+        cx, "%lld files%s%s%s%s", (long long)mln_get_int(mln_get(r->scan, "files"), 0),
+        first != NULL ? "; " : "",
+        first != NULL ? mln_get_text(cx, mln_get(first, "file"), "") : "",
+        first != NULL ? ", " : "",
+        first != NULL ? mln_get_text(cx, mln_get(first, "message"), "") : "");
     return mln_cx_err(cx);
 }
 
@@ -195,7 +210,8 @@ struct mln_err release_do_fairness(struct release *r, struct release_row *row)
         const char *reason = mln_get_text(cx, mln_item(mln_get(result, "reasons"), 0), NULL);
         row->detail = value < 0 && reason != NULL
                           ? reason
-                          : mln_text_format(cx, "%s %.4f, %s %.4f", mln_get_text(cx, mln_get(result, "metric"), ""), value,
+                          : mln_text_format(cx, "%s %.4f, %s %.4f",
+                                            mln_get_text(cx, mln_get(result, "metric"), ""), value,
                                             value >= least ? "at least" : "below", least);
     }
     mln_put_text(cx, result, "predictions", r->gate.predictions);
@@ -213,7 +229,8 @@ static struct mln_err read_card(struct release *r, const struct mln_value **ret)
     const char *path = mln_cli_text(r->cli, "card");
     struct mln_bytes text;
     struct mln_err err = mln_cli_read_file(
-        r->cli, path != NULL ? path : mln_text_format(r->cli->cx, "%s/model-card.yaml", r->dir), CARD_MAX, &text);
+        r->cli, path != NULL ? path : mln_text_format(r->cli->cx, "%s/model-card.yaml", r->dir),
+        CARD_MAX, &text);
     if (path == NULL && mln_is(err, MLN_E_NOT_FOUND)) {
         mln_cx_clear(r->cli->cx);
         *ret = NULL;
@@ -221,7 +238,9 @@ static struct mln_err read_card(struct release *r, const struct mln_value **ret)
     }
     MLN_TRY(err);
     MLN_TRY(mln_yaml_parse(r->cli->cx, text, ret));
-    return mln_type_of(*ret) == MLN_OBJECT ? MLN_OK : mln_fail(r->cli->cx, MLN_E_INVALID, "the model card is not a mapping");
+    return mln_type_of(*ret) == MLN_OBJECT
+               ? MLN_OK
+               : mln_fail(r->cli->cx, MLN_E_INVALID, "the model card is not a mapping");
 }
 
 /* What the card says, and beside it what this run saw itself. */
@@ -244,7 +263,9 @@ struct mln_err release_do_card(struct release *r, struct release_row *row)
     row->verdict = facts != NULL ? "noted" : "none";
     const char *name = mln_get_text(cx, mln_get(facts, "name"), r->gate.model);
     const char *version = mln_cli_scalar(r->cli, mln_get(facts, "version"));
-    row->detail = facts == NULL ? "no model-card.yaml" : mln_text_format(cx, "%s %s, %zu facts", name, version, mln_len(facts));
+    row->detail = facts == NULL
+                      ? "no model-card.yaml"
+                      : mln_text_format(cx, "%s %s, %zu facts", name, version, mln_len(facts));
     mln_put_text(cx, result, "verdict", row->verdict);
     mln_put_text(cx, result, "summary", row->detail);
     mln_put(cx, result, "facts", facts != NULL ? facts : mln_object(cx));
@@ -263,7 +284,8 @@ static const char *gate_detail(struct release *r)
     for (size_t i = 0; i < mln_len(checks); i++) {
         const struct mln_value *check = mln_item(checks, i);
         if (!mln_get_bool(mln_get(check, "ok"), false)) {
-            text = mln_text_format(cx, "%s%s%s: %s", text, n++ > 0 ? "; " : "", mln_get_text(cx, mln_get(check, "name"), ""),
+            text = mln_text_format(cx, "%s%s%s: %s", text, n++ > 0 ? "; " : "",
+                                   mln_get_text(cx, mln_get(check, "name"), ""),
                                    mln_get_text(cx, mln_get(check, "detail"), ""));
         }
     }
@@ -290,7 +312,10 @@ struct mln_err release_do_gate(struct release *r, struct release_row *row)
     return mln_cx_err(cx);
 }
 
-/* What the server keeps, read back: it must be about this root and in the state that the gate left. */
+/*
+ * What the server keeps, read back: it must be about this root and in the state that the gate
+ * left.
+ */
 struct mln_err release_do_record(struct release *r, struct release_row *row)
 {
     struct mln_cx *cx = r->cli->cx;

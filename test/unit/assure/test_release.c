@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Release engine through its descriptor: who may do what, what voids an approval, what the ledger is told. */
+/*
+ * Release engine through its descriptor: who may do what, what voids an approval, what the ledger
+ * is told.
+ */
 #include "kit/engine_kit.h"
 
 #include "assure/assure.h"
@@ -13,7 +16,9 @@ extern const struct mln_engine mln_assurance_release;
 #define GATE  "{\"model\":\"m\",\"approvals\":{\"count\":1}}"
 #define OPEN  "{\"root\":\"" ROOT "\",\"gate\":" GATE ",\"files\":2,\"bytes\":30}"
 #define SCAN  "{\"step\":\"scan\",\"result\":{\"verdict\":\"clean\",\"files\":2}}"
-#define SIGN  "{\"key\":\"transit/k\",\"digest\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"root\":\"" ROOT "\"}"
+#define SIGN                                                                                       \
+    "{\"key\":\"transit/"                                                                          \
+    "k\",\"digest\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"root\":\"" ROOT "\"}"
 #define CHECK "{\"step\":\"verify\",\"result\":{\"verdict\":\"ok\",\"root\":\"" ROOT "\"}}"
 #define YES   "{\"root\":\"" ROOT "\",\"comment\":\"looks right\"}"
 
@@ -23,7 +28,8 @@ static struct mln_err fake_sign(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_value *data = mln_object(rq->cx);
     mln_put_int(rq->cx, data, "key_version", 1);
-    mln_put_text(rq->cx, data, "signature", mln_is_text(mln_field_of(rq, "name"), "aes") ? "" : "vault:v1:c2ln");
+    mln_put_text(rq->cx, data, "signature",
+                 mln_is_text(mln_field_of(rq, "name"), "aes") ? "" : "vault:v1:c2ln");
     re->data = data;
     return MLN_OK;
 }
@@ -31,10 +37,12 @@ static struct mln_err fake_sign(struct mln_request *rq, struct mln_reply *re)
 static struct mln_err fake_key(struct mln_request *rq, struct mln_reply *re)
 {
     re->data = NULL;
-    struct mln_value *data = mln_object(rq->cx), *keys = mln_object(rq->cx), *one = mln_object(rq->cx);
+    struct mln_value *data = mln_object(rq->cx), *keys = mln_object(rq->cx),
+                     *one = mln_object(rq->cx);
     mln_put_text(rq->cx, one, "public_key", "PEM");
     mln_put(rq->cx, keys, "1", one);
-    mln_put_text(rq->cx, data, "type", mln_is_text(mln_field_of(rq, "name"), "ed") ? "ed25519" : "ecdsa-p256");
+    mln_put_text(rq->cx, data, "type",
+                 mln_is_text(mln_field_of(rq, "name"), "ed") ? "ed25519" : "ecdsa-p256");
     mln_put(rq->cx, data, "keys", keys);
     re->data = data;
     return MLN_OK;
@@ -45,7 +53,8 @@ static const struct mln_path fake_paths[] = {
     {.pattern = "keys/{name}", .summary = "", .read = fake_key},
     {0},
 };
-static const struct mln_engine fake_transit = {.type = "transit", .summary = "", .paths = fake_paths};
+static const struct mln_engine fake_transit = {
+    .type = "transit", .summary = "", .paths = fake_paths};
 
 /* ---- who asks ---- */
 
@@ -53,14 +62,18 @@ static bool may(struct mln_request *rq, const char *path, const char *capability
 {
     (void)rq;
     struct mln_bytes p = mln_bytes_of(path);
-    return mln_bytes_is(mln_bytes_of(capability), "update") && !mln_bytes_is(p, "transit/sign/secret") &&
-           !mln_bytes_is(p, "release/model/theirs");
+    return mln_bytes_is(mln_bytes_of(capability), "update") &&
+           !mln_bytes_is(p, "transit/sign/secret") && !mln_bytes_is(p, "release/model/theirs");
 }
 
 static void be(struct ek *k, const char *entity, const char *name)
 {
-    k->actor = (struct mln_actor){.kind = MLN_ACTOR_TOKEN, .accessor = "acc", .display_name = name, .entity_id = entity,
-                                  .entity_name = name, .auth_path = "auth/userpass/login"};
+    k->actor = (struct mln_actor){.kind = MLN_ACTOR_TOKEN,
+                                  .accessor = "acc",
+                                  .display_name = name,
+                                  .entity_id = entity,
+                                  .entity_name = name,
+                                  .auth_path = "auth/userpass/login"};
 }
 
 static void be_root(struct ek *k)
@@ -145,7 +158,8 @@ static void test_whole_way(void **unused)
     assert_false(k->wrote);
     EK_REFUSED(k, ek_write(k, ID "/evidence", SCAN), 400, "is released");
     EK_REFUSED(k, ek_write(k, ID "/gate", NULL), 400, "is released");
-    EK_REFUSED(k, ek_write(k, "release/open", "{\"root\":\"" ROOT "\",\"gate\":{\"model\":\"n\"}}"), 400, "is released");
+    EK_REFUSED(k, ek_write(k, "release/open", "{\"root\":\"" ROOT "\",\"gate\":{\"model\":\"n\"}}"),
+               400, "is released");
 }
 
 static void test_who_may_not(void **unused)
@@ -157,19 +171,30 @@ static void test_who_may_not(void **unused)
         bool is_root, is_root_child;
         const char *path, *json, *text;
     } t[] = {
-        {"root opens", "", true, false, "release/open", OPEN, "root and tokens made by root cannot open"},
-        {"root with an entity", "e-eve", true, false, ID "/approve", YES, "root and tokens made by root cannot approve"},
-        {"root approves", "", true, false, ID "/approve", YES, "root and tokens made by root cannot approve"},
-        {"root's child approves", "", false, true, ID "/approve", YES, "root and tokens made by root cannot approve"},
-        {"root's child with an entity", "e-eve", false, true, ID "/approve", YES, "root and tokens made by root"},
-        {"bare token approves", "", false, false, ID "/approve", YES, "without a person behind it cannot approve"},
-        {"bare token opens", "", false, false, "release/open", OPEN, "without a person behind it cannot open"},
-        {"author approves", "e-alice", false, false, ID "/approve", YES, "the author of rel-aaaaaaaaaaaa cannot approve"},
-        {"another shows evidence", "e-eve", false, false, ID "/evidence", SCAN, "is the release of alice"},
+        {"root opens", "", true, false, "release/open", OPEN,
+         "root and tokens made by root cannot open"},
+        {"root with an entity", "e-eve", true, false, ID "/approve", YES,
+         "root and tokens made by root cannot approve"},
+        {"root approves", "", true, false, ID "/approve", YES,
+         "root and tokens made by root cannot approve"},
+        {"root's child approves", "", false, true, ID "/approve", YES,
+         "root and tokens made by root cannot approve"},
+        {"root's child with an entity", "e-eve", false, true, ID "/approve", YES,
+         "root and tokens made by root"},
+        {"bare token approves", "", false, false, ID "/approve", YES,
+         "without a person behind it cannot approve"},
+        {"bare token opens", "", false, false, "release/open", OPEN,
+         "without a person behind it cannot open"},
+        {"author approves", "e-alice", false, false, ID "/approve", YES,
+         "the author of rel-aaaaaaaaaaaa cannot approve"},
+        {"another shows evidence", "e-eve", false, false, ID "/evidence", SCAN,
+         "is the release of alice"},
         {"another signs", "e-eve", false, false, ID "/sign", SIGN, "is the release of alice"},
         {"another gates", "e-eve", false, false, ID "/gate", NULL, "is the release of alice"},
-        {"another opens it again", "e-eve", false, false, "release/open", OPEN, "is the release of alice"},
-        {"root gates", "", true, false, ID "/gate", NULL, "root and tokens made by root cannot change"},
+        {"another opens it again", "e-eve", false, false, "release/open", OPEN,
+         "is the release of alice"},
+        {"root gates", "", true, false, ID "/gate", NULL,
+         "root and tokens made by root cannot change"},
     };
     to_waiting(k);
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
@@ -186,7 +211,10 @@ static void test_who_may_not(void **unused)
     }
 }
 
-/* The author's second token, minted by himself, is still the author: another accessor, the same entity. */
+/*
+ * The author's second token, minted by himself, is still the author: another accessor, the same
+ * entity.
+ */
 static void test_second_token(void **unused)
 {
     (void)unused;
@@ -216,26 +244,42 @@ static void test_refused(void **unused)
         {"release/open", "{\"root\":\"AAAA\",\"gate\":" GATE "}", 400, "root is not a root digest"},
         {"release/open", "{\"root\":\"" ROOT "\"}", 400, "missing gate"},
         {"release/open", "{\"root\":\"" ROOT "\",\"gate\":[]}", 400, "must be a map"},
-        {"release/open", "{\"root\":\"" ROOT "\",\"gate\":{\"model\":\"m\",\"scn\":\"clean\"}}", 400, "has no key \"scn\""},
-        {"release/open", "{\"root\":\"" OTHER "\",\"gate\":" GATE ",\"files\":-1}", 400, "cannot be negative"},
-        {"release/open", "{\"root\":\"" OTHER "\",\"gate\":{\"model\":\"theirs\"}}", 403, "needs update on release/model/theirs"},
-        {"release/open", "{\"root\":\"" TWIN "\",\"gate\":" GATE "}", 409, "another root with the same beginning"},
+        {"release/open", "{\"root\":\"" ROOT "\",\"gate\":{\"model\":\"m\",\"scn\":\"clean\"}}",
+         400, "has no key \"scn\""},
+        {"release/open", "{\"root\":\"" OTHER "\",\"gate\":" GATE ",\"files\":-1}", 400,
+         "cannot be negative"},
+        {"release/open", "{\"root\":\"" OTHER "\",\"gate\":{\"model\":\"theirs\"}}", 403,
+         "needs update on release/model/theirs"},
+        {"release/open", "{\"root\":\"" TWIN "\",\"gate\":" GATE "}", 409,
+         "another root with the same beginning"},
         {"release/rel-x/evidence", SCAN, 400, "no id of a release"},
         {"release/rel-bbbbbbbbbbbb/evidence", SCAN, 404, "there is no release rel-bbbbbbbbbbbb"},
         {ID "/evidence", "{\"step\":\"magic\",\"result\":{}}", 400, "step is none of"},
         {ID "/evidence", "{\"step\":\"sign\",\"result\":{}}", 400, "step is none of"},
         {ID "/evidence", "{\"step\":\"scan\",\"result\":[]}", 400, "must be a map"},
-        {ID "/sign", "{\"key\":\"transit/k\",\"digest\":\"AAAA\",\"root\":\"" ROOT "\"}", 400, "not the base64 of 32 bytes"},
-        {ID "/sign", "{\"key\":\"transit/k\",\"digest\":\"\",\"root\":\"" OTHER "\"}", 400, "not that of this release"},
-        {ID "/sign", "{\"key\":\"k\",\"digest\":\"\",\"root\":\"" ROOT "\"}", 400, "key is not MOUNT/NAME"},
-        {ID "/sign", "{\"key\":\"../k\",\"digest\":\"\",\"root\":\"" ROOT "\"}", 400, "key is not MOUNT/NAME"},
-        {ID "/sign", "{\"key\":\"transit/a b\",\"digest\":\"\",\"root\":\"" ROOT "\"}", 400, "key is not MOUNT/NAME"},
-        {ID "/sign", "{\"key\":\"transit/secret\",\"digest\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"root\":\"" ROOT "\"}",
+        {ID "/sign", "{\"key\":\"transit/k\",\"digest\":\"AAAA\",\"root\":\"" ROOT "\"}", 400,
+         "not the base64 of 32 bytes"},
+        {ID "/sign", "{\"key\":\"transit/k\",\"digest\":\"\",\"root\":\"" OTHER "\"}", 400,
+         "not that of this release"},
+        {ID "/sign", "{\"key\":\"k\",\"digest\":\"\",\"root\":\"" ROOT "\"}", 400,
+         "key is not MOUNT/NAME"},
+        {ID "/sign", "{\"key\":\"../k\",\"digest\":\"\",\"root\":\"" ROOT "\"}", 400,
+         "key is not MOUNT/NAME"},
+        {ID "/sign", "{\"key\":\"transit/a b\",\"digest\":\"\",\"root\":\"" ROOT "\"}", 400,
+         "key is not MOUNT/NAME"},
+        {ID "/sign",
+         "{\"key\":\"transit/"
+         "secret\",\"digest\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"root\":\"" ROOT
+         "\"}",
          403, "needs update on transit/sign/secret"},
-        {ID "/sign", "{\"key\":\"transit/ed\",\"digest\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"root\":\"" ROOT "\"}", 400,
-         "is no ecdsa-p256 key"},
-        {ID "/sign", "{\"key\":\"transit/aes\",\"digest\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"root\":\"" ROOT "\"}", 400,
-         "is no key that signs"},
+        {ID "/sign",
+         "{\"key\":\"transit/"
+         "ed\",\"digest\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"root\":\"" ROOT "\"}",
+         400, "is no ecdsa-p256 key"},
+        {ID "/sign",
+         "{\"key\":\"transit/"
+         "aes\",\"digest\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\",\"root\":\"" ROOT "\"}",
+         400, "is no key that signs"},
     };
     EK_WANT(k, ek_write(k, "release/open", OPEN), 200);
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
@@ -246,9 +290,12 @@ static void test_refused(void **unused)
     EK_REFUSED(k, ek_write(k, ID "/approve", YES), 400, "not waiting for an approval: it is open");
     to_waiting(k);
     be(k, "e-bob", "bob");
-    EK_REFUSED(k, ek_write(k, ID "/approve", "{\"root\":\"" OTHER "\"}"), 400, "is not that of rel-aaaaaaaaaaaa");
+    EK_REFUSED(k, ek_write(k, ID "/approve", "{\"root\":\"" OTHER "\"}"), 400,
+               "is not that of rel-aaaaaaaaaaaa");
     EK_REFUSED(k, ek_write(k, ID "/approve", "{}"), 400, "root is not a root digest");
-    EK_REFUSED(k, ek_write(k, ID "/approve", "{\"root\":\"" ROOT "\",\"seen\":\"2020-01-01T00:00:00Z\"}"), 409, "since it was shown");
+    EK_REFUSED(
+        k, ek_write(k, ID "/approve", "{\"root\":\"" ROOT "\",\"seen\":\"2020-01-01T00:00:00Z\"}"),
+        409, "since it was shown");
     EK_WANT(k, ek_read(k, "release/root/" OTHER, NULL), 404);
     EK_REFUSED(k, ek_read(k, "release/root/zz", NULL), 400, "root is not a root digest");
 }
@@ -274,7 +321,8 @@ static void test_too_large(void **unused)
     mln_buf_add_text(&json, "\"}");
     mln_buf_add_byte(&json, 0);
     be(k, "e-bob", "bob");
-    EK_REFUSED(k, ek_write(k, ID "/approve", (const char *)json.ptr), 413, "comment is longer than");
+    EK_REFUSED(k, ek_write(k, ID "/approve", (const char *)json.ptr), 413,
+               "comment is longer than");
 }
 
 /* What was approved is what was shown: change it and the approval is gone. */
@@ -284,10 +332,12 @@ static void test_stale_evidence(void **unused)
     static const struct {
         const char *name, *path, *json;
     } t[] = {
-        {"other scan", ID "/evidence", "{\"step\":\"scan\",\"result\":{\"verdict\":\"clean\",\"files\":3}}"},
+        {"other scan", ID "/evidence",
+         "{\"step\":\"scan\",\"result\":{\"verdict\":\"clean\",\"files\":3}}"},
         {"a card", ID "/evidence", "{\"step\":\"card\",\"result\":{\"name\":\"x\"}}"},
         {"signed again", ID "/sign", SIGN},
-        {"other gate", "release/open", "{\"root\":\"" ROOT "\",\"gate\":{\"model\":\"m\",\"scan\":\"skip\"}}"},
+        {"other gate", "release/open",
+         "{\"root\":\"" ROOT "\",\"gate\":{\"model\":\"m\",\"scan\":\"skip\"}}"},
     };
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
         RELEASE(k);
@@ -318,10 +368,13 @@ static void test_gate_says_no(void **unused)
     static const struct {
         const char *scan, *verify, *why;
     } t[] = {
-        {"{\"step\":\"scan\",\"result\":{\"verdict\":\"malicious\",\"files\":1,\"findings\":[{\"file\":\"m.pkl\",\"message\":\"os.system\"}]}}",
+        {"{\"step\":\"scan\",\"result\":{\"verdict\":\"malicious\",\"files\":1,\"findings\":[{"
+         "\"file\":\"m.pkl\",\"message\":\"os.system\"}]}}",
          CHECK, "scan: the scan says malicious; m.pkl: os.system"},
-        {SCAN, "{\"step\":\"verify\",\"result\":{\"verdict\":\"refused\",\"error\":\"changed\"}}", "signature: not valid: changed"},
-        {SCAN, "{\"step\":\"verify\",\"result\":{\"verdict\":\"ok\",\"root\":\"" OTHER "\"}}", "signature: it is over another model"},
+        {SCAN, "{\"step\":\"verify\",\"result\":{\"verdict\":\"refused\",\"error\":\"changed\"}}",
+         "signature: not valid: changed"},
+        {SCAN, "{\"step\":\"verify\",\"result\":{\"verdict\":\"ok\",\"root\":\"" OTHER "\"}}",
+         "signature: it is over another model"},
         {SCAN, "{\"step\":\"card\",\"result\":{}}", "signature: no signature was shown"},
     };
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
@@ -362,9 +415,10 @@ static void test_registry(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whole_way),      cmocka_unit_test(test_who_may_not), cmocka_unit_test(test_second_token),
-        cmocka_unit_test(test_refused),        cmocka_unit_test(test_too_large),   cmocka_unit_test(test_stale_evidence),
-        cmocka_unit_test(test_gate_says_no),   cmocka_unit_test(test_registry),
+        cmocka_unit_test(test_whole_way),    cmocka_unit_test(test_who_may_not),
+        cmocka_unit_test(test_second_token), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_too_large),    cmocka_unit_test(test_stale_evidence),
+        cmocka_unit_test(test_gate_says_no), cmocka_unit_test(test_registry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
