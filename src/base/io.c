@@ -226,6 +226,16 @@ struct mln_err mln_dir_sync(struct mln_cx *cx, const char *dir)
     return MLN_OK;
 }
 
+struct mln_err mln_fs_sync(struct mln_cx *cx, const char *dir)
+{
+    MLN_AUTO(mln_fd_drop) int fd = -1;
+    MLN_TRY(mln_file_open(cx, dir, O_RDONLY | O_DIRECTORY, 0, &fd));
+    if (injected(MLN_FAULT_SYNC) || syncfs(fd) != 0) {
+        return io_failed(cx, "sync", dir, errno);
+    }
+    return MLN_OK;
+}
+
 /* The folder part of `path` into memory of mln_alloc: "." when there is none. */
 static char *folder_of(const char *path)
 {

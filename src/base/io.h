@@ -17,6 +17,8 @@ struct mln_err mln_fd_pwrite(struct mln_cx *cx, int fd, const void *from, size_t
 struct mln_err mln_fd_write(struct mln_cx *cx, int fd, const void *from, size_t n);
 struct mln_err mln_fd_sync(struct mln_cx *cx, int fd); /* fdatasync */
 struct mln_err mln_dir_sync(struct mln_cx *cx, const char *dir);
+/* Everything written so far on the file system that holds `dir`: one call where many files would need one each. */
+struct mln_err mln_fs_sync(struct mln_cx *cx, const char *dir);
 /* Write to a temporary name beside it, sync, rename, sync the folder: a crash leaves the old file or the new. */
 struct mln_err mln_file_replace(struct mln_cx *cx, const char *path, struct mln_bytes content, unsigned mode, bool durable);
 struct mln_err mln_dir_make(struct mln_cx *cx, const char *dir, unsigned mode); /* and its parents; fine when there */

@@ -80,8 +80,8 @@ static struct mln_err parse_vkey(struct mln_cx *cx, struct mln_bytes text, struc
     struct mln_bytes left = text;
     struct vkey v = {.name = mln_bytes_cut(text, '+', &left)};
     struct mln_bytes hex = mln_bytes_cut(left, '+', &left);
-    MLN_AUTO(mln_buf_drop) struct mln_buf hash = {.max = 4};
-    MLN_AUTO(mln_buf_drop) struct mln_buf key = {.max = 33};
+    MLN_AUTO(mln_buf_drop) struct mln_buf hash = {0};
+    MLN_AUTO(mln_buf_drop) struct mln_buf key = {0};
     uint8_t want[4];
     if (!name_is_valid(v.name) || hex.len != 8 || left.len != 44) {
         return bad_vkey(cx, "is not of the form name+hash+key");
@@ -214,7 +214,7 @@ static struct mln_err parse_text(struct mln_cx *cx, struct mln_bytes text, struc
         !mln_u64_parse(size, &c.size) || c.size > INT64_MAX) {
         return bad_note(cx, "has a malformed origin or size");
     }
-    MLN_AUTO(mln_buf_drop) struct mln_buf hash = {.max = 64};
+    MLN_AUTO(mln_buf_drop) struct mln_buf hash = {0};
     if (mln_failed(mln_base64_parse(cx, root, MLN_B64_STD, &hash)) || hash.len != sizeof(c.root.b)) {
         return bad_note(cx, "has a malformed root");
     }
