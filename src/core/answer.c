@@ -4,13 +4,21 @@
 
 #include "base/cbor.h"
 
+/* Some texts come from a printer of many errors in the servers that clients know; they match on parts of it. */
+static const char *as_printed(struct mln_run *run, struct mln_err err)
+{
+    bool is_many = run->is_refused || (mln_is(err, MLN_E_NO_ROUTE) && mln_bytes_is(mln_bytes_of(run->fault), "unsupported path")) ||
+                   (mln_is(err, MLN_E_METHOD) && run->fault[0] != 0);
+    return is_many ? mln_text_format(run->rq.cx, "1 error occurred:\n\t* %s\n\n", run->fault) : run->fault;
+}
+
 static void put_errors(struct mln_run *run, struct mln_err err, struct mln_value *out)
 {
     struct mln_cx *cx = run->rq.cx;
     struct mln_value *errors = mln_array(cx);
     bool is_quiet = mln_is(err, MLN_E_NOT_FOUND) || run->reply.no_errors_text;
     if (run->fault[0] != 0) {
-        mln_push_text(cx, errors, run->fault);
+        mln_push_text(cx, errors, as_printed(run, err));
     } else if (!is_quiet) {
         mln_push_text(cx, errors, mln_err_text(err.code));
     }

@@ -111,11 +111,7 @@ struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_
         run->rule = run->actor.is_root ? "root" : NULL;
         return MLN_OK;
     }
-    struct mln_err err = mln_policies_use(run->core, cx, run->rq.txn, run->actor.policies, ask, &q);
-    if (mln_is(err, MLN_E_DENIED)) {
-        return mln_refail(cx, MLN_E_DENIED, "1 error occurred:\n\t* permission denied\n\n");
-    }
-    return err;
+    return mln_policies_use(run->core, cx, run->rq.txn, run->actor.policies, ask, &q);
 }
 
 static struct mln_err who(struct mln_run *run)

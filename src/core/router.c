@@ -251,10 +251,10 @@ struct mln_err mln_route(struct mln_request *rq)
     struct mln_value *captures = mln_object(rq->cx);
     rq->route = mln_route_find(rq->cx, rq->mount->engine, rq->rest, captures);
     if (rq->route == NULL) {
-        return mln_fail(rq->cx, MLN_E_NO_ROUTE, "1 error occurred:\n\t* unsupported path\n\n");
+        return mln_fail(rq->cx, MLN_E_NO_ROUTE, "unsupported path");
     }
     if (mln_route_handler(rq->route, rq->op) == NULL) {
-        return mln_fail(rq->cx, MLN_E_METHOD, "1 error occurred:\n\t* unsupported operation\n\n");
+        return mln_fail(rq->cx, MLN_E_METHOD, "unsupported operation");
     }
     return parse_fields(rq, captures);
 }

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A whole core in a temporary folder, driven by messages as front sends them. */
+#pragma once
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/cbor.h"
+#include "base/json.h"
+#include "core/core.h"
+#include "kit/kit.h"
+
+extern const struct mln_engine mln_engine_kv, mln_engine_transit, mln_method_userpass;
+static const struct mln_engine *const ck_engines[] = {&mln_engine_kv, &mln_engine_transit, NULL};
+static const struct mln_engine *const ck_methods[] = {&mln_method_userpass, NULL};
+static const struct mln_engine *const *const ck_registries[] = {ck_engines, ck_methods, NULL};
+
+struct ck {
+    char dir[64], keyfile[96];
+    struct mln_arena *arena;
+    struct mln_cx cx;
+    struct mln_core *core;
+    const char *root;
+    const struct mln_value *answer;
+    struct mln_buf buf;
+    unsigned blocks;
+};
+
+static inline void ck_block(void *arg)
+{
+    ((struct ck *)arg)->blocks++;
+}
+
+static inline void ck_open(struct ck *k)
+{
+    struct mln_core_config config = {.data_dir = k->dir, .origin = "test.local/ledger", .seal = MLN_SEAL_KEYFILE, .keyfile = k->keyfile,
+                                     .registries = ck_registries, .is_dev = true, .no_sync = true};
+    struct mln_err err = mln_core_open(&k->cx, &config, &k->core);
+    if (mln_failed(err)) {
+        fail_msg("open: %s (%s)", k->cx.text, k->cx.note);
+    }
+}
+
+static inline struct ck *ck_new(void)
+{
+    struct ck *k = calloc(1, sizeof(*k));
+    assert_non_null(k);
+    mln_secret_allow_unlocked(true);
+    (void)snprintf(k->dir, sizeof(k->dir), "/tmp/mln-core-XXXXXX");
+    assert_non_null(mkdtemp(k->dir));
+    (void)snprintf(k->keyfile, sizeof(k->keyfile), "%s/unseal.key", k->dir);
+    k->arena = mln_arena_new(64u << 20, false);
+    mln_cx_init(&k->cx, k->arena);
+    ck_open(k);
+    struct mln_err err = mln_core_init_dev(&k->cx, k->core, "root", &k->root);
+    if (mln_failed(err)) {
+        fail_msg("init: %s (%s)", k->cx.text, k->cx.note);
+    }
+    return k;
+}
+
+static inline void ck_drop(struct ck **at)
+{
+    struct ck *k = *at;
+    char command[128];
+    mln_core_close(k->core);
+    mln_buf_drop(&k->buf);
+    mln_arena_free(k->arena);
+    (void)snprintf(command, sizeof(command), "rm -rf '%s'", k->dir);
+    assert_int_equal(system(command), 0);
+    free(k);
+}
+
+/* One request; the status, k->answer the whole ANSWER. json NULL = no data. */
+static inline int ck_call(struct ck *k, const char *token, const char *op, const char *path, const char *json)
+{
+    const struct mln_value *data = NULL;
+    mln_cx_clear(&k->cx);
+    struct mln_value *rq = mln_object(&k->cx);
+    mln_put_text(&k->cx, rq, "op", op);
+    mln_put_text(&k->cx, rq, "path", path);
+    if (json != NULL) {
+        assert_false(mln_failed(mln_json_parse(&k->cx, mln_bytes_of(json), &data)));
+    }
+    mln_put(&k->cx, rq, "data", data != NULL ? data : mln_null(&k->cx));
+    if (token != NULL) {
+        mln_put(&k->cx, rq, "token", mln_secret_string(&k->cx, mln_bytes_of(token)));
+    }
+    mln_put_text(&k->cx, rq, "from", "127.0.0.1");
+    MLN_AUTO(mln_buf_drop) struct mln_buf message = {0};
+    mln_cbor_print(&message, rq);
+    mln_buf_drop(&k->buf);
+    struct mln_core_call call = {.message = mln_buf_bytes(&message), .block = ck_block, .arg = k};
+    assert_false(mln_failed(mln_core_answer(&k->cx, k->core, &call, &k->buf)));
+    mln_cx_clear(&k->cx);
+    struct mln_bytes bytes = mln_bytes_dup(&k->cx, mln_buf_bytes(&k->buf));
+    assert_false(mln_failed(mln_cbor_parse(&k->cx, bytes, &k->answer)));
+    return (int)mln_get_int(mln_get(k->answer, "status"), 0);
+}
+
+static inline const char *ck_json(struct ck *k, const struct mln_value *v)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf out = {0};
+    mln_json_print(&out, v, MLN_JSON_COMPACT);
+    return mln_text_dup(&k->cx, mln_buf_bytes(&out));
+}
+
+#define CK_WANT(k, call, want)                                                                     \
+    do {                                                                                           \
+        int got_ = (call);                                                                         \
+        if (got_ != (want)) {                                                                      \
+            fail_msg("%d, not %d: %s", got_, (want), ck_json((k), (k)->answer));                   \
+        }                                                                                          \
+    } while (0)
+
+/* The first error's text. */
+static inline const char *ck_error(struct ck *k)
+{
+    return mln_get_text(&k->cx, mln_item(mln_get(k->answer, "errors"), 0), "");
+}
