@@ -34,13 +34,15 @@ static struct mln_err read_one(struct mln_request *rq, struct mln_reply *re)
 }
 
 /*
- * The record with the signer's key beside it, for who holds the files and wants to know whom to
- * trust.
+ * The record for who holds the files and wants to know whom to trust. The signer's key stands beside
+ * it once the model is released: signed is not yet released, and nobody should serve what waits.
  */
 static struct mln_err answer_signed(struct mln_request *rq, struct mln_value *record,
                                     struct mln_reply *re)
 {
-    mln_put(rq->cx, record, "public_key", mln_get(mln_get(record, "signature"), "public_key"));
+    if (mln_is_text(mln_get(record, "state"), "released")) {
+        mln_put(rq->cx, record, "public_key", mln_get(mln_get(record, "signature"), "public_key"));
+    }
     release_tell(rq, record, "look up", mln_get_text(rq->cx, mln_get(record, "state"), ""));
     re->data = record;
     return mln_cx_err(rq->cx);

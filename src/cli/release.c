@@ -4,6 +4,7 @@
  * the server as evidence; running it again goes on from the record. Exit 0 released, 9 waiting for
  * an approval, 5 refused, 4 denied. docs/release.md.
  */
+#include "cli/model_priv.h"
 #include "cli/release_priv.h"
 
 #include "base/yaml.h"
@@ -63,6 +64,16 @@ static struct mln_err take_dir(struct mln_cli *cli, const char *given, const cha
     return mln_cx_err(cli->cx);
 }
 
+/* A key of the server as MOUNT/KEY; "transit:KEY", as the model commands have it, is taken too. */
+static struct mln_err take_key(struct mln_cli *cli, const char *text, const char **ret)
+{
+    struct model_key key = {0};
+    const char *whole = model_key_is(text) ? text : mln_text_format(cli->cx, "transit:%s", text);
+    MLN_TRY(model_key_parse(cli, whole, &key));
+    *ret = mln_text_format(cli->cx, "%s/%s", key.mount, key.name);
+    return mln_cx_err(cli->cx);
+}
+
 static struct mln_err prepare(struct release *r)
 {
     struct mln_cli *cli = r->cli;
@@ -78,9 +89,10 @@ static struct mln_err prepare(struct release *r)
     MLN_TRY(mln_yaml_parse(cli->cx, text, &r->gate_value));
     MLN_TRY(mln_gate_parse(cli->cx, r->gate_value, &r->gate));
     r->sig_path = mln_text_format(cli->cx, "%s/" MLN_MODEL_SIGNATURE, r->dir);
-    r->sign_key = mln_cli_text(cli, "sign-key");
+    MLN_TRY(take_key(cli, mln_cli_text(cli, "sign-key"), &r->sign_key));
     const char *key = mln_cli_text(cli, "encrypt-key");
-    r->encrypt_key = key != NULL ? key : mln_text_format(cli->cx, "transit/%s", r->gate.model);
+    key = key != NULL ? key : mln_text_format(cli->cx, "transit/%s", r->gate.model);
+    MLN_TRY(take_key(cli, key, &r->encrypt_key));
     return mln_cx_err(cli->cx);
 }
 

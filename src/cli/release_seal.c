@@ -3,53 +3,29 @@
  * merlon release: sign with a key that stays in the server, verify what came out, encrypt for a
  * key of the server.
  */
+#include "cli/model_priv.h"
 #include "cli/release_priv.h"
 
 /* ---- keys of the server ---- */
 
-/* "MOUNT/NAME" as MOUNT/<kind>/NAME. */
-static struct mln_err key_path(struct mln_cli *cli, const char *key, const char *kind,
-                               const char **ret)
-{
-    struct mln_bytes whole = mln_bytes_of(key);
-    size_t at = whole.len;
-    while (at > 0 && whole.ptr[at - 1] != '/') {
-        at--;
-    }
-    if (at < 2 || at == whole.len) {
-        return mln_cli_usage(
-            cli, "'%s' is no key of the server: MOUNT/NAME, such as " RELEASE_SIGN_KEY, key);
-    }
-    const char *mount = mln_text_dup(cli->cx, mln_bytes_sub(whole, 0, at - 1));
-    const char *name = mln_text_dup(cli->cx, mln_bytes_from(whole, at));
-    *ret = mln_text_format(cli->cx, "%s/%s/%s", mln_cli_escape(cli, mount), kind,
-                           mln_cli_escape(cli, name));
-    return mln_cx_err(cli->cx);
-}
-
 /* The newest public key in PEM; makes the key when there is none and the caller may. */
-static struct mln_err signing_key(struct mln_cli *cli, const char *key, struct mln_bytes *ret)
+static struct mln_err signing_key(struct mln_cli *cli, const char *text, struct mln_bytes *ret)
 {
-    const char *path = NULL;
-    struct mln_cli_reply reply = {0};
-    MLN_TRY(key_path(cli, key, "keys", &path));
-    struct mln_err err = mln_cli_call(cli, "GET", path, NULL, &reply);
+    struct model_key key = {0};
+    struct model_signer keep;
+    struct mln_oms_signer signer = {0};
+    MLN_TRY(model_key_parse(cli, mln_text_format(cli->cx, "transit:%s", text), &key));
+    struct mln_err err = model_signer_of(cli, &key, &keep, &signer);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
-        mln_cx_clear(cli->cx);
+        struct mln_cli_reply reply = {0};
         struct mln_value *body = mln_object(cli->cx);
+        mln_cx_clear(cli->cx);
         mln_put_text(cli->cx, body, "type", "ecdsa-p256");
-        MLN_TRY(mln_cli_call(cli, "POST", path, body, &reply));
-        err = mln_cli_call(cli, "GET", path, NULL, &reply);
+        MLN_TRY(mln_cli_call(cli, "POST", model_key_path(cli, &key, "keys"), body, &reply));
+        err = model_signer_of(cli, &key, &keep, &signer);
     }
     MLN_TRY(err);
-    const char *newest = mln_text_format(
-        cli->cx, "%lld", (long long)mln_get_int(mln_get(reply.data, "latest_version"), 0));
-    const struct mln_value *pem =
-        mln_get(mln_get(mln_get(reply.data, "keys"), newest), "public_key");
-    if (!mln_is_text(mln_get(reply.data, "type"), "ecdsa-p256") || mln_type_of(pem) != MLN_STRING) {
-        return mln_fail(cli->cx, MLN_E_INVALID, "%s is no ecdsa-p256 key", key);
-    }
-    *ret = mln_bytes_dup(cli->cx, mln_get_bytes(pem));
+    *ret = mln_bytes_dup(cli->cx, signer.public_pem);
     return mln_cx_err(cli->cx);
 }
 
@@ -172,29 +148,6 @@ struct mln_err release_do_verify(struct release *r, struct release_row *row)
 
 /* ---- encrypt ---- */
 
-static struct mln_err wrap_key(void *arg, struct mln_cx *cx, const char *key,
-                               const uint8_t file_key[MLN_AGE_KEY], struct mln_buf *wrapped,
-                               uint32_t *ret_version)
-{
-    struct mln_cli *cli = arg;
-    const char *path = NULL;
-    struct mln_cli_reply reply = {0};
-    struct mln_value *body = mln_object(cx);
-    MLN_TRY(key_path(cli, key, "encrypt", &path));
-    struct mln_bytes text =
-        mln_bytes_of(mln_base64_text(cx, mln_bytes_at(file_key, MLN_AGE_KEY), MLN_B64_STD));
-    mln_put(cx, body, "plaintext", mln_secret_string(cx, text));
-    MLN_TRY(mln_cli_call(cli, "POST", path, body, &reply));
-    int64_t version = mln_get_int(mln_get(reply.data, "key_version"), 0);
-    struct mln_bytes ciphertext = mln_get_bytes(mln_get(reply.data, "ciphertext"));
-    if (version < 1 || version > UINT32_MAX || ciphertext.len == 0) {
-        return mln_fail(cx, MLN_E_REMOTE, "the server's answer has no wrapped key");
-    }
-    mln_buf_add_bytes(wrapped, ciphertext);
-    *ret_version = (uint32_t)version;
-    return mln_buf_ok(cx, wrapped);
-}
-
 /* Is this an age file for the key of this release? */
 static bool is_for_key(struct release *r, const char *path)
 {
@@ -254,7 +207,7 @@ struct mln_err release_do_encrypt(struct release *r, struct release_row *row)
     }
     if (!is_encrypted(r)) {
         struct mln_model_encrypt how = {
-            .to = {.transit_key = r->encrypt_key, .transit = {.wrap = wrap_key, .arg = r->cli}},
+            .to = {.transit_key = r->encrypt_key, .transit = {.wrap = model_wrap, .arg = r->cli}},
             .durable = true,
             .progress = release_progress(r, "encrypting"),
         };

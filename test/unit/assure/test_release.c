@@ -138,6 +138,8 @@ static void test_whole_way(void **unused)
     to_waiting(k);
     assert_string_equal(told(k, "text"), "approvals: none of 1 given");
     EK_VALUE(k, mln_get(k->re.data, "ledger"), "{\"scan\":7}");
+    EK_WANT(k, ek_read(k, "release/root/" ROOT, NULL), 200);
+    assert_null(mln_get(k->re.data, "public_key"));
     approve(k, "e-bob", "bob");
     assert_string_equal(told(k, "approver"), "bob");
     assert_string_equal(told(k, "author"), "alice");
