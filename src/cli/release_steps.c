@@ -326,7 +326,8 @@ struct mln_err release_do_record(struct release *r, struct release_row *row)
         return mln_fail(cx, MLN_E_CONFLICT, "the record of %s changed meanwhile", r->id);
     }
     r->record = reply.data;
-    row->ledger_index = reply.ledger_index;
+    const struct release_row *gate = row - 1; /* a read's own record is sequenced later */
+    row->ledger_index = reply.ledger_index >= 0 ? reply.ledger_index : gate->ledger_index;
     row->verdict = mln_get_text(cx, mln_get(r->record, "state"), "unknown");
     row->detail = r->id;
     return mln_cx_err(cx);
