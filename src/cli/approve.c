@@ -5,6 +5,8 @@
  */
 #include "cli/release_priv.h"
 
+#include <unistd.h>
+
 static const struct mln_flag flags[] = {
     {"comment", MLN_FLAG_TEXT, "TEXT", NULL, "Why; becomes part of the record"},
     {"show", MLN_FLAG_BOOL, NULL, NULL, "Only show it"},
@@ -87,8 +89,8 @@ static struct mln_err run(struct mln_cli *cli)
     if (mln_cli_bool(cli, "show")) {
         return mln_cli_answer(cli, record, print_record);
     }
-    if (cli->is_tty_out && cli->is_tty_err && cli->format == MLN_FORMAT_TABLE &&
-        !mln_cli_bool(cli, "yes")) {
+    bool can_ask = cli->is_tty_out && cli->is_tty_err && isatty(STDIN_FILENO) == 1;
+    if (can_ask && cli->format == MLN_FORMAT_TABLE && !mln_cli_bool(cli, "yes")) {
         print_record(cli, record);
         MLN_TRY(mln_cli_confirm(cli, "approve it"));
     }
