@@ -79,6 +79,5 @@ struct mln_err sys_prune(struct mln_request *rq, struct mln_reply *re)
     mln_put_text(rq->cx, actor, "accessor", rq->actor->accessor);
     mln_put_int(rq->cx, rq->detail, "before", before);
     rq->services->block(rq);
-    MLN_TRY(mln_ledger_flush(rq->cx, mln_core_of(rq)->ledger));
     return mln_ledger_prune(rq->cx, mln_core_of(rq)->ledger, (uint64_t)before, actor);
 }

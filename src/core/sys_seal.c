@@ -2,6 +2,8 @@
 /* sys/: health, initialisation, seal and unseal, the barrier's keys. Bodies as Vault's clients read them. */
 #include "core/sys_priv.h"
 
+#include "base/io.h"
+
 #define CLUSTER_NAME "merlon"
 
 static bool is_initialized(struct mln_request *rq)
@@ -135,6 +137,20 @@ static struct mln_err share_of(struct mln_request *rq, struct mln_buf *ret)
     return MLN_OK;
 }
 
+/* A key file's seal is opened by who can show what the file holds: its key in hex, as the file has it. */
+static struct mln_err show_keyfile(struct mln_request *rq, struct mln_bytes key)
+{
+    const char *path = mln_core_of(rq)->config.keyfile;
+    MLN_AUTO(mln_buf_drop) struct mln_buf text = {.is_secret = true};
+    MLN_AUTO(mln_buf_drop) struct mln_buf held = {.is_secret = true};
+    MLN_TRY(mln_file_read_all(rq->cx, path, 4096, &text));
+    MLN_TRY(mln_hex_parse(rq->cx, mln_bytes_trim(mln_buf_bytes(&text)), &held));
+    if (!mln_eq_ct(key.ptr, key.len, held.ptr, held.len)) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "the key is not that of the key file");
+    }
+    return mln_seal_open_keyfile(rq->cx, mln_core_of(rq)->seal, path);
+}
+
 static struct mln_err give_share(struct mln_request *rq)
 {
     struct mln_core *core = mln_core_of(rq);
@@ -147,7 +163,11 @@ static struct mln_err give_share(struct mln_request *rq)
         return MLN_OK;
     }
     MLN_TRY(share_of(rq, &share));
-    MLN_TRY(mln_seal_give(rq->cx, core->seal, mln_buf_bytes(&share), &progress));
+    if (core->config.seal == MLN_SEAL_KEYFILE) {
+        MLN_TRY(show_keyfile(rq, mln_buf_bytes(&share)));
+    } else {
+        MLN_TRY(mln_seal_give(rq->cx, core->seal, mln_buf_bytes(&share), &progress));
+    }
     return progress > 0 ? MLN_OK : mln_core_unsealed(rq->cx, core, "unseal");
 }
 

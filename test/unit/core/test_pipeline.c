@@ -156,6 +156,9 @@ static void test_seal(void **state)
     assert_string_equal(ck_error(k), "Vault is sealed");
     CK_WANT(k, ck_call(k, NULL, "read", "sys/health", NULL), 503);
     CK_WANT(k, ck_call(k, NULL, "read", "sys/seal-status", NULL), 200);
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/unseal", "{\"key\":\"00\"}"), 400);
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/unseal", "{\"key\":\"zz\"}"), 400);
+    assert_true(mln_core_is_sealed(k->core));
     mln_core_close(k->core);
     ck_open(k); /* the key file opens it */
     assert_false(mln_core_is_sealed(k->core));
