@@ -119,7 +119,7 @@ static struct mln_err replay(struct mln_cx *cx, struct journal *j)
         MLN_TRY(mln_fd_pread(cx, j->files[i].fd, contents[i]->ptr, j->bytes, 0));
         contents[i]->len = j->bytes;
     }
-    unsigned older = first_number(j, &a) <= first_number(j, &b) ? 0 : 1;
+    unsigned older = first_number(j, &a) < first_number(j, &b) ? 0 : 1;
     MLN_TRY(replay_file(cx, j, &j->files[older], contents[older]));
     MLN_TRY(replay_file(cx, j, &j->files[1 - older], contents[1 - older]));
     j->current = 1 - older;
