@@ -3,34 +3,46 @@
 #include "core/core_priv.h"
 
 #include "base/cbor.h"
+#include "base/log.h"
 
-/* Some texts come from a printer of many errors in the servers that clients know; they match on parts of it. */
-static const char *as_printed(struct mln_run *run, struct mln_err err)
+/* Inner causes may name files and states: they go to the log. FORGED is what an input can be, and says so. */
+static bool is_inner(struct mln_err err)
 {
-    bool is_many = run->is_refused || (mln_is(err, MLN_E_NO_ROUTE) && mln_bytes_is(mln_bytes_of(run->fault), "unsupported path")) ||
-                   (mln_is(err, MLN_E_METHOD) && run->fault[0] != 0);
-    return is_many ? mln_text_format(run->rq.cx, "1 error occurred:\n\t* %s\n\n", run->fault) : run->fault;
+    struct mln_bytes klass = mln_bytes_of(mln_err_class(err.code));
+    return !mln_is(err, MLN_E_FORGED) && (mln_bytes_is(klass, "INTERNAL") || mln_bytes_is(klass, "CRYPTO"));
 }
 
-static void put_errors(struct mln_run *run, struct mln_err err, struct mln_value *out)
+/* Vault prints what policy and router refuse as a list of errors; texts of a context are one line, so it is made here. */
+static bool is_listed(const struct mln_run *run, struct mln_err err)
+{
+    bool has_engine = run->rq.mount != NULL && run->rq.mount->engine != NULL;
+    return mln_is(err, MLN_E_METHOD) || (mln_is(err, MLN_E_DENIED) && run->is_refused) ||
+           (mln_is(err, MLN_E_NO_ROUTE) && has_engine && run->rq.route == NULL);
+}
+
+static void put_errors(struct mln_run *run, struct mln_err err, const char *text, struct mln_value *out)
 {
     struct mln_cx *cx = run->rq.cx;
     struct mln_value *errors = mln_array(cx);
-    bool is_quiet = mln_is(err, MLN_E_NOT_FOUND) || run->reply.no_errors_text;
-    if (run->fault[0] != 0) {
-        mln_push_text(cx, errors, as_printed(run, err));
-    } else if (!is_quiet) {
-        mln_push_text(cx, errors, mln_err_text(err.code));
+    const char *told = is_inner(err) ? "internal error" : text[0] != 0 ? text : mln_err_text(err.code);
+    if (is_listed(run, err)) {
+        mln_push(cx, errors, mln_textf(cx, "1 error occurred:\n\t* %s\n\n", told));
+    } else if (text[0] != 0 || !mln_is(err, MLN_E_NOT_FOUND)) {
+        mln_push_text(cx, errors, told);
     }
     mln_put_int(cx, out, "status", mln_err_http(err.code));
     mln_put(cx, out, "errors", errors);
+    if (mln_is(err, MLN_E_LIMIT)) {
+        mln_put_int(cx, out, "retry_after", 1);
+    }
 }
 
 static void put_reply(struct mln_run *run, struct mln_value *out)
 {
     struct mln_cx *cx = run->rq.cx;
     const struct mln_reply *re = &run->reply;
-    bool has_body = re->data != NULL || re->bare != NULL || re->auth != NULL || re->raw.ptr != NULL || re->warnings != NULL || re->top != NULL;
+    bool has_body = re->data != NULL || re->bare != NULL || re->auth != NULL || re->raw.ptr != NULL || re->warnings != NULL ||
+                    re->top != NULL || re->topic != NULL;
     mln_put_int(cx, out, "status", re->status != 0 ? re->status : has_body ? 200 : 204);
     const struct {
         const char *name;
@@ -41,7 +53,7 @@ static void put_reply(struct mln_run *run, struct mln_value *out)
             mln_put(cx, out, parts[i].name, parts[i].value);
         }
     }
-    if (re->status >= 400 && re->data == NULL && re->bare == NULL) {
+    if (re->no_errors_text || (re->status >= 400 && re->data == NULL && re->bare == NULL && re->warnings == NULL)) {
         mln_put(cx, out, "errors", mln_array(cx));
     }
     if (re->raw.ptr != NULL) {
@@ -54,31 +66,58 @@ static void put_reply(struct mln_run *run, struct mln_value *out)
     mln_put_int(cx, out, "lease_duration", re->lease_duration_s);
     if (re->topic != NULL) {
         mln_put_text(cx, out, "topic", re->topic);
-        mln_put_int(cx, out, "topic_version", (int64_t)re->topic_version);
+        mln_put_int(cx, out, "topic_version", (int64_t)(re->topic_version != 0 ? re->topic_version : run->topic_version));
     }
+}
+
+/* No memory for the answer: a short one that needs none. */
+static void put_short(struct mln_buf *answer, size_t before)
+{
+    static const uint8_t text[] = {0xa2, 0x66, 's', 't', 'a', 't', 'u', 's', 0x19, 0x01, 0xf4, 0x66, 'e', 'r', 'r', 'o', 'r', 's', 0x81,
+                                   0x6d, 'o', 'u', 't', ' ', 'o', 'f', ' ', 'm', 'e', 'm', 'o', 'r', 'y'};
+    if (answer->len > before) {
+        mln_wipe(answer->ptr + before, answer->len - before);
+    }
+    answer->len = before;
+    answer->has_failed = false;
+    mln_buf_add(answer, text, sizeof(text));
+}
+
+/* The fault's text; inner ones are logged, and the context is free for the answer. */
+static void take_fault(struct mln_run *run, struct mln_err err, char text[MLN_CX_TEXT_MAX])
+{
+    struct mln_cx *cx = run->rq.cx;
+    mln_copy(text, cx->text, MLN_CX_TEXT_MAX);
+    if (is_inner(err)) {
+        char what[64] = "request ";
+        mln_copy(what + 8, run->rq.id, mln_bytes_of(run->rq.id).len); /* a UUID or "" */
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, what);
+    }
+    mln_cx_clear(cx);
 }
 
 void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *answer)
 {
     struct mln_cx *cx = run->rq.cx;
+    char text[MLN_CX_TEXT_MAX] = "";
+    size_t before = answer->len;
+    if (mln_failed(err)) {
+        take_fault(run, err, text);
+    }
     struct mln_value *out = mln_object(cx);
     mln_put_text(cx, out, "request_id", run->rq.id);
     if (mln_failed(err)) {
-        put_errors(run, err, out);
+        put_errors(run, err, text, out);
     } else {
         put_reply(run, out);
     }
     if (run->ledger_index != UINT64_MAX) {
         mln_put_int(cx, out, "ledger", (int64_t)run->ledger_index);
     }
-    size_t before = answer->len;
-    mln_cbor_print(answer, out);
-    bool is_whole = !answer->has_failed && (mln_failed(err) || !mln_failed(mln_cx_err(cx)));
-    if (!is_whole) { /* no memory for the answer: a short one that needs none */
-        static const uint8_t short_answer[] = {0xa2, 0x66, 's', 't', 'a', 't', 'u', 's', 0x19, 0x01, 0xf4, 0x66, 'e', 'r', 'r', 'o', 'r', 's', 0x81,
-                                               0x6d, 'o', 'u', 't', ' ', 'o', 'f', ' ', 'm', 'e', 'm', 'o', 'r', 'y'};
-        answer->len = before;
-        answer->has_failed = false;
-        mln_buf_add(answer, short_answer, sizeof(short_answer));
+    if (!mln_failed(mln_cx_err(cx))) {
+        mln_cbor_print(answer, out);
+    }
+    if (mln_failed(mln_cx_err(cx)) || answer->has_failed) {
+        put_short(answer, before);
     }
 }

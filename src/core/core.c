@@ -4,9 +4,9 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/log.h"
 
 #define STATE_ARENA_BYTES (1u << 20) /* what processes say of themselves: a few lines each */
-#define TICK_ARENA_BYTES  (64u << 20)
 #define EXPIRE_BATCH      256u       /* tokens a second and transaction: a million expire without stopping others */
 #define ROTATE_EVERY_NS   (60 * 1000000000LL)
 
@@ -38,11 +38,15 @@ static void free_config(struct mln_core *core)
 
 static void init_locks(struct mln_core *core)
 {
-    pthread_rwlock_init(&core->gate, NULL);
+    pthread_rwlockattr_t fair; /* who wants to seal must not starve; nobody takes the gate twice */
+    pthread_rwlockattr_init(&fair);
+    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&core->gate, &fair);
+    pthread_rwlockattr_destroy(&fair);
     pthread_rwlock_init(&core->mounts_lock, NULL);
     pthread_rwlock_init(&core->acl_lock, NULL);
     pthread_mutex_init(&core->seal_lock, NULL);
-    pthread_mutex_init(&core->topics_lock, NULL);
+    pthread_mutex_init(&core->load_lock, NULL);
     pthread_mutex_init(&core->state_lock, NULL);
     pthread_mutex_init(&core->tick_lock, NULL);
 }
@@ -76,10 +80,11 @@ static struct mln_err open_keyfile(struct mln_cx *cx, struct mln_core *core)
 
 struct mln_err mln_core_open(struct mln_cx *cx, const struct mln_core_config *config, struct mln_core **ret)
 {
-    struct mln_core *core = mln_alloc(sizeof(*core));
-    if (core == NULL) {
-        return mln_fail(cx, MLN_E_MEMORY, "no memory to start");
-    }
+    struct mln_secret home = {0};
+    MLN_TRY(mln_secret_new(cx, (sizeof(struct mln_core) + 63) / 64 * 64, &home)); /* it ends at a page's end: keep it aligned */
+    struct mln_core *core = (void *)home.ptr;
+    core->home = home;
+    atomic_init(&core->topic_version, (unsigned long long)(mln_now_ns() / 1000));
     init_locks(core);
     struct mln_err err = copy_config(cx, core, config);
     err = mln_failed(err) ? err : open_parts(cx, core);
@@ -101,20 +106,17 @@ void mln_core_close(struct mln_core *core)
     mln_seal_free(core->seal);
     mln_barrier_free(core->barrier);
     mln_store_close(core->store);
-    for (size_t i = 0; i < core->n_topics; i++) {
-        mln_free(core->topics[i].name);
-    }
-    mln_free(core->topics);
     mln_arena_free(core->state_arena);
     free_config(core);
     pthread_rwlock_destroy(&core->gate);
     pthread_rwlock_destroy(&core->mounts_lock);
     pthread_rwlock_destroy(&core->acl_lock);
     pthread_mutex_destroy(&core->seal_lock);
-    pthread_mutex_destroy(&core->topics_lock);
+    pthread_mutex_destroy(&core->load_lock);
     pthread_mutex_destroy(&core->state_lock);
     pthread_mutex_destroy(&core->tick_lock);
-    mln_free_wiped(core, sizeof(*core));
+    struct mln_secret home = core->home;
+    mln_secret_drop(&home);
 }
 
 bool mln_core_is_sealed(const struct mln_core *core)
@@ -161,6 +163,8 @@ struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const
     if (mln_failed(err)) {
         mln_ledger_close(core->ledger);
         core->ledger = NULL;
+        mln_mounts_forget(core);
+        mln_wipe(core->token_key, sizeof(core->token_key));
         mln_barrier_seal(core->barrier);
     } else {
         atomic_store(&core->is_open, true);
@@ -344,6 +348,12 @@ static struct mln_err tick_engine(struct mln_cx *cx, struct mln_core *core, stru
     return mln_core_commit(core, cx, txn, action, run.rq.detail);
 }
 
+static void failed(struct mln_cx *cx, const char *what)
+{
+    mln_log_fault(MLN_LOG_WARN, "core", cx, what);
+    mln_cx_clear(cx);
+}
+
 /* Engines' ticks by the clock: due when a multiple of their period lies between the last look and now. */
 static void tick_engines(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
 {
@@ -355,10 +365,41 @@ static void tick_engines(struct mln_cx *cx, struct mln_core *core, int64_t now_n
         }
         int64_t period_ns = engine->tick_s * 1000000000;
         if (now_ns / period_ns != core->last_tick_ns / period_ns) {
-            (void)!mln_failed(tick_engine(cx, core, table, &table->mounts[i])); /* the next period tries again */
-            mln_cx_clear(cx);
+            if (mln_failed(tick_engine(cx, core, table, &table->mounts[i]))) {
+                failed(cx, "an engine's scheduled work waits for the next period");
+            }
         }
     }
+}
+
+static void tick_keys(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
+{
+    size_t n = 0;
+    if (now_ns - core->last_rotate_ns <= ROTATE_EVERY_NS) {
+        return;
+    }
+    core->last_rotate_ns = now_ns;
+    struct mln_err err = mln_barrier_tick(cx, core->barrier, &n);
+    if (!mln_failed(err) && n > 0) {
+        err = note_system(cx, core, "rotate the barrier's keys");
+    }
+    if (mln_failed(err)) {
+        failed(cx, "the barrier's keys are not rotated");
+    }
+}
+
+/* What does not get done now is done in the next second; what expired is refused already. */
+static void tick_open(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
+{
+    bool more = false;
+    if (mln_failed(mln_token_expire(core, cx, now_ns, EXPIRE_BATCH))) {
+        failed(cx, "expired tokens are not deleted yet");
+    }
+    if (mln_failed(mln_mounts_sweep(cx, core, &more))) {
+        failed(cx, "rows of an unmounted engine are not deleted yet");
+    }
+    tick_engines(cx, core, now_ns);
+    tick_keys(cx, core, now_ns);
 }
 
 void mln_core_tick(struct mln_cx *cx, struct mln_core *core)
@@ -367,17 +408,7 @@ void mln_core_tick(struct mln_cx *cx, struct mln_core *core)
     pthread_rwlock_rdlock(&core->gate);
     int64_t now_ns = mln_now_ns();
     if (atomic_load(&core->is_open)) {
-        (void)!mln_failed(mln_token_expire(core, cx, now_ns, EXPIRE_BATCH)); /* what is left is refused already and goes next time */
-        mln_cx_clear(cx);
-        tick_engines(cx, core, now_ns);
-        if (now_ns - core->last_rotate_ns > ROTATE_EVERY_NS) {
-            size_t n = 0;
-            if (!mln_failed(mln_barrier_tick(cx, core->barrier, &n)) && n > 0) {
-                (void)!mln_failed(note_system(cx, core, "rotate the barrier's keys"));
-            }
-            mln_cx_clear(cx);
-            core->last_rotate_ns = now_ns;
-        }
+        tick_open(cx, core, now_ns);
     }
     core->last_tick_ns = now_ns;
     pthread_rwlock_unlock(&core->gate);

@@ -33,6 +33,11 @@ struct mln_err mln_mounts_load(struct mln_cx *cx, struct mln_core *core); /* fro
 void mln_mounts_forget(struct mln_core *core);
 /* Rows of the table as values: {"path","type","uuid","accessor","description","options","default_ttl_s","max_ttl_s"}. */
 struct mln_err mln_mounts_rows(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value **ret); /* empty array when new */
+/* A write below a mount that is gone is NO_ROUTE; one that goes meanwhile makes the commit a CONFLICT. */
+struct mln_err mln_mounts_expect(struct mln_cx *cx, struct mln_txn *txn, const struct mln_mount *mount);
+/* Delete rows that unmounting left, one batch a call with its own record; *ret_more: call again. */
+struct mln_err mln_mounts_sweep(struct mln_cx *cx, struct mln_core *core, bool *ret_more);
+struct mln_err mln_mounts_gone(struct mln_cx *cx, struct mln_txn *txn, const char *uuid); /* sweep these from now on */
 struct mln_err mln_mounts_put(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *rows);
 struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char *type, const char *description, const struct mln_value *options);
 const struct mln_engine *mln_engine_find(const struct mln_core *core, const char *type, enum mln_mount_kind kind);
@@ -42,6 +47,8 @@ struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row);
 /* ---- router (router.c) ---- */
 /* Find route and handler for rq->rest at rq->mount, parse captures and fields by the schema. NO_ROUTE, METHOD, INVALID. */
 struct mln_err mln_route(struct mln_request *rq);
+/* The second half of it: handler and fields for rq->route (NULL: NO_ROUTE) and what it captured. */
+struct mln_err mln_route_parse(struct mln_request *rq, const struct mln_value *captures);
 mln_handler mln_route_handler(const struct mln_path *route, enum mln_op op);
 /* Only the route, nothing parsed: NULL when none. */
 const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine, struct mln_bytes rest, struct mln_value *captures);
@@ -54,13 +61,10 @@ struct mln_acl_entry {
     uint64_t epoch;
     uint64_t used; /* for replacing the one that was not asked for longest */
 };
-struct mln_topic {
-    char *name;
-    uint64_t version;
-};
-#define MLN_TOPICS_MAX 65536u
+/* Locks in this order: seal_lock, tick_lock, gate, load_lock, then the others, each alone. */
 struct mln_core {
     struct mln_core_config config; /* texts are copies */
+    struct mln_secret home;        /* the locked memory that all this lies in */
     struct mln_store *store;
     struct mln_barrier *barrier;
     struct mln_seal *seal;
@@ -69,14 +73,13 @@ struct mln_core {
     pthread_rwlock_t gate;         /* read: a request that needs the store open; write: unsealing, sealing */
     atomic_bool is_open;           /* unsealed and ready */
     pthread_mutex_t seal_lock;     /* one init or unseal at a time */
+    pthread_mutex_t load_lock;     /* one reading of the mount table at a time: an older one must not replace a newer */
     pthread_rwlock_t mounts_lock;
     struct mln_mount_table *mounts;
     pthread_rwlock_t acl_lock;
     struct mln_acl_entry acls[MLN_ACL_CACHE];
     atomic_ullong acl_epoch, acl_clock;
-    pthread_mutex_t topics_lock;
-    struct mln_topic *topics;
-    size_t n_topics;
+    atomic_ullong topic_version; /* the last one given out */
     pthread_mutex_t state_lock;
     struct mln_arena *state_arena; /* what processes said of themselves */
     struct mln_value *state;
@@ -99,29 +102,40 @@ struct mln_run {
     struct mln_actor actor;
     struct mln_reply reply;
     struct mln_mount_table *table;
+    struct mln_bytes token;        /* as it was sent */
+    const struct mln_value *entry; /* the token's, as it lies in the store; NULL for strangers */
+    struct mln_value *captures;    /* of rq.route */
+    struct mln_value *calls;       /* what engines did through services.call: array or NULL */
+    const char *reason;            /* of the decision: "policy", "root", "open", "no token", ... */
+    unsigned depth;                /* of services.call */
+    uint64_t topic_version;        /* before the transaction began */
     bool has_blocked, reload_mounts, changed_policies, seals;
     bool is_system;       /* the system's own work: everything is allowed */
     bool is_refused;      /* by token or policy: recorded as denied */
     const char *rule;     /* the pattern that decided */
     uint64_t ledger_index;
-    char fault[MLN_CX_TEXT_MAX]; /* text of the error for the client: cx is cleared for the record */
     struct mln_value *topics; /* array of [name, value] to publish after the commit */
 };
 extern const struct mln_services mln_core_services;
 struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core, struct mln_run *run); /* id, time, actor "system" */
+void mln_run_block(struct mln_run *run); /* the thread will sleep or work long: hand the ring on */
 struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path, const struct mln_value *data);
 void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *answer); /* answer.c */
-/* record.c: the content of the record of this run. digests may be NULL. */
+/* record.c: commits with a mutation, notes everything else, counts strangers; err: how the try ended. CONFLICT: try again. */
+struct mln_err mln_run_finish(struct mln_run *run, struct mln_err err);
+/* The content of the record of this run. digests may be NULL. */
 void mln_run_record(struct mln_run *run, struct mln_err err, const struct mln_value *digests, struct mln_record *ret);
-unsigned mln_capability_of(enum mln_op op, bool exists_known, bool exists);
 static inline struct mln_run *mln_run_of(const struct mln_request *rq)
 {
     return rq->core;
 }
 
-/* ---- topics (topics.c) ---- */
-uint64_t mln_topic_next(struct mln_core *core, const char *name); /* the new version, from 1 */
-uint64_t mln_topic_version(struct mln_core *core, const char *name);
+/*
+ * ---- topics (topics.c) ---- Versions are one count for all topics that starts at the time of opening, so that it grows over restarts.
+ * Hand on what the run published; holding no lock.
+ */
+void mln_topics_publish(struct mln_run *run);
+uint64_t mln_topics_version(const struct mln_core *core);
 
 /* ---- tokens (token.c, token_paths.c) ----
  * Id: "hvs." and 24 base62 characters (batch tokens come later). At rest: row "id/<hex HMAC-SHA-256 of the id under the derived

@@ -8,6 +8,8 @@
 
 #define TABLE_ARENA_BYTES (16u << 20) /* MLN_MOUNTS_MAX rows with long paths and options */
 
+#define SWEEP_ROWS 4096u /* of one batch: a few milliseconds of the committer */
+
 static struct mln_view mount_view(void)
 {
     return mln_core_view("root/mount/");
@@ -145,7 +147,7 @@ static struct mln_err build(struct mln_cx *cx, struct mln_core *core, const stru
     return mln_failed(mln_cx_err(&own)) ? mln_fail(cx, MLN_E_MEMORY, "no memory for the mount table") : MLN_OK;
 }
 
-struct mln_err mln_mounts_load(struct mln_cx *cx, struct mln_core *core)
+static struct mln_err load(struct mln_cx *cx, struct mln_core *core)
 {
     const struct mln_value *rows = NULL;
     MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
@@ -164,6 +166,14 @@ struct mln_err mln_mounts_load(struct mln_cx *cx, struct mln_core *core)
     }
     replace(core, table);
     return MLN_OK;
+}
+
+struct mln_err mln_mounts_load(struct mln_cx *cx, struct mln_core *core)
+{
+    pthread_mutex_lock(&core->load_lock);
+    struct mln_err err = load(cx, core);
+    pthread_mutex_unlock(&core->load_lock);
+    return err;
 }
 
 const struct mln_mount *mln_mounts_find(const struct mln_mount_table *table, struct mln_bytes path)
@@ -253,4 +263,74 @@ struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row)
     MLN_TRY(start_engine(rq, row));
     mln_run_of(rq)->reload_mounts = true;
     return mln_mounts_put(cx, rq->txn, grown);
+}
+
+/* ---- mounts that go ---- */
+
+/* The table is one row: that it was read makes a change of it a conflict. A uuid is found in its bytes without parsing them. */
+struct mln_err mln_mounts_expect(struct mln_cx *cx, struct mln_txn *txn, const struct mln_mount *mount)
+{
+    struct mln_bytes row = MLN_BYTES_NONE, uuid = mln_bytes_of(mount->uuid);
+    if (mount->engine != NULL && mount->engine->kind == MLN_MOUNT_SYSTEM) {
+        return MLN_OK;
+    }
+    struct mln_err err = mln_txn_get(cx, txn, mount_view(), MLN_BYTES("table"), &row);
+    if (mln_failed(err) && !mln_is(err, MLN_E_NOT_FOUND)) {
+        return err;
+    }
+    if (uuid.len == 0 || mln_bytes_find_bytes(row, uuid) == row.len) {
+        return mln_fail(cx, MLN_E_NO_ROUTE, "no handler for route \"%s\". route entry not found.", mount->path);
+    }
+    return MLN_OK;
+}
+
+struct mln_err mln_mounts_gone(struct mln_cx *cx, struct mln_txn *txn, const char *uuid)
+{
+    return mln_txn_put(cx, txn, mount_view(), mln_bytes_format(cx, "gone/%s", uuid), MLN_BYTES_NONE);
+}
+
+static struct mln_err sweep_rows(struct mln_cx *cx, struct mln_core *core, struct mln_txn *txn, const char *uuid, bool *ret_all)
+{
+    MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
+    struct mln_view view = {.ns = MLN_NS_ROOT, .prefix = mln_bytes_format(cx, "root/%s/", uuid)};
+    struct mln_bytes after = MLN_BYTES_NONE, key = MLN_BYTES_NONE;
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(mln_snap_begin(cx, core->store, &snap));
+    for (size_t i = 0; i < SWEEP_ROWS; i++) {
+        struct mln_err err = mln_snap_next(cx, snap, view.prefix, after, &key, NULL);
+        if (mln_is(err, MLN_E_NOT_FOUND)) {
+            *ret_all = true;
+            return MLN_OK;
+        }
+        MLN_TRY(err);
+        after = mln_bytes_dup(cx, key);
+        MLN_TRY(mln_cx_err(cx));
+        MLN_TRY(mln_txn_delete(cx, txn, view, mln_bytes_from(after, view.prefix.len)));
+    }
+    *ret_all = false;
+    return MLN_OK;
+}
+
+struct mln_err mln_mounts_sweep(struct mln_cx *cx, struct mln_core *core, bool *ret_more)
+{
+    MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
+    const struct mln_value *gone = NULL;
+    bool is_all = true;
+    *ret_more = false;
+    MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &txn));
+    MLN_TRY(mln_txn_list(cx, txn, mount_view(), MLN_BYTES("gone/"), &gone));
+    if (mln_len(gone) == 0) {
+        return MLN_OK;
+    }
+    const char *uuid = mln_get_text(cx, mln_item(gone, 0), "");
+    struct mln_value *detail = mln_object(cx);
+    mln_put_text(cx, detail, "mount", uuid);
+    MLN_TRY(sweep_rows(cx, core, txn, uuid, &is_all));
+    if (is_all) {
+        MLN_TRY(mln_txn_delete(cx, txn, mount_view(), mln_bytes_format(cx, "gone/%s", uuid)));
+    }
+    mln_txn_mark_relief(txn);
+    MLN_TRY(mln_core_commit(core, cx, txn, "delete what an unmounted engine kept", detail));
+    *ret_more = !is_all || mln_len(gone) > 1;
+    return MLN_OK;
 }

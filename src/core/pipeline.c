@@ -7,8 +7,12 @@
 
 #include "base/cbor.h"
 #include "base/clock.h"
+#include "base/limits.h"
+#include "base/log.h"
 
-#define TRIES_MAX 32 /* conflicts of one request before it gives up: each means that another one got through */
+#define TRIES_MAX     100     /* conflicts of one request before it gives up: with 64 writers on one key a commit lets one through */
+#define TRIES_EAGER   4       /* made at once; the others wait first */
+#define RETRY_WAIT_NS 1000000 /* at most: about two group commits */
 
 struct mln_core *mln_core_of(const struct mln_request *rq)
 {
@@ -29,28 +33,74 @@ static bool op_of(struct mln_bytes text, enum mln_op *ret)
     return false;
 }
 
+/* Lists end in "/" before policy and routing see them. */
+static struct mln_bytes whole_path(struct mln_cx *cx, enum mln_op op, struct mln_bytes path)
+{
+    bool has_slash = path.len > 0 && path.ptr[path.len - 1] == '/';
+    uint8_t *slashed = op == MLN_OP_LIST && !has_slash ? mln_new(cx, path.len + 1) : NULL;
+    if (slashed == NULL) {
+        return path;
+    }
+    mln_copy(slashed, path.ptr, path.len);
+    slashed[path.len] = '/';
+    return mln_bytes_at(slashed, path.len + 1);
+}
+
 static struct mln_err decode(struct mln_cx *cx, struct mln_run *run, struct mln_bytes message)
 {
     struct mln_request *rq = &run->rq;
     struct mln_err err = mln_cbor_parse(cx, message, &run->message);
-    rq->path = mln_get_bytes(mln_get(run->message, "path"));
-    if (mln_failed(err) || !op_of(mln_get_bytes(mln_get(run->message, "op")), &rq->op) || rq->path.len == 0) {
+    if (mln_is(err, MLN_E_MEMORY)) {
+        return mln_refail(cx, MLN_E_TOO_LARGE, "the request needs more memory than one may have");
+    }
+    const struct mln_value *path = mln_get(run->message, "path"), *data = mln_get(run->message, "data");
+    bool has_data = !mln_is_null(data);
+    if (mln_failed(err) || mln_type_of(path) != MLN_STRING || mln_len(path) == 0 || (has_data && mln_type_of(data) != MLN_OBJECT) ||
+        !op_of(mln_get_bytes(mln_get(run->message, "op")), &rq->op)) {
         return mln_refail(cx, MLN_E_CORRUPT, "core: a message that is no request");
     }
-    const struct mln_value *data = mln_get(run->message, "data"), *raw = mln_get(run->message, "raw");
-    rq->data = mln_type_of(data) == MLN_OBJECT ? data : mln_object(cx);
+    const struct mln_value *raw = mln_get(run->message, "raw");
     if (raw != NULL) {
-        struct mln_value *with = mln_value_dup(cx, rq->data);
+        struct mln_value *with = mln_object(cx);
         mln_put(cx, with, "raw", raw);
         rq->data = with;
+    } else if (has_data) {
+        rq->data = data;
     }
+    rq->path = whole_path(cx, rq->op, mln_get_bytes(path));
     rq->source = mln_get_text(cx, mln_get(run->message, "from"), "");
+    run->token = mln_get_bytes(mln_get(run->message, "token"));
     return mln_cx_err(cx);
 }
+
+/* What is asked for and not there is refused, never passed over: a secret that should come wrapped must not come bare. */
+static struct mln_err check(struct mln_run *run)
+{
+    struct mln_cx *cx = run->rq.cx;
+    struct mln_bytes path = run->rq.path, ns = mln_get_bytes(mln_get(run->message, "ns"));
+    bool is_clean = path.len <= MLN_PATH_MAX_BYTES + 1;
+    for (size_t i = 0; is_clean && i < path.len; i++) {
+        is_clean = path.ptr[i] >= 0x20 && path.ptr[i] != 0x7f;
+    }
+    if (!is_clean) {
+        return mln_fail(cx, MLN_E_INVALID, "malformed path");
+    }
+    if (ns.len > 0 && !mln_bytes_is(ns, "/") && !mln_bytes_is(ns, "root") && !mln_bytes_is(ns, "root/")) {
+        return mln_fail(cx, MLN_E_NO_ROUTE, "no such namespace");
+    }
+    if (mln_len(mln_get(run->message, "wrap")) > 0) {
+        return mln_fail(cx, MLN_E_UNSUPPORTED, "response wrapping is not supported");
+    }
+    return MLN_OK;
+}
+
+static const struct mln_actor stranger = {.accessor = "", .display_name = "", .entity_id = "", .entity_name = "", .auth_path = ""};
 
 struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core, struct mln_run *run)
 {
     char *id = mln_new(cx, 37);
+    run->rq.cx = cx;
+    run->rq.id = "";
     if (id == NULL) {
         return mln_cx_err(cx);
     }
@@ -61,34 +111,51 @@ struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core, struct ml
         .cx = cx, .id = id, .fields = mln_object(cx), .data = mln_object(cx), .ns = MLN_NS_ROOT, .source = "", .now_ns = mln_now_ns(),
         .actor = &run->actor, .services = &mln_core_services, .core = run, .detail = mln_object(cx),
     };
-    run->actor = (struct mln_actor){.accessor = "", .display_name = "", .entity_id = "", .entity_name = "", .auth_path = ""};
+    run->actor = stranger;
     return mln_cx_err(cx);
+}
+
+/* ---- who ---- */
+
+/* What handlers see of the token's entry: its id as well, which the store does not know. */
+static const struct mln_value *entry_with_id(struct mln_run *run)
+{
+    struct mln_cx *cx = run->rq.cx;
+    struct mln_value *entry = mln_object(cx);
+    for (size_t i = 0; i < mln_len(run->entry); i++) {
+        mln_put_key(cx, entry, mln_member_at(run->entry, i)->key, &mln_member_at(run->entry, i)->value);
+    }
+    mln_put(cx, entry, "id", mln_secret_string(cx, run->token));
+    return entry;
+}
+
+/* Open paths take a token too, to answer for it; a bad one makes a stranger there. */
+static struct mln_err who(struct mln_run *run)
+{
+    struct mln_request *rq = &run->rq;
+    bool is_open = rq->route != NULL && rq->route->is_open;
+    if (is_open && run->token.len == 0) {
+        run->reason = "open";
+        return MLN_OK;
+    }
+    struct mln_err err = mln_token_find(run->core, rq->cx, rq->txn, rq->now_ns, run->token, &run->entry);
+    if (mln_is(err, MLN_E_UNAUTHENTIC)) {
+        mln_cx_clear(rq->cx);
+        run->reason = is_open ? "open" : run->token.len == 0 ? "no token" : "bad token";
+        return is_open ? MLN_OK : mln_fail(rq->cx, MLN_E_UNAUTHENTIC, "permission denied");
+    }
+    MLN_TRY(err);
+    mln_token_actor(rq->cx, run->entry, &run->actor);
+    run->actor.token = entry_with_id(run);
+    return mln_cx_err(rq->cx);
 }
 
 /* ---- may they ---- */
 
-unsigned mln_capability_of(enum mln_op op, bool exists_known, bool exists)
-{
-    switch (op) {
-    case MLN_OP_READ:
-    case MLN_OP_HELP:
-        return MLN_CAP_READ;
-    case MLN_OP_LIST:
-        return MLN_CAP_LIST;
-    case MLN_OP_PATCH:
-        return MLN_CAP_PATCH;
-    case MLN_OP_DELETE:
-        return MLN_CAP_DELETE;
-    case MLN_OP_WRITE:
-    default:
-        return exists_known && !exists ? MLN_CAP_CREATE : MLN_CAP_UPDATE;
-    }
-}
-
 struct question {
     struct mln_run *run;
     struct mln_bytes path;
-    unsigned capability;
+    unsigned capability, got; /* got: all that the path has */
     const struct mln_value *data;
 };
 
@@ -108,72 +175,90 @@ struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_
     struct question q = {.run = run, .path = path, .capability = capability, .data = data};
     struct mln_cx *cx = run->rq.cx;
     if (run->is_system || run->actor.is_root) {
-        run->rule = run->actor.is_root ? "root" : NULL;
         return MLN_OK;
     }
     return mln_policies_use(run->core, cx, run->rq.txn, run->actor.policies, ask, &q);
 }
 
-static struct mln_err who(struct mln_run *run)
+static struct mln_err look(void *arg, struct mln_cx *cx, const struct mln_acl *acl)
+{
+    struct question *q = arg;
+    (void)cx;
+    q->got = mln_acl_capabilities(acl, q->path);
+    return MLN_OK;
+}
+
+/* Create or update: the engine is asked only when the difference matters, and never for who may neither. */
+static struct mln_err capability_of_write(struct mln_run *run, unsigned *ret)
 {
     struct mln_request *rq = &run->rq;
-    const struct mln_value *entry = NULL;
-    struct mln_bytes token = mln_get_bytes(mln_get(run->message, "token"));
-    struct mln_err err = mln_token_find(run->core, rq->cx, rq->txn, rq->now_ns, token, &entry);
-    if (mln_is(err, MLN_E_UNAUTHENTIC)) {
-        return mln_fail(rq->cx, MLN_E_UNAUTHENTIC, "permission denied");
+    struct question q = {.run = run, .path = rq->path};
+    const unsigned both = MLN_CAP_CREATE | MLN_CAP_UPDATE;
+    bool is_there = true;
+    *ret = MLN_CAP_UPDATE;
+    if (rq->route == NULL || rq->route->exists == NULL) {
+        return MLN_OK;
     }
-    MLN_TRY(err);
-    struct mln_value *with_id = mln_value_dup(rq->cx, entry); /* handlers that answer with the token need its id */
-    mln_put(rq->cx, with_id, "id", mln_secret_string(rq->cx, token));
-    MLN_TRY(mln_token_use(run->core, rq->cx, rq->txn, entry));
-    mln_token_actor(rq->cx, with_id, &run->actor);
-    return mln_cx_err(rq->cx);
+    MLN_TRY(mln_policies_use(run->core, rq->cx, rq->txn, run->actor.policies, look, &q));
+    if ((q.got & both) == 0 || (q.got & both) == both) {
+        return MLN_OK;
+    }
+    MLN_TRY(mln_route_parse(rq, run->captures));
+    MLN_TRY(rq->route->exists(rq, &is_there));
+    *ret = is_there ? MLN_CAP_UPDATE : MLN_CAP_CREATE;
+    return MLN_OK;
+}
+
+static struct mln_err capability_of(struct mln_run *run, unsigned *ret)
+{
+    switch (run->rq.op) {
+    case MLN_OP_READ:
+    case MLN_OP_HELP:
+        *ret = MLN_CAP_READ;
+        break;
+    case MLN_OP_LIST:
+        *ret = MLN_CAP_LIST;
+        break;
+    case MLN_OP_PATCH:
+        *ret = MLN_CAP_PATCH;
+        break;
+    case MLN_OP_DELETE:
+        *ret = MLN_CAP_DELETE;
+        break;
+    case MLN_OP_WRITE:
+        return capability_of_write(run, ret);
+    }
+    return MLN_OK;
 }
 
 static struct mln_err may_they(struct mln_run *run)
 {
     struct mln_request *rq = &run->rq;
-    const struct mln_path *route = rq->mount == NULL || rq->mount->engine == NULL ? NULL
-                                   : mln_route_find(rq->cx, rq->mount->engine, rq->rest, NULL);
-    bool exists = true, is_known = false;
-    if (rq->op == MLN_OP_WRITE && route != NULL && route->exists != NULL) {
-        rq->route = route;
-        MLN_TRY(mln_route(rq));
-        MLN_TRY(route->exists(rq, &exists));
-        is_known = true;
+    unsigned capability = 0;
+    if (rq->route != NULL && rq->route->is_open) {
+        return MLN_OK;
     }
-    struct mln_bytes path = rq->path;
-    if (rq->op == MLN_OP_LIST && path.ptr[path.len - 1] != '/') {
-        path = mln_bytes_format(rq->cx, "%.*s/", MLN_FMT(path));
+    run->reason = run->actor.is_root ? "root" : "policy";
+    if (run->actor.is_root) {
+        return MLN_OK;
     }
-    unsigned capability = mln_capability_of(rq->op, is_known, exists);
-    MLN_TRY(mln_run_may(run, capability, path, rq->data));
-    return route != NULL && route->is_sudo ? mln_run_may(run, MLN_CAP_SUDO, path, NULL) : MLN_OK;
+    MLN_TRY(capability_of(run, &capability));
+    MLN_TRY(mln_run_may(run, capability, rq->path, rq->data));
+    struct mln_err err = rq->route != NULL && rq->route->is_sudo ? mln_run_may(run, MLN_CAP_SUDO, rq->path, NULL) : MLN_OK;
+    run->reason = mln_is(err, MLN_E_DENIED) ? "sudo is needed" : run->reason;
+    return err;
 }
 
 /* ---- one try ---- */
 
-static void find_mount(struct mln_run *run)
+static void find_route(struct mln_run *run)
 {
     struct mln_request *rq = &run->rq;
     rq->mount = mln_mounts_find(run->table, rq->path);
-    size_t at = rq->mount == NULL ? 0 : mln_bytes_of(rq->mount->path).len;
-    rq->rest = rq->mount == NULL ? MLN_BYTES_NONE : mln_bytes_from(rq->path, at);
-}
-
-static bool is_open(struct mln_run *run)
-{
-    const struct mln_request *rq = &run->rq;
-    const struct mln_path *route = rq->mount == NULL || rq->mount->engine == NULL ? NULL
-                                   : mln_route_find(rq->cx, rq->mount->engine, rq->rest, NULL);
-    return route != NULL && route->is_open;
-}
-
-static struct mln_err no_route(struct mln_run *run)
-{
-    struct mln_bytes path = run->rq.path;
-    return mln_fail(run->rq.cx, MLN_E_NO_ROUTE, "no handler for route \"%.*s\". route entry not found.", MLN_FMT(path));
+    rq->rest = rq->mount == NULL ? MLN_BYTES_NONE : mln_bytes_from(rq->path, mln_bytes_of(rq->mount->path).len);
+    run->captures = mln_object(rq->cx);
+    rq->route = rq->mount == NULL || rq->mount->engine == NULL ? NULL
+                                                               : mln_route_find(rq->cx, rq->mount->engine, rq->rest, run->captures);
 }
 
 static struct mln_err help(struct mln_run *run)
@@ -190,102 +275,51 @@ static struct mln_err help(struct mln_run *run)
     return mln_cx_err(rq->cx);
 }
 
-static struct mln_err handle(struct mln_run *run)
+static struct mln_err act(struct mln_run *run)
 {
     struct mln_request *rq = &run->rq;
-    find_mount(run);
-    if (!is_open(run)) {
-        MLN_TRY(who(run));
-        struct mln_err err = may_they(run);
-        run->is_refused = mln_is(err, MLN_E_DENIED);
-        MLN_TRY(err);
-    }
     if (rq->mount == NULL || rq->mount->engine == NULL) {
-        return no_route(run);
+        return mln_fail(rq->cx, MLN_E_NO_ROUTE, "no handler for route \"%.*s\". route entry not found.", MLN_FMT(rq->path));
     }
     if (rq->op == MLN_OP_HELP) {
         return help(run);
     }
-    MLN_TRY(mln_route(rq));
+    MLN_TRY(mln_route_parse(rq, run->captures));
     if (rq->route->is_relief) {
         mln_txn_mark_relief(rq->txn);
     }
     if (rq->route->may_block) {
-        rq->services->block(rq);
+        mln_run_block(run);
     }
     MLN_TRY(mln_route_handler(rq->route, rq->op)(rq, &run->reply));
     if (run->reply.login != NULL) {
         MLN_TRY(mln_token_login(rq, run->reply.login, &run->reply.auth));
     }
+    if (mln_txn_has_writes(rq->txn)) {
+        MLN_TRY(mln_mounts_expect(rq->cx, rq->txn, rq->mount));
+    }
     return mln_cx_err(rq->cx);
 }
 
-/* ---- the record ---- */
-
-static struct mln_err commit(struct mln_run *run, struct mln_record *record)
+static struct mln_err handle(struct mln_run *run)
 {
-    struct mln_request *rq = &run->rq;
-    struct mln_batch batch = {0};
-    const struct mln_value *digests = NULL;
-    MLN_TRY(mln_txn_batch(rq->cx, rq->txn, &batch, &digests));
-    mln_run_record(run, MLN_OK, digests, record);
-    MLN_TRY(mln_cx_err(rq->cx));
-    MLN_TRY(mln_ledger_attach(rq->cx, run->core->ledger, record, &batch));
-    mln_txn_end(rq->txn);
-    rq->txn = NULL;
-    rq->services->block(rq);
-    MLN_TRY(mln_store_commit(rq->cx, run->core->store, &batch));
-    run->ledger_index = record->index;
-    return MLN_OK;
-}
-
-/* What is not written: noted before the answer leaves. Strangers are counted, not noted one by one. */
-static struct mln_err note(struct mln_run *run, struct mln_err err)
-{
-    struct mln_request *rq = &run->rq;
-    struct mln_record record = {0};
-    if (rq->route != NULL && rq->route->is_exempt && !run->is_refused) {
-        return MLN_OK;
+    find_route(run);
+    run->is_refused = true;
+    MLN_TRY(who(run));
+    MLN_TRY(may_they(run));
+    run->is_refused = false;
+    if (run->entry != NULL) {
+        MLN_TRY(mln_token_use(run->core, run->rq.cx, run->rq.txn, run->entry));
     }
-    if (mln_failed(err) && run->actor.kind == MLN_ACTOR_STRANGER) {
-        mln_ledger_stranger(run->core->ledger, mln_bytes_of(rq->source), mln_err_name(err.code));
-        return MLN_OK;
-    }
-    mln_run_record(run, err, NULL, &record);
-    MLN_TRY(mln_cx_err(rq->cx));
-    MLN_TRY(mln_ledger_note(rq->cx, run->core->ledger, &record));
-    if (run->core->config.durable_reads && !mln_failed(err)) {
-        rq->services->block(rq);
-        MLN_TRY(mln_ledger_flush(rq->cx, run->core->ledger));
-    }
-    return MLN_OK;
-}
-
-static void keep_fault(struct mln_run *run)
-{
-    mln_copy(run->fault, run->rq.cx->text, sizeof(run->fault));
-    mln_cx_clear(run->rq.cx);
+    return act(run);
 }
 
 static struct mln_err try_once(struct mln_run *run)
 {
     struct mln_request *rq = &run->rq;
-    struct mln_record record = {0};
-    struct mln_err err = mln_txn_begin(rq->cx, run->core->store, run->core->barrier, &rq->txn);
-    err = mln_failed(err) ? err : handle(run);
-    bool writes = !mln_failed(err) && mln_txn_has_writes(rq->txn);
-    if (writes) {
-        err = commit(run, &record);
-        if (mln_is(err, MLN_E_CONFLICT) || !mln_failed(err)) {
-            return err;
-        }
-    }
-    keep_fault(run);
-    struct mln_err noted = note(run, err);
-    if (mln_failed(noted)) {
-        keep_fault(run);
-    }
-    return mln_failed(noted) ? noted : err;
+    run->topic_version = mln_topics_version(run->core);
+    MLN_TRY(mln_txn_begin(rq->cx, run->core->store, run->core->barrier, &rq->txn));
+    return mln_run_finish(run, handle(run));
 }
 
 static void again(struct mln_run *run)
@@ -294,9 +328,11 @@ static void again(struct mln_run *run)
     mln_txn_drop(&rq->txn);
     mln_cx_clear(rq->cx);
     run->reply = (struct mln_reply){0};
-    run->actor = (struct mln_actor){.accessor = "", .display_name = "", .entity_id = "", .entity_name = "", .auth_path = ""};
+    run->actor = stranger;
+    run->entry = NULL;
     run->is_refused = run->reload_mounts = run->changed_policies = run->seals = false;
-    run->topics = NULL;
+    run->topics = run->calls = NULL;
+    run->rule = run->reason = NULL;
     rq->detail = mln_object(rq->cx);
     rq->fields = mln_object(rq->cx);
     rq->route = NULL;
@@ -306,19 +342,18 @@ static struct mln_err tries(struct mln_run *run)
 {
     struct mln_err err = {MLN_E_CONFLICT};
     for (int i = 0; i < TRIES_MAX && mln_is(err, MLN_E_CONFLICT); i++) {
+        if (i > TRIES_EAGER) {
+            mln_sleep_ns((int64_t)mln_random_below(RETRY_WAIT_NS));
+        }
         again(run);
         err = try_once(run);
     }
     mln_txn_drop(&run->rq.txn);
-    if (mln_is(err, MLN_E_CONFLICT) && run->fault[0] == 0) {
-        mln_copy(run->fault, "changed by others again and again: try once more", 49);
-    }
     return err;
 }
 
-/* ---- what follows a change ---- */
-
-static void after(struct mln_run *run)
+/* After a commit and before its answer: later requests must see what was changed. */
+static void settle(struct mln_run *run)
 {
     struct mln_core *core = run->core;
     struct mln_cx *cx = run->rq.cx;
@@ -326,14 +361,8 @@ static void after(struct mln_run *run)
         atomic_fetch_add(&core->acl_epoch, 1);
     }
     if (run->reload_mounts && mln_failed(mln_mounts_load(cx, core))) {
-        mln_cx_clear(cx); /* the table of before stays; the next change or unseal reads it again */
-    }
-    for (size_t i = 0; i < mln_len(run->topics); i++) {
-        const char *name = mln_get_text(cx, mln_get(mln_item(run->topics, i), "name"), "");
-        uint64_t version = mln_topic_next(core, name);
-        if (core->config.publish != NULL && version != 0) {
-            core->config.publish(core->config.arg, name, version, mln_get(mln_item(run->topics, i), "value"));
-        }
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the mount table of before stays until the next change");
+        mln_cx_clear(cx);
     }
 }
 
@@ -355,50 +384,50 @@ static bool answer_sealed(struct mln_run *run, struct mln_err *ret)
     rq->rest = rest;
     *ret = mln_route(rq);
     if (!mln_failed(*ret) && rq->route->may_block) {
-        rq->services->block(rq);
+        mln_run_block(run);
     }
     *ret = mln_failed(*ret) ? *ret : mln_route_handler(rq->route, rq->op)(rq, &run->reply);
-    keep_fault(run);
     return true;
 }
 
 static struct mln_err run_open(struct mln_run *run)
 {
     struct mln_core *core = run->core;
+    struct mln_err err = MLN_OK;
     pthread_rwlock_rdlock(&core->gate);
-    struct mln_err err = {MLN_E_SEALED};
     if (atomic_load(&core->is_open)) {
         run->table = mln_mounts_hold(core);
         err = tries(run);
         if (!mln_failed(err)) {
-            after(run);
+            settle(run);
         }
-        mln_mounts_release_drop(&run->table);
     } else {
-        mln_copy(run->fault, "Vault is sealed", 16);
+        err = mln_fail(run->rq.cx, MLN_E_SEALED, "Vault is sealed");
     }
     pthread_rwlock_unlock(&core->gate);
+    if (!mln_failed(err)) {
+        mln_topics_publish(run);
+    }
     return err;
 }
 
 struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, const struct mln_core_call *call, struct mln_buf *answer)
 {
-    struct mln_run run = {0};
+    struct mln_run run = {.call = call};
     struct mln_err err = mln_run_begin(cx, core, &run);
-    run.call = call;
     if (!mln_failed(err)) {
         err = decode(cx, &run, call->message);
         if (mln_is(err, MLN_E_CORRUPT)) {
             return err;
         }
     }
-    if (mln_failed(err)) {
-        keep_fault(&run);
-    } else if (!answer_sealed(&run, &err)) {
+    err = mln_failed(err) ? err : check(&run);
+    if (!mln_failed(err) && !answer_sealed(&run, &err)) {
         err = run_open(&run);
     }
     mln_run_answer(&run, err, answer);
-    if (run.seals && !mln_failed(err)) {
+    mln_mounts_release_drop(&run.table); /* errors name what they found in it */
+    if (run.seals) { /* also when its record failed: keys are safer gone */
         mln_core_seal_now(core, true);
     }
     mln_wipe_stack();

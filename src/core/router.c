@@ -4,6 +4,8 @@
 
 #include "base/text.h"
 
+#define CAPTURES_MAX 8 /* of one pattern: more names than any path has */
+
 /* ---- patterns ---- */
 
 struct segment {
@@ -24,9 +26,25 @@ static struct segment segment_of(struct mln_bytes part)
     return s;
 }
 
-static bool matches(struct mln_cx *cx, const char *pattern, struct mln_bytes path, struct mln_value *captures)
+struct match {
+    struct {
+        struct mln_bytes name, value;
+    } captures[CAPTURES_MAX];
+    size_t n;
+};
+
+static void capture(struct match *m, struct mln_bytes name, struct mln_bytes value)
+{
+    MLN_CHECK(m->n < CAPTURES_MAX);
+    m->captures[m->n].name = name;
+    m->captures[m->n++].value = value;
+}
+
+/* A path that ends in "/" (lists do) matches as without it; only the rest of a path keeps it. */
+static bool matches(const char *pattern, struct mln_bytes path, struct match *ret)
 {
     struct mln_bytes left = mln_bytes_of(pattern);
+    ret->n = 0;
     while (left.len > 0) {
         struct mln_bytes after, path_after;
         struct segment s = segment_of(mln_bytes_cut(left, '/', &after));
@@ -34,13 +52,13 @@ static bool matches(struct mln_cx *cx, const char *pattern, struct mln_bytes pat
             return s.is_optional && after.len == 0;
         }
         if (s.is_rest) {
-            mln_put_key(cx, captures, s.name, mln_string(cx, path));
+            capture(ret, s.name, path);
             return true;
         }
         struct mln_bytes got = mln_bytes_cut(path, '/', &path_after);
-        if (s.is_capture) {
-            mln_put_key(cx, captures, s.name, mln_string(cx, got));
-        } else if (!mln_bytes_eq(got, s.name)) {
+        if (s.is_capture && got.len > 0) {
+            capture(ret, s.name, got);
+        } else if (s.is_capture || !mln_bytes_eq(got, s.name)) {
             return false;
         }
         left = after;
@@ -51,19 +69,15 @@ static bool matches(struct mln_cx *cx, const char *pattern, struct mln_bytes pat
 
 const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine, struct mln_bytes rest, struct mln_value *captures)
 {
-    struct mln_bytes path = rest;
-    if (path.len > 0 && path.ptr[path.len - 1] == '/') {
-        path.len--; /* lists end in "/"; patterns do not */
-    }
+    struct match m;
     for (const struct mln_path *route = engine->paths; route->pattern != NULL; route++) {
-        struct mln_value *found = mln_object(cx);
-        bool takes_rest = mln_bytes_find_bytes(mln_bytes_of(route->pattern), MLN_BYTES("...}")) < mln_bytes_of(route->pattern).len;
-        if (matches(cx, route->pattern, takes_rest ? rest : path, found)) {
-            for (size_t i = 0; captures != NULL && i < mln_len(found); i++) {
-                mln_put_key(cx, captures, mln_member_at(found, i)->key, &mln_member_at(found, i)->value);
-            }
-            return route;
+        if (!matches(route->pattern, rest, &m)) {
+            continue;
         }
+        for (size_t i = 0; captures != NULL && i < m.n; i++) {
+            mln_put_key(cx, captures, m.captures[i].name, mln_string(cx, m.captures[i].value));
+        }
+        return route;
     }
     return NULL;
 }
@@ -223,9 +237,13 @@ static struct mln_err parse_field(struct mln_cx *cx, const struct mln_field *f, 
     return MLN_OK;
 }
 
-static struct mln_err parse_fields(struct mln_request *rq, struct mln_value *captures)
+static struct mln_err parse_fields(struct mln_request *rq, const struct mln_value *captures)
 {
     const struct mln_field *f = rq->route->fields;
+    struct mln_value *out = mln_object(rq->cx);
+    for (size_t i = 0; i < mln_len(captures); i++) {
+        mln_put_key(rq->cx, out, mln_member_at(captures, i)->key, &mln_member_at(captures, i)->value);
+    }
     for (; f != NULL && f->name != NULL; f++) {
         const struct mln_value *v = mln_get(captures, f->name), *parsed = NULL;
         v = v != NULL ? v : mln_get(rq->data, f->name);
@@ -240,16 +258,14 @@ static struct mln_err parse_fields(struct mln_request *rq, struct mln_value *cap
             MLN_TRY(parse_field(rq->cx, f, v, &parsed));
             v = parsed;
         }
-        mln_put(rq->cx, captures, f->name, v);
+        mln_put(rq->cx, out, f->name, v);
     }
-    rq->fields = captures;
+    rq->fields = out;
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err mln_route(struct mln_request *rq)
+struct mln_err mln_route_parse(struct mln_request *rq, const struct mln_value *captures)
 {
-    struct mln_value *captures = mln_object(rq->cx);
-    rq->route = mln_route_find(rq->cx, rq->mount->engine, rq->rest, captures);
     if (rq->route == NULL) {
         return mln_fail(rq->cx, MLN_E_NO_ROUTE, "unsupported path");
     }
@@ -257,4 +273,11 @@ struct mln_err mln_route(struct mln_request *rq)
         return mln_fail(rq->cx, MLN_E_METHOD, "unsupported operation");
     }
     return parse_fields(rq, captures);
+}
+
+struct mln_err mln_route(struct mln_request *rq)
+{
+    struct mln_value *captures = mln_object(rq->cx);
+    rq->route = mln_route_find(rq->cx, rq->mount->engine, rq->rest, captures);
+    return mln_route_parse(rq, captures);
 }

@@ -2,25 +2,55 @@
 /* What handlers may ask of core, and the system's own work. */
 #include "core/core_priv.h"
 
+#define CALL_DEPTH_MAX 8 /* of engines that call engines */
+
+static void note_call(struct mln_run *run, const struct mln_request *inner)
+{
+    static const char *const names[] = {"read", "list", "write", "patch", "delete", "help"};
+    struct mln_cx *cx = run->rq.cx;
+    struct mln_value *one = mln_object(cx);
+    mln_put_text(cx, one, "action", names[inner->op]);
+    mln_put_bytes(cx, one, "resource", inner->path);
+    if (mln_len(inner->detail) > 0) {
+        mln_put(cx, one, "detail", inner->detail);
+    }
+    run->calls = run->calls != NULL ? run->calls : mln_array(cx);
+    mln_push(cx, run->calls, one);
+}
+
+static struct mln_err find_inner(struct mln_run *run, struct mln_request *inner)
+{
+    inner->mount = mln_mounts_find(run->table, inner->path);
+    if (inner->mount == NULL || inner->mount->engine == NULL) {
+        return mln_fail(inner->cx, MLN_E_NO_ROUTE, "no handler for route \"%.*s\". route entry not found.", MLN_FMT(inner->path));
+    }
+    if (run->depth >= CALL_DEPTH_MAX) {
+        return mln_fail(inner->cx, MLN_E_LIMIT, "engines call engines more than %d deep", CALL_DEPTH_MAX);
+    }
+    inner->rest = mln_bytes_from(inner->path, mln_bytes_of(inner->mount->path).len);
+    return mln_route(inner);
+}
+
 static struct mln_err service_call(struct mln_request *rq, enum mln_op op, const char *path, const struct mln_value *data, struct mln_reply *re)
 {
     struct mln_run *run = mln_run_of(rq);
     struct mln_request inner = *rq;
-    struct mln_bytes full = mln_bytes_of(path);
     inner.op = op;
-    inner.path = full;
+    inner.path = mln_bytes_dup(rq->cx, mln_bytes_of(path));
     inner.data = data != NULL ? data : mln_object(rq->cx);
     inner.detail = mln_object(rq->cx);
-    inner.mount = mln_mounts_find(run->table, full);
-    if (inner.mount == NULL || inner.mount->engine == NULL) {
-        return mln_fail(rq->cx, MLN_E_NO_ROUTE, "no handler for route \"%s\". route entry not found.", path);
+    MLN_TRY(find_inner(run, &inner));
+    if (inner.route->may_block) {
+        mln_run_block(run);
     }
-    inner.rest = mln_bytes_from(full, mln_bytes_of(inner.mount->path).len);
-    MLN_TRY(mln_route(&inner));
-    MLN_TRY(mln_route_handler(inner.route, op)(&inner, re));
-    struct mln_value *sub = mln_value_dup(rq->cx, inner.detail);
-    mln_put_text(rq->cx, sub, "resource", mln_text_dup(rq->cx, full));
-    mln_put(rq->cx, rq->detail, "call", sub);
+    run->depth++;
+    struct mln_err err = mln_route_handler(inner.route, op)(&inner, re);
+    run->depth--;
+    MLN_TRY(err);
+    note_call(run, &inner);
+    if (mln_txn_has_writes(rq->txn)) {
+        MLN_TRY(mln_mounts_expect(rq->cx, rq->txn, inner.mount));
+    }
     return mln_cx_err(rq->cx);
 }
 
@@ -51,18 +81,22 @@ static void service_publish(struct mln_request *rq, const char *topic, const str
     struct mln_run *run = mln_run_of(rq);
     struct mln_value *one = mln_object(rq->cx);
     run->topics = run->topics != NULL ? run->topics : mln_array(rq->cx);
-    mln_put_text(rq->cx, one, "name", topic);
+    mln_put_text(rq->cx, one, "name", mln_text_dup(rq->cx, mln_bytes_of(topic)));
     mln_put(rq->cx, one, "value", value);
     mln_push(rq->cx, run->topics, one);
 }
 
-static void service_block(struct mln_request *rq)
+void mln_run_block(struct mln_run *run)
 {
-    struct mln_run *run = mln_run_of(rq);
     if (!run->has_blocked && run->call != NULL && run->call->block != NULL) {
         run->has_blocked = true;
         run->call->block(run->call->arg);
     }
+}
+
+static void service_block(struct mln_request *rq)
+{
+    mln_run_block(mln_run_of(rq));
 }
 
 const struct mln_services mln_core_services = {

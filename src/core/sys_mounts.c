@@ -96,8 +96,10 @@ static const struct mln_value *row_of(const struct mln_value *rows, struct mln_b
 static bool may_see(struct mln_request *rq, const char *mount)
 {
     static const char *const capabilities[] = {"read", "list", "update", "create", "delete"};
-    const char *probes[] = {mount, mln_text_dup(rq->cx, mln_get_bytes(mln_field_of(rq, "path"))),
-                            mln_text_format(rq->cx, "%sdata/%s", mount, "x"), mln_text_format(rq->cx, "%smetadata/", mount)};
+    struct mln_bytes path = mln_get_bytes(mln_field_of(rq, "path")), rest = mln_bytes_from(path, mln_bytes_of(mount).len);
+    const char *probes[] = {mount, mln_text_dup(rq->cx, path), mln_text_format(rq->cx, "%sdata/%.*s", mount, MLN_FMT(rest)),
+                            mln_text_format(rq->cx, "%smetadata/%.*s", mount, MLN_FMT(rest)),
+                            mln_text_format(rq->cx, "%smetadata/%.*s/", mount, MLN_FMT(rest))};
     for (size_t p = 0; p < MLN_COUNT(probes); p++) {
         for (size_t i = 0; i < MLN_COUNT(capabilities); i++) {
             if (rq->services->may(rq, probes[p], capabilities[i])) {
@@ -266,9 +268,7 @@ struct mln_err sys_mount_remove(struct mln_request *rq, struct mln_reply *re)
             mln_push(rq->cx, out, row);
             continue;
         }
-        struct mln_view view = {.ns = MLN_NS_ROOT,
-                                .prefix = mln_bytes_format(rq->cx, "root/%s/", mln_get_text(rq->cx, mln_get(row, "uuid"), "?"))};
-        MLN_TRY(mln_txn_delete_all(rq->cx, rq->txn, view, MLN_BYTES_NONE));
+        MLN_TRY(mln_mounts_gone(rq->cx, rq->txn, mln_get_text(rq->cx, mln_get(row, "uuid"), "?")));
     }
     mln_txn_mark_relief(rq->txn);
     mln_put_bytes(rq->cx, rq->detail, "mount", path);
