@@ -83,8 +83,8 @@ static struct mln_err get_duration(struct mln_cx *cx, const struct mln_value *ob
     if (mln_is_null(v)) {
         return MLN_OK;
     }
-    bool is_good = mln_type_of(v) == MLN_INT || (mln_type_of(v) == MLN_STRING &&
-                                                 mln_duration_parse(mln_get_bytes(v), &s));
+    bool is_good = mln_type_of(v) == MLN_INT ||
+                   (mln_type_of(v) == MLN_STRING && mln_duration_parse(mln_get_bytes(v), &s));
     if (!is_good || s <= 0) {
         return mln_fail(cx, MLN_E_INVALID, "'%s' must be a duration such as 30m or 768h", name);
     }
@@ -143,8 +143,8 @@ struct mln_err server_address_parse(struct mln_cx *cx, const char *text, struct 
 static struct mln_err parse_listener(struct mln_cx *cx, const struct mln_value *item,
                                      const char *where, bool dev_tls, struct server_listener *ret)
 {
-    static const char *const names[] = {"address",           "tls_cert_file", "tls_key_file",
-                                        "tls_client_ca_file", "tls_disable",   NULL};
+    static const char *const names[] = {
+        "address", "tls_cert_file", "tls_key_file", "tls_client_ca_file", "tls_disable", NULL};
     const char *address = NULL;
     bool is_plain = false;
     if (mln_type_of(item) != MLN_OBJECT) {
@@ -164,8 +164,7 @@ static struct mln_err parse_listener(struct mln_cx *cx, const struct mln_value *
     if (is_plain && has_one) {
         return mln_fail(cx, MLN_E_INVALID, "'%stls_disable' stands beside TLS files", where);
     }
-    if (!is_plain && !has_files &&
-        (ret->cert_file != NULL || ret->key_file != NULL || !dev_tls)) {
+    if (!is_plain && !has_files && (ret->cert_file != NULL || ret->key_file != NULL || !dev_tls)) {
         return mln_fail(cx, MLN_E_INVALID,
                         "'%s%s' is missing (or say tls_disable: true to serve without TLS)", where,
                         ret->cert_file == NULL ? "tls_cert_file" : "tls_key_file");

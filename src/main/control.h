@@ -14,11 +14,12 @@
 
 enum control_kind {
     /* monitor to core */
-    CONTROL_START = 1, /* the first one. number: 1 = a key file may unseal, 0 = only we and people */
-    CONTROL_REKEY,     /* bytes: the root key that was kept */
-    CONTROL_RINGS,     /* number: generation; descriptors: n rings; the older generation ends */
-    CONTROL_STATE,     /* text: process; bytes: its line about the sandbox */
-    CONTROL_STOP,      /* finish and end */
+    CONTROL_START =
+        1,         /* the first one. number: 1 = a key file may unseal, 0 = only we and people */
+    CONTROL_REKEY, /* bytes: the root key that was kept */
+    CONTROL_RINGS, /* number: generation; descriptors: n rings; the older generation ends */
+    CONTROL_STATE, /* text: process; bytes: its line about the sandbox */
+    CONTROL_STOP,  /* finish and end */
     /* core to monitor */
     CONTROL_READY, /* number: 1 = sealed; text: verifier key; bytes: root token (development) */
     CONTROL_ROOT,  /* bytes: keep this root key; none: forget it */

@@ -162,8 +162,7 @@ static void listen_to_monitor(struct core_process *process)
         unsigned n_rings = 0;
         mln_cx_clear(cx);
         mln_arena_reset(arena);
-        struct mln_err err =
-            control_receive(cx, FD_CONTROL, false, &message, rings, &n_rings);
+        struct mln_err err = control_receive(cx, FD_CONTROL, false, &message, rings, &n_rings);
         if (mln_failed(err)) {
             break;
         }
@@ -172,7 +171,8 @@ static void listen_to_monitor(struct core_process *process)
         } else if (message.kind == CONTROL_STATE) {
             take_state(process, &message);
         } else if (message.kind == CONTROL_RINGS) {
-            err = workers_attach(cx, atomic_load(&process->workers), message.number, rings, n_rings);
+            err =
+                workers_attach(cx, atomic_load(&process->workers), message.number, rings, n_rings);
             if (mln_failed(err)) {
                 mln_log_fault(MLN_LOG_ERROR, "core", cx, "rings of front cannot be served");
                 on_broken(process, message.number);
@@ -207,8 +207,8 @@ static struct mln_err start_ticks(struct mln_cx *cx, struct core_process *proces
     (void)pthread_attr_init(&attr);
     (void)pthread_attr_setstacksize(&attr, WORKER_STACK_BYTES);
     process->tick_stop = eventfd(0, EFD_CLOEXEC);
-    process->has_tick = process->tick_stop >= 0 &&
-                        pthread_create(&process->tick, &attr, tick_main, process) == 0;
+    process->has_tick =
+        process->tick_stop >= 0 && pthread_create(&process->tick, &attr, tick_main, process) == 0;
     (void)pthread_attr_destroy(&attr);
     return process->has_tick ? MLN_OK : mln_fail(cx, MLN_E_MEMORY, "core: no thread for ticks");
 }

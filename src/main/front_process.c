@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The front process up to the point where net/front.c takes over: an ordinary user, nothing but its descriptors. */
+/*
+ * The front process up to the point where net/front.c takes over: an ordinary user with nothing but
+ * its descriptors.
+ */
 #include <unistd.h>
 
 #include "api/vault.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One program, four kinds of process and a command line: the name that it was started under decides. */
+/*
+ * One program, four kinds of process and a command line: the name that it was started under
+ * decides.
+ */
 #include "artifact/box.h"
 #include "base/text.h"
 #include "cli/cli.h"

@@ -20,7 +20,10 @@
 #define BOOT_MAX_BYTES (8u << 20) /* certificates of all listeners and room to spare */
 
 /* ---- harden.c ---- */
-/* Non-dumpable, no core file, no-new-privs; in test builds $MERLON_TEST_DUMPABLE=1 leaves it dumpable. */
+/*
+ * Non-dumpable, no core file, no-new-privs; in test builds $MERLON_TEST_DUMPABLE=1 leaves it
+ * dumpable.
+ */
 void harden_process(void);
 /* Name of this process as ps and top show it. */
 void name_process(const char *name);
@@ -34,7 +37,8 @@ void raise_descriptors(void);
 bool can_lock_much(void);
 
 /* ---- boot.c ---- */
-struct mln_err boot_write(struct mln_cx *cx, const struct mln_value *value, int *ret_fd); /* memfd */
+struct mln_err boot_write(struct mln_cx *cx, const struct mln_value *value,
+                          int *ret_fd);                                            /* memfd */
 struct mln_err boot_read(struct mln_cx *cx, int fd, const struct mln_value **ret); /* closes fd */
 /* Log set-up as the boot value says; `process` is borrowed. */
 void boot_log(const struct mln_value *boot, const char *process);

@@ -27,7 +27,7 @@
 #define QUICK_MAX      20u            /* such deaths in a row, then restarts slow down */
 #define SLOW_NS        (500 * MS_NS)
 #define BOX_AGAIN_NS   (10000 * MS_NS)
-#define CORE_TRIES     5u             /* starts of core that never got ready, then we give up */
+#define CORE_TRIES     5u              /* starts of core that never got ready, then we give up */
 #define FRONT_STOP_NS  (12000 * MS_NS) /* its own grace is 10 s */
 #define CORE_STOP_NS   (20000 * MS_NS)
 #define REKEYS_KEPT    1000u
@@ -58,9 +58,9 @@ struct monitor {
     int64_t box_due_ns;
     uint64_t generation;
     bool core_ready, front_ready, was_announced;
-    bool is_front_killed; /* by us, with a core that died: no news */
+    bool is_front_killed;   /* by us, with a core that died: no news */
     struct mln_secret root; /* {0} = sealed, or forgotten */
-    bool was_unsealed; /* then only we and people unseal: a key file would undo the limit */
+    bool was_unsealed;      /* then only we and people unseal: a key file would undo the limit */
     int64_t rekeys[REKEYS_KEPT]; /* when; the newest rekey_per_minute of them count */
     size_t n_rekeys;
     struct line front_line, box_line;
@@ -106,8 +106,8 @@ static void keep_root(struct monitor *m, struct mln_bytes key)
 static bool may_rekey(struct monitor *m)
 {
     int64_t now = mln_mono_ns();
-    size_t most = m->config->rekey_per_minute < REKEYS_KEPT ? m->config->rekey_per_minute
-                                                            : REKEYS_KEPT;
+    size_t most =
+        m->config->rekey_per_minute < REKEYS_KEPT ? m->config->rekey_per_minute : REKEYS_KEPT;
     size_t recent = 0;
     for (size_t i = 0; i < m->n_rekeys; i++) {
         if (now - m->rekeys[i] < MINUTE_NS) {
@@ -342,8 +342,7 @@ static void hear_core(struct monitor *m)
     unsigned n_rings = 0;
     while (m->control_fd >= 0) {
         struct control_message *message = &m->message;
-        struct mln_err err =
-            control_receive(&m->cx, m->control_fd, true, message, rings, &n_rings);
+        struct mln_err err = control_receive(&m->cx, m->control_fd, true, message, rings, &n_rings);
         if (mln_failed(err)) {
             if (!mln_is(err, MLN_E_NOT_FOUND)) {
                 mln_fd_drop(&m->control_fd);
@@ -393,8 +392,7 @@ static void core_ended(struct monitor *m, int status)
 static void front_ended(struct monitor *m, int status)
 {
     if (!m->is_front_killed && m->phase == PHASE_RUN) {
-        mln_log(MLN_LOG_ERROR, "main", "front ended (%s %d)",
-                WIFEXITED(status) ? "exit" : "signal",
+        mln_log(MLN_LOG_ERROR, "main", "front ended (%s %d)", WIFEXITED(status) ? "exit" : "signal",
                 WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
     }
     mln_fd_drop(&m->stop_fd);
@@ -547,11 +545,8 @@ static void finish(struct monitor *m)
 int monitor_run(const struct monitor_config *config)
 {
     static struct monitor m;
-    m = (struct monitor){.config = config,
-                         .signal_fd = -1,
-                         .control_fd = -1,
-                         .state_fd = -1,
-                         .stop_fd = -1};
+    m = (struct monitor){
+        .config = config, .signal_fd = -1, .control_fd = -1, .state_fd = -1, .stop_fd = -1};
     MLN_CHECK(config->n_rings > 0 && config->n_rings <= CONTROL_RINGS_MAX);
     mln_cx_init(&m.cx, NULL);
     start_first_box(&m);

@@ -16,11 +16,11 @@
 #include "main/monitor.h"
 #include "net/front.h"
 
-#define ARENA_BYTES    (4u * BOOT_MAX_BYTES)
-#define PEM_MAX_BYTES  (256u << 10) /* a chain, or a bundle of client authorities */
-#define BACKLOG        4096
-#define REMOVE_FDS     16 /* of nftw */
-#define URL_MAX_BYTES  320u
+#define ARENA_BYTES   (4u * BOOT_MAX_BYTES)
+#define PEM_MAX_BYTES (256u << 10) /* a chain, or a bundle of client authorities */
+#define BACKLOG       4096
+#define REMOVE_FDS    16 /* of nftw */
+#define URL_MAX_BYTES 320u
 
 struct server {
     struct server_config config;
@@ -121,8 +121,9 @@ static struct mln_err open_listeners(struct server *s)
         struct server_listener *listener = &s->config.listeners[i];
         MLN_TRY(open_socket(cx, &listener->address, &s->sockets[i]));
         const char *host = host_of(cx, &listener->address);
-        (void)snprintf(s->url[i], sizeof(s->url[i]), "http%s://%.*s:%u", listener->is_tls ? "s" : "",
-                       MLN_FMT(mln_bytes_of(host)), port_of(s->sockets[i]));
+        (void)snprintf(s->url[i], sizeof(s->url[i]), "http%s://%.*s:%u",
+                       listener->is_tls ? "s" : "", MLN_FMT(mln_bytes_of(host)),
+                       port_of(s->sockets[i]));
         if (listener->is_tls && listener->cert_file == NULL) {
             MLN_TRY(tls_files_make(cx, s->config.data_dir, host[0] == '[' ? NULL : host,
                                    &listener->cert_file, &listener->key_file));

@@ -12,8 +12,8 @@
 #include "base/io.h"
 #include "main/main_priv.h"
 
-#define FDS_MAX    256u /* 16 listeners and three a ring of 64 */
-#define FDS_ABOVE  512  /* sources are moved out of the way of their targets first */
+#define FDS_MAX     256u /* 16 listeners and three a ring of 64 */
+#define FDS_ABOVE   512  /* sources are moved out of the way of their targets first */
 #define EXEC_FAILED 127
 
 extern char **environ;

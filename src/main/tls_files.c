@@ -43,10 +43,10 @@ struct mln_err tls_key_fits(struct mln_cx *cx, const struct mln_secret *key,
     BIO *bio = BIO_new_mem_buf(cert_pem.ptr, (int)cert_pem.len);
     X509 *cert = bio != NULL ? PEM_read_bio_X509(bio, NULL, NULL, NULL) : NULL;
     EVP_PKEY *public_key = cert != NULL ? X509_get0_pubkey(cert) : NULL;
-    bool fits = public_key != NULL &&
-                EVP_PKEY_get_octet_string_param(public_key, "pub", theirs, sizeof(theirs), &n) ==
-                    1 &&
-                n == sizeof(theirs) && mln_same(mine, theirs, n);
+    bool fits =
+        public_key != NULL &&
+        EVP_PKEY_get_octet_string_param(public_key, "pub", theirs, sizeof(theirs), &n) == 1 &&
+        n == sizeof(theirs) && mln_same(mine, theirs, n);
     X509_free(cert);
     BIO_free(bio);
     return fits ? MLN_OK

@@ -22,12 +22,12 @@
 #include "net/tls_sign.h"
 #include "net/wire.h"
 
-#define LANES_MAX      MLN_FRONT_THREADS_MAX
-#define BLOCKED_MAX    128u /* threads that wait, in all: a group commit takes as many at once */
-#define IDLE_KEPT      1u   /* followers of a ring that stay; others leave after IDLE_S */
-#define IDLE_S         10
-#define BELL_EVERY     8u        /* answers before front is woken although more requests wait */
-#define BUFFER_KEPT    (1u << 18) /* of a buffer between requests */
+#define LANES_MAX   MLN_FRONT_THREADS_MAX
+#define BLOCKED_MAX 128u /* threads that wait, in all: a group commit takes as many at once */
+#define IDLE_KEPT   1u   /* followers of a ring that stay; others leave after IDLE_S */
+#define IDLE_S      10
+#define BELL_EVERY  8u         /* answers before front is woken although more requests wait */
+#define BUFFER_KEPT (1u << 18) /* of a buffer between requests */
 
 struct lane {
     struct workers *all;
@@ -200,8 +200,7 @@ static void hand_on(void *arg)
 
 static void serve_request(struct worker *w, uint64_t id)
 {
-    struct mln_core_call call = {
-        .message = mln_buf_bytes(&w->in), .block = hand_on, .arg = w};
+    struct mln_core_call call = {.message = mln_buf_bytes(&w->in), .block = hand_on, .arg = w};
     struct mln_err err = mln_core_answer(&w->cx, w->lane->all->config.core, &call, &w->out);
     if (mln_failed(err)) {
         lane_broken(w->lane, "a message that is no request");

@@ -21,7 +21,7 @@ struct workers_config {
     const struct mln_secret *keys; /* TLS private key of each listener; {0} = it has none */
     unsigned n_keys;
     bool lock_requests; /* request data in locked memory */
-    /* A generation of front broke its ring or said nonsense: end it. Any thread, at most once each. */
+    /* A generation of front broke its ring or said nonsense: end it. Any thread. */
     void (*broken)(void *arg, uint64_t generation);
     void *arg;
 };

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* merlon.yaml and the flags of `merlon server`: what is taken, and by which name the rest is refused. */
+/*
+ * merlon.yaml and the flags of `merlon server`: what is taken, and by which name the rest is
+ * refused.
+ */
 #include "kit/kit.h"
 
 #include <arpa/inet.h>
@@ -53,7 +56,8 @@ static void test_refused(void **state)
         {"unknown key of a listener", LISTENERS "    tls_crt: x\n", "'listeners[0].tls_crt'"},
         {"a listener without address", "listeners:\n  - tls_disable: true\n",
          "'listeners[0].address'"},
-        {"no certificate", "listeners:\n  - address: 127.0.0.1:1\n", "'listeners[0].tls_cert_file'"},
+        {"no certificate", "listeners:\n  - address: 127.0.0.1:1\n",
+         "'listeners[0].tls_cert_file'"},
         {"no key", "listeners:\n  - address: 127.0.0.1:1\n    tls_cert_file: a\n",
          "'listeners[0].tls_key_file'"},
         {"plain with files", LISTENERS FILES, "'listeners[0].tls_disable'"},
@@ -122,18 +126,18 @@ static void test_too_many_listeners(void **state)
 
 static void test_whole(void **state)
 {
-    static const char text[] = "data: /srv/merlon\n"
-                               "listeners:\n"
-                               "  - address: 127.0.0.1:8200\n" FILES
-                               "    tls_client_ca_file: ca.pem\n"
-                               "  - address: '[::1]:0'\n"
-                               "    tls_disable: true\n"
-                               "  - address: localhost:9\n"
-                               "    tls_disable: true\n"
-                               "seal: {type: keyfile, path: /k}\n"
-                               "ledger: {origin: example.org/log, read_durability: disk}\n"
-                               "default_lease_ttl: 30m\nmax_lease_ttl: 86400\n"
-                               "log: {level: debug, format: json}\n";
+    static const char text[] =
+        "data: /srv/merlon\n"
+        "listeners:\n"
+        "  - address: 127.0.0.1:8200\n" FILES "    tls_client_ca_file: ca.pem\n"
+        "  - address: '[::1]:0'\n"
+        "    tls_disable: true\n"
+        "  - address: localhost:9\n"
+        "    tls_disable: true\n"
+        "seal: {type: keyfile, path: /k}\n"
+        "ledger: {origin: example.org/log, read_durability: disk}\n"
+        "default_lease_ttl: 30m\nmax_lease_ttl: 86400\n"
+        "log: {level: debug, format: json}\n";
     struct server_config c;
     (void)state;
     assert_false(mln_failed(parse(text, false, &c)));
@@ -185,8 +189,8 @@ static struct mln_err load(struct mln_server_options options, struct server_conf
 static void test_dev(void **state)
 {
     struct server_config c;
-    struct mln_server_options options = {.is_dev = true, .dev_root_token_id = "root",
-                                         .rekey_per_minute = 3, .data_dir = "/d"};
+    struct mln_server_options options = {
+        .is_dev = true, .dev_root_token_id = "root", .rekey_per_minute = 3, .data_dir = "/d"};
     (void)state;
     assert_false(mln_failed(load(options, &c)));
     assert_true(c.is_dev);
@@ -217,8 +221,8 @@ static void test_file(void **state)
 {
     char path[] = "/tmp/merlon-config-XXXXXX";
     struct server_config c;
-    struct mln_server_options options = {.config_file = path, .rekey_per_minute = 3,
-                                         .log_level = "info", .log_format = "text"};
+    struct mln_server_options options = {
+        .config_file = path, .rekey_per_minute = 3, .log_level = "info", .log_format = "text"};
     (void)state;
     int fd = mkstemp(path);
     assert_true(fd >= 0);
