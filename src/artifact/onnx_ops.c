@@ -57,11 +57,11 @@ struct mln_err mln_onnx_functions(struct mln_onnx *in)
 {
     struct mln_proto r = mln_proto_of(in->input->map);
     struct mln_proto_field f;
-    in->domains = mln_new_array(in->cx, MLN_ONNX_FUNCTIONS_MAX, sizeof(*in->domains));
+    in->domains = mln_new_array(in->cx, MLN_ONNX_DOMAINS_MAX, sizeof(*in->domains));
     if (in->domains == NULL) {
         return mln_cx_err(in->cx);
     }
-    while (mln_proto_next(&r, &f) && in->n_domains < MLN_ONNX_FUNCTIONS_MAX) {
+    while (mln_proto_next(&r, &f) && in->n_domains < MLN_ONNX_DOMAINS_MAX) {
         if (f.number != 25 || f.wire != MLN_PROTO_BYTES) {
             continue;
         }

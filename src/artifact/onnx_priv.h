@@ -9,8 +9,8 @@
 #include "base/text.h"
 
 #define MLN_ONNX_DEPTH_MAX 32 /* graphs in attributes of nodes (If, Loop, Scan) in one another */
-#define MLN_ONNX_FUNCTIONS_MAX                                                                     \
-    4096u /* of one model: more are read, but calls to them are reported */
+#define MLN_ONNX_DOMAINS_MAX                                                                       \
+    64u /* of a model's own functions; exporters use one or two. Each node is compared with all */
 #define MLN_ONNX_PROBE_FIELDS 100000u
 
 struct mln_onnx {

@@ -6,6 +6,7 @@
 #include "artifact/npy.h"
 #include "artifact/torch_code.h"
 #include "artifact/zip.h"
+#include "base/text.h"
 
 #define MEMBER_ARENA_BYTES ((size_t)256 << 20) /* for what is read of one member */
 #define NPY_HEAD_BYTES                                                                             \
@@ -45,12 +46,24 @@ static struct mln_bytes below_root(const struct archive *a, struct mln_bytes nam
 
 /* ---- reports of members ---- */
 
+/* A member's name as reports show it: hostile bytes give one line of UTF-8. */
+static const char *shown(struct mln_cx *cx, struct mln_bytes name)
+{
+    bool is_utf8 = mln_utf8_valid(name);
+    char *to = mln_new(cx, name.len + 1);
+    for (size_t i = 0; to != NULL && i < name.len; i++) {
+        uint8_t c = name.ptr[i];
+        to[i] = c < 0x20 || c == 0x7F || (c >= 0x80 && !is_utf8) ? '?' : (char)c;
+    }
+    return to != NULL ? to : "";
+}
+
 /* Take over what was found in a member, under its name. */
 static void merge(struct archive *a, const struct mln_zip_member *m,
                   const struct mln_scan_report *sub)
 {
     struct mln_cx *cx = a->report->cx;
-    const char *name = mln_text_dup(cx, m->name);
+    const char *name = shown(cx, m->name);
     for (size_t i = 0; i < mln_len(sub->findings); i++) {
         if (mln_len(a->report->findings) >= MLN_SCAN_FINDINGS_MAX) {
             a->report->n_dropped++;
@@ -196,9 +209,25 @@ static bool either_ends(const struct mln_zip_member *m, const char *with)
     return ends(m->name, with) || ends(m->local_name, with);
 }
 
+/* An array in a storage's place: numpy would open the archive too, and read objects from it. */
+static struct mln_err find_array(struct archive *a, const struct mln_zip_member *m, bool *ret)
+{
+    struct mln_bytes head = mln_bytes_sub(a->zip.map, (size_t)m->data_at, (size_t)m->packed);
+    if (m->method == MLN_ZIP_DEFLATED) {
+        MLN_TRY(mln_zip_head(a->report->cx, &a->zip, m, 16, &a->scratch, &head));
+    }
+    *ret = mln_bytes_starts(head, MLN_BYTES("\x93NUMPY"));
+    return MLN_OK;
+}
+
 static struct mln_err torch_member(struct archive *a, const struct mln_zip_member *m)
 {
-    if (is_storage_name(a, m->name) && is_storage_name(a, m->local_name)) {
+    bool is_array = false;
+    bool is_storage = is_storage_name(a, m->name) && is_storage_name(a, m->local_name);
+    if (is_storage) {
+        MLN_TRY(find_array(a, m, &is_array));
+    }
+    if (is_storage && !is_array) {
         a->storage_at = a->storages == 0 ? a->zip.base + m->data_at : a->storage_at;
         a->storages++;
         a->storage_bytes += m->packed;
@@ -276,7 +305,7 @@ static void check_keras(struct archive *a)
         seen += mln_bytes_is(a->zip.members[i].name, "config.json") ||
                 mln_bytes_is(a->zip.members[i].name, "metadata.json");
     }
-    if (seen >= 2 && a->kind == KIND_ZIP) {
+    if (seen >= 2) {
         mln_scan_find(a->report, MLN_VERDICT_UNSUPPORTED, MLN_SEVERITY_INFO, "unsupported",
                       a->zip.base, "Keras archives are not judged");
     }

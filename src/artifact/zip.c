@@ -407,6 +407,8 @@ struct mln_err mln_zip_read(struct mln_cx *cx, const struct mln_scan_input *inpu
     uint64_t at[ENDS_MAX];
     struct mln_zip_end ends[ENDS_MAX];
     struct mln_zip zip = {.map = input->map, .base = input->base};
+    unsigned depth = input->depth < MLN_SCAN_DEPTH_MAX ? input->depth : MLN_SCAN_DEPTH_MAX;
+    zip.budget = MLN_ZIP_TOTAL_BYTES_MAX >> (3 * depth);
     size_t n_at = find_ends(zip.map, at);
     size_t n = 0;
     if (n_at > 1) {

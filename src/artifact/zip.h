@@ -40,7 +40,10 @@ struct mln_zip {
     struct mln_zip_member *members; /* by header_at */
     size_t n;
     size_t cap;
-    uint64_t unpacked; /* so far, by mln_zip_content */
+    uint64_t unpacked; /* so far, by mln_zip_content and mln_zip_head */
+    uint64_t viewed;   /* of stored members: more than the map holds means that members overlap */
+    uint64_t
+        budget; /* for unpacked: less for archives in archives, so that nesting does not multiply */
 };
 
 /* 0 no zip; 2 begins like one or has an end record whose directory is where it says; 3 both. */

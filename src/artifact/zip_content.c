@@ -64,9 +64,7 @@ static struct mln_err content_deflated(struct mln_cx *cx, struct mln_zip *zip,
                                        bool *ret_whole)
 {
     struct mln_bytes raw = mln_bytes_sub(zip->map, (size_t)m->data_at, (size_t)m->packed);
-    size_t left = zip->unpacked < MLN_ZIP_TOTAL_BYTES_MAX
-                      ? (size_t)(MLN_ZIP_TOTAL_BYTES_MAX - zip->unpacked)
-                      : 0;
+    size_t left = zip->unpacked < zip->budget ? (size_t)(zip->budget - zip->unpacked) : 0;
     size_t max = left < MLN_ZIP_MEMBER_BYTES_MAX ? left : MLN_ZIP_MEMBER_BYTES_MAX;
     int rc = Z_OK;
     MLN_TRY(unpack(cx, raw, max, scratch, &rc));
@@ -90,7 +88,14 @@ struct mln_err mln_zip_content(struct mln_cx *cx, struct mln_zip *zip,
     if (m->method == MLN_ZIP_DEFLATED) {
         MLN_TRY(content_deflated(cx, zip, m, report, scratch, &is_whole));
         content = mln_buf_bytes(scratch);
-    } else if (m->method != MLN_ZIP_STORED) {
+    } else if (m->method == MLN_ZIP_STORED) {
+        zip->viewed += m->packed;
+        if (zip->viewed > zip->map.len) {
+            limit_hit(report, zip, m);
+            content = MLN_BYTES_NONE;
+            is_whole = false;
+        }
+    } else {
         mln_scan_find(report, MLN_VERDICT_UNSUPPORTED, MLN_SEVERITY_MEDIUM, "zip-method",
                       zip->base + m->header_at,
                       "the member %.*s is packed by method %u, which is not read", MLN_FMT(m->name),

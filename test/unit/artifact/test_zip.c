@@ -13,6 +13,8 @@ extern const struct mln_scanner mln_scanner_zip;
 #define PICKLE_GOOD                                                                                \
     "\x80\x02"                                                                                     \
     "]N."
+#define NPY_BAD                                                                                    \
+    "\x93NUMPY\1\0\x3c\0{'descr': '|O', 'fortran_order': False, 'shape': (1,), }   \n" PICKLE_BAD
 #define P_BAD  PICKLE_BAD, .len = sizeof(PICKLE_BAD) - 1
 #define P_GOOD PICKLE_GOOD, .len = sizeof(PICKLE_GOOD) - 1
 
@@ -243,6 +245,34 @@ static void test_overlap(void **state)
     assert_true(scan_has_rule(&report, "zip-duplicate"));
 }
 
+/* Many entries for the same stored bytes are read once or twice, not each time. */
+static void test_views_are_bounded(void **state)
+{
+    struct mln_cx *cx = kit_cx(state);
+    static const struct zip_part one = {.name = "a",
+                                        .data = "0123456789012345678901234567890123456"};
+    struct zip_build z = {0};
+    struct mln_zip zip;
+    struct mln_buf scratch = {0};
+    zip_add(&z, &one);
+    struct mln_bytes entry = mln_bytes_dup(cx, mln_buf_bytes(&z.dir));
+    for (z.count = 1; z.count < 500; z.count++) {
+        mln_buf_add_bytes(&z.dir, entry);
+    }
+    zip_end(&z, "", 0, 0);
+    struct mln_bytes map = zip_take(cx, &z);
+    struct mln_scan_report report = read_zip(cx, map, &zip);
+    zip.map.len = 200; /* as if the directory were small beside its members */
+    for (size_t i = 0; i < zip.n; i++) {
+        struct mln_bytes content;
+        bool whole = true;
+        kit_ok(cx, mln_zip_content(cx, &zip, &zip.members[i], &report, &scratch, &content, &whole));
+        assert_int_equal(content.len, i < 5 ? 37 : 0);
+    }
+    assert_int_equal(zip.viewed, 500 * 37);
+    mln_buf_drop(&scratch);
+}
+
 static void test_content(void **state)
 {
     struct mln_cx *cx = kit_cx(state);
@@ -383,6 +413,25 @@ static void test_archives(void **state)
          {{.name = "config.json", .data = "{}"}},
          "zip",
          MLN_VERDICT_UNSUPPORTED},
+        {"an array of objects as storage",
+         "m.pt",
+         {{.name = "m/data.pkl", .data = P_GOOD},
+          {.name = "m/data/0", .data = NPY_BAD, .len = sizeof(NPY_BAD) - 1}},
+         "torch-zip",
+         MLN_VERDICT_SUSPICIOUS},
+        {"the same, deflated",
+         "m.pt",
+         {{.name = "m/data.pkl", .data = P_GOOD},
+          {.name = "m/data/0", .data = NPY_BAD, .len = sizeof(NPY_BAD) - 1, .is_deflated = true}},
+         "torch-zip",
+         MLN_VERDICT_SUSPICIOUS},
+        {"Keras that looks like torch",
+         "m.zip",
+         {{.name = "config.json", .data = "{}"},
+          {.name = "metadata.json", .data = "{}"},
+          {.name = "m/data.pkl", .data = P_GOOD}},
+         "torch-zip",
+         MLN_VERDICT_UNSUPPORTED},
         {"any member",
          "m.zip",
          {{.name = "any.txt", .data = P_BAD}},
@@ -461,6 +510,7 @@ int main(void)
         KIT_TEST(test_ends),
         KIT_TEST(test_overlap),
         KIT_TEST(test_content),
+        KIT_TEST(test_views_are_bounded),
         KIT_TEST(test_bomb),
         KIT_TEST(test_archives),
         KIT_TEST(test_nested),
