@@ -107,17 +107,29 @@ static uint64_t first_number(const struct journal *j, const struct mln_buf *cont
     return read_frame(j, &r, &number, &frame) ? number : 0;
 }
 
+/* The file, or nothing when it begins with no frame: as a file does that is new or was closed in good order. */
+static struct mln_err load_file(struct mln_cx *cx, const struct journal *j, const struct journal_file *f, struct mln_buf *to)
+{
+    uint8_t head[FRAME_HEAD];
+    MLN_TRY(mln_fd_pread(cx, f->fd, head, sizeof(head), 0));
+    if (mln_get_u32be(head) == 0) {
+        return MLN_OK;
+    }
+    if (!mln_buf_reserve(to, j->bytes)) {
+        return mln_buf_ok(cx, to);
+    }
+    MLN_TRY(mln_fd_pread(cx, f->fd, to->ptr, j->bytes, 0));
+    to->len = j->bytes;
+    return MLN_OK;
+}
+
 static struct mln_err replay(struct mln_cx *cx, struct journal *j)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf a = {0};
     MLN_AUTO(mln_buf_drop) struct mln_buf b = {0};
     struct mln_buf *contents[FILES] = {&a, &b};
     for (unsigned i = 0; i < FILES; i++) {
-        if (!mln_buf_reserve(contents[i], j->bytes)) {
-            return mln_buf_ok(cx, contents[i]);
-        }
-        MLN_TRY(mln_fd_pread(cx, j->files[i].fd, contents[i]->ptr, j->bytes, 0));
-        contents[i]->len = j->bytes;
+        MLN_TRY(load_file(cx, j, &j->files[i], contents[i]));
     }
     unsigned older = first_number(j, &a) < first_number(j, &b) ? 0 : 1;
     MLN_TRY(replay_file(cx, j, &j->files[older], contents[older]));
@@ -160,11 +172,23 @@ struct mln_err journal_open(struct mln_cx *cx, const char *dir, uint64_t bytes, 
     return MLN_OK;
 }
 
+/* All is in the store: the next start need not look at the frames. */
+static void clear_files(struct journal *j)
+{
+    static const uint8_t zeros[FRAME_HEAD];
+    for (unsigned i = 0; i < FILES; i++) {
+        if (j->files[i].fd >= 0 && j->files[i].last > 0 && j->files[i].last <= j->mark) {
+            (void)mln_failed(mln_fd_pwrite(NULL, j->files[i].fd, zeros, sizeof(zeros), 0));
+        }
+    }
+}
+
 void journal_close(struct journal *j)
 {
     if (j == NULL) {
         return;
     }
+    clear_files(j);
     for (unsigned i = 0; i < FILES; i++) {
         mln_fd_drop(&j->files[i].fd);
     }
