@@ -85,12 +85,18 @@ struct mln_err mln_ledger_flush(struct mln_cx *cx, struct mln_ledger *ledger); /
  * Public files for HTTP: path relative to the log ("checkpoint", "tile/0/x001/067", "tile/entries/000.p/12", "vkey").
  * Partial tiles of any width up to the published size are answered. errors NOT_FOUND, PARSE. ret_immutable: cacheable for ever.
  */
-struct mln_err mln_ledger_file(struct mln_cx *cx, struct mln_ledger *ledger, struct mln_bytes path, struct mln_bytes *ret, bool *ret_immutable);
+struct mln_err mln_ledger_file(struct mln_cx *cx, struct mln_ledger *ledger, struct mln_bytes path, struct mln_bytes *ret,
+                               bool *ret_immutable);
 /* Contents: array of {index, time, class, content|null when pruned} for from <= index, at most `max`; needs a capability (pipeline). */
 struct mln_err mln_ledger_read(struct mln_cx *cx, struct mln_ledger *ledger, uint64_t from, uint32_t max, const struct mln_value **ret);
-/* Offline proof of one entry: {index, entry, salt, content, proof:[hashes], checkpoint}: verifiable without the log. */
+/*
+ * Offline proof of one entry: {index, entry, salt, content, content_cbor, proof:[hashes], checkpoint}: verifiable without the log;
+ * content_cbor are the bytes committed to. salt and both contents are null when pruned. errors NOT_FOUND, CORRUPT
+ */
 struct mln_err mln_ledger_proof(struct mln_cx *cx, struct mln_ledger *ledger, uint64_t index, const struct mln_value **ret);
-/* Forget contents and salts below `before` (index), after writing baseline records of every live value's digest. The tree stays whole. */
+/* Forget contents and salts below `before` (index), after writing baseline records of the digests as of it (from the records).
+ * The tree stays whole. Works on a full disk. errors INVALID (beyond the log), CORRUPT, FULL, IO */
 struct mln_err mln_ledger_prune(struct mln_cx *cx, struct mln_ledger *ledger, uint64_t before, const struct mln_value *actor);
-/* Compare every stored value with the digests in the records: array of {key, problem: "changed"|"missing"|"unrecorded"}. */
+/* Compare every stored value with the digests in the records: array of {key, problem: "changed"|"missing"|"unrecorded"}.
+ * A batch without a record gets one of class system; keys exempt from records: docs/format-ledger.md. errors CORRUPT (named) */
 struct mln_err mln_ledger_verify_store(struct mln_cx *cx, struct mln_ledger *ledger, const struct mln_value **ret);

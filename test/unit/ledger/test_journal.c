@@ -44,10 +44,15 @@ static struct mln_err try_add(struct jk *k, uint8_t byte, size_t n)
     return journal_add(k->cx, k->j, mln_bytes_at(body, n));
 }
 
-static void reopen(struct jk *k, uint64_t mark)
+static void close_it(struct jk *k)
 {
     journal_close(k->j);
     k->j = NULL;
+}
+
+static void reopen(struct jk *k, uint64_t mark)
+{
+    close_it(k);
     kit_ok(k->cx, journal_open(k->cx, k->dir, BYTES, k->key, mark, &k->j));
 }
 
@@ -122,11 +127,13 @@ static void damage_ends_the_replay(void **state)
     for (size_t at = 2 * frame; at < 3 * frame; at += 5) {
         struct mln_bytes copy = mln_bytes_dup(k->cx, whole);
         *(uint8_t *)(uintptr_t)(copy.ptr + at) ^= 0x40;
+        close_it(k); /* which clears a file that is done with */
         kit_write_file(path, copy);
         reopen(k, 0);
         (void)take(k, got, &n);
         assert_int_equal(n, 2);
     }
+    close_it(k);
     kit_write_file(path, whole);
     mln_fill(k->key, 8, 32); /* frames of another key are no frames */
     reopen(k, 0);

@@ -161,7 +161,8 @@ static void batches_without_a_record(void **state)
         const char *key;
         uint64_t records;
     } t[] = {
-        {"core/keyring/x", 0}, {"core/keyring-count/root", 0}, {"core/seal", 0}, {"core/seal-config", 0}, {"core/mounts", 1}, {"root/m/x", 1},
+        {"core/keyring/x", 0}, {"core/keyring-count/root", 0}, {"core/seal", 0}, {"core/seal-config", 0},
+        {"core/mounts", 1},     {"root/m/x", 1},
     };
     struct lk *k = *state;
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
