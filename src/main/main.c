@@ -25,16 +25,16 @@ static int box_main(const char *fd_text)
     uint64_t fd = FD_BOOT;
     struct mln_cx cx;
     mln_cx_init(&cx, NULL);
-    name_process("merlon-box");
+    if (fd_text != NULL && (!mln_u64_parse(mln_bytes_of(fd_text), &fd) || fd > BOX_FD_MAX)) {
+        return 2;
+    }
+    name_process("merlon-box"); /* overwrites the arguments */
     harden_process();
     if (mln_failed(drop_root(&cx))) {
         mln_log_fault(MLN_LOG_ERROR, "box", &cx, "box cannot start");
         return 1;
     }
     harden_process(); /* again: another user's process is dumpable by the system's setting */
-    if (fd_text != NULL && (!mln_u64_parse(mln_bytes_of(fd_text), &fd) || fd > BOX_FD_MAX)) {
-        return 2;
-    }
     return mln_box_main((int)fd);
 }
 
