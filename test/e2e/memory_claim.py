@@ -29,6 +29,7 @@ except ImportError:
 
 IDLE = b"idle-secret-" + os.urandom(12).hex().encode()
 LOAD_S = 3
+PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 # ---- the keys, as docs/format-barrier.md has them ----
@@ -72,29 +73,35 @@ def barrier_keys(data):
 
 # ---- memory ----
 
+def runs(pagemap, start, end):
+    """Stretches of pages that are in memory or in swap: (address, bytes). All others read as zeros, slowly."""
+    pagemap.seek(start // PAGE * 8)
+    entries = pagemap.read((end - start) // PAGE * 8)
+    first = None
+    for n in range(len(entries) // 8 + 1):
+        here = n < len(entries) // 8 and entries[8 * n + 7] & 0xC0
+        if here and first is None:
+            first = n
+        elif not here and first is not None:
+            yield start + first * PAGE, (n - first) * PAGE
+            first = None
+
+
 def dump(pid):
-    """All readable pages of a process, joined; chunks that cannot be read are left out."""
+    """All pages of a process that hold anything, joined."""
     parts = []
     maps = pathlib.Path("/proc/%d/maps" % pid).read_text()
-    with open("/proc/%d/mem" % pid, "rb", buffering=0) as mem:
+    with open("/proc/%d/mem" % pid, "rb", buffering=0) as mem, open("/proc/%d/pagemap" % pid, "rb", buffering=0) as pagemap:
         for line in maps.splitlines():
-            span, flags, *rest = line.split()
-            if "[vvar]" in line or "[vsyscall]" in line:
+            if "[vvar" in line or "[vsyscall]" in line:
                 continue
-            start, end = (int(x, 16) for x in span.split("-"))
-            if flags.startswith("---") and end - start > 64 << 20:  # reserved address space
-                continue
-            for at in range(start, end, 1 << 20):
+            start, end = (int(x, 16) for x in line.split()[0].split("-"))
+            for at, n in runs(pagemap, start, end):
                 try:
                     mem.seek(at)
-                    parts.append(mem.read(min(1 << 20, end - at)))
-                except (OSError, ValueError, OverflowError):
-                    for page in range(at, min(at + (1 << 20), end), 4096):
-                        try:
-                            mem.seek(page)
-                            parts.append(mem.read(4096))
-                        except (OSError, ValueError, OverflowError):
-                            pass
+                    parts.append(mem.read(n))
+                except OSError:  # gone meanwhile
+                    pass
     return b"".join(parts)
 
 
