@@ -6,8 +6,8 @@
  *                              +--> sequencer (store) --+
  * attach -> batch->tag --------+    rows e/ c/ state
  *
- * Locks, none held while another is taken but journal's under none: ledger->lock (state, flags of the threads),
- * journal's lock, publisher's lock (the published view), strangers' lock. The sequencer's own fields belong to the
+ * Locks, outer first: prune_lock; the publisher's run_lock; ledger->lock (state, flags of the threads); then one of the
+ * innermost: the journal's, the publisher's (the published view), the strangers'. The sequencer's own fields belong to the
  * committer's thread.
  */
 #pragma once

@@ -47,6 +47,14 @@ static inline void lk_close(struct lk *k)
     k->ledger = NULL;
 }
 
+static inline void lk_open_lmdb(struct lk *k)
+{
+    char path[KIT_PATH_MAX];
+    struct mln_store_config config = {.dir = kit_path(path, k->dir, "store"), .map_bytes = 1u << 30, .no_sync = true,
+                                      .reserve_bytes = 1u << 20};
+    kit_ok(k->cx, mln_store_open_lmdb(k->cx, &config, &k->store));
+}
+
 static inline struct lk *lk_new(bool with_lmdb)
 {
     struct lk *k = calloc(1, sizeof(*k));
@@ -56,10 +64,7 @@ static inline struct lk *lk_new(bool with_lmdb)
     mln_secret_allow_unlocked(true);
     kit_tmpdir(k->dir);
     if (with_lmdb) {
-        char path[KIT_PATH_MAX];
-        struct mln_store_config config = {.dir = kit_path(path, k->dir, "store"), .map_bytes = 1u << 30, .no_sync = true,
-                                          .reserve_bytes = 1u << 20};
-        kit_ok(k->cx, mln_store_open_lmdb(k->cx, &config, &k->store));
+        lk_open_lmdb(k);
     } else {
         kit_ok(k->cx, mln_store_open_fault(k->cx, &k->store, &k->control));
     }

@@ -3,6 +3,8 @@
 #include "ledger_kit.h"
 
 #include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
 
 static void a_failed_commit_leaves_nothing(void **state)
 {
@@ -250,6 +252,81 @@ static void many_threads(void **state)
     lk_audit_ok(k);
 }
 
+/* ---- kill -9 ---- */
+
+static void stop(struct lk *k)
+{
+    lk_close(k);
+    mln_barrier_free(k->barrier);
+    mln_store_close(k->store);
+    k->barrier = NULL;
+    k->store = NULL;
+}
+
+static void start(struct lk *k)
+{
+    lk_open_lmdb(k);
+    kit_ok(k->cx, mln_barrier_new(k->cx, k->store, &k->barrier));
+    kit_ok(k->cx, mln_barrier_unseal(k->cx, k->barrier, &k->root));
+    lk_open(k);
+}
+
+/* Notes and writes for ever; one byte to fd for each that was acknowledged. */
+static void run_until_killed(struct lk *k, int fd)
+{
+    start(k);
+    for (int i = 0;; i++) {
+        struct mln_err err = i % 5 == 4 ? lk_try_write(k, "root/m/a", "v", false, NULL) : lk_try_note(k, "secret/data/a");
+        if (mln_failed(err) || write(fd, "x", 1) != 1) {
+            _exit(1);
+        }
+        if (i % 500 == 499) {
+            lk_fresh(k);
+        }
+    }
+}
+
+static void killed_processes_lose_nothing(void **state)
+{
+    struct lk *k = *state;
+    uint64_t acknowledged = 1; /* the origin */
+    stop(k);
+    for (int round = 0; round < 8; round++) {
+        int ends[2];
+        char bytes[256];
+        ssize_t n = 0;
+        size_t wanted = (size_t)(200 + 331 * round);
+        assert_int_equal(pipe(ends), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            close(ends[0]);
+            run_until_killed(k, ends[1]);
+        }
+        close(ends[1]);
+        size_t got = 0;
+        while ((n = read(ends[0], bytes, sizeof(bytes))) > 0) {
+            got += (size_t)n;
+            if (got >= wanted) {
+                kill(child, SIGKILL);
+            }
+        }
+        close(ends[0]);
+        waitpid(child, NULL, 0);
+        acknowledged += got;
+        start(k);
+        lk_flush(k);
+        assert_true(lk_status(k).size >= acknowledged && lk_status(k).size <= acknowledged + 1);
+        acknowledged = lk_status(k).size; /* one may have been on its way */
+        lk_audit_ok(k);
+        const struct mln_value *problems = NULL;
+        kit_ok(k->cx, mln_ledger_verify_store(k->cx, k->ledger, &problems));
+        assert_int_equal(mln_len(problems), 0);
+        stop(k);
+        lk_fresh(k);
+    }
+    start(k);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +341,7 @@ int main(void)
         LK_TEST(opening_fails_clean),
         LK_TEST(many_threads),
         LK_TEST_LMDB(many_threads),
+        LK_TEST_LMDB(killed_processes_lose_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
