@@ -204,7 +204,7 @@ def ledger(stage, release):
     case("the ledger verifies offline", done.returncode == 0, (done.returncode, done.stderr, done.stdout))
     copy = stage.folder / "ledger-copy"
     shutil.copytree(stage.server.data / "ledger", copy / "ledger")
-    victim = next(p for p in sorted(copy.rglob("*")) if p.is_file() and "entries" in str(p))
+    victim = max((p for p in copy.rglob("*") if p.is_file() and "entries" in str(p)), key=lambda p: (p.parent.name, int(p.name)))
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(data)
