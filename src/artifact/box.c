@@ -40,7 +40,8 @@ static void become_zygote(const struct mln_box_config *config, int control)
     char *argv[] = {name, NULL}; /* without a number it looks for its socket at BOX_FD */
     char *envp[] = {NULL};
     static_assert(BOX_FD == 3);
-    bool is_there = control == BOX_FD ? fcntl(control, F_SETFD, 0) == 0 : dup2(control, BOX_FD) == BOX_FD;
+    bool is_there =
+        control == BOX_FD ? fcntl(control, F_SETFD, 0) == 0 : dup2(control, BOX_FD) == BOX_FD;
     if (is_there) {
         (void)execve(config->exe != NULL ? config->exe : "/proc/self/exe", argv, envp);
     }
@@ -96,14 +97,17 @@ static struct mln_err start_worker(struct mln_cx *cx, struct mln_box *box)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
         return mln_fail(cx, MLN_E_IO, "box: no socket pair (error %d)", errno);
     }
-    struct box_order order = {.magic = BOX_MAGIC, .no_sandbox = box->config.no_sandbox, .memory_bytes = box->config.memory_bytes};
+    struct box_order order = {.magic = BOX_MAGIC,
+                              .no_sandbox = box->config.no_sandbox,
+                              .memory_bytes = box->config.memory_bytes};
     bool is_asked = mln_box_send(box->control, &order, sizeof(order), pair[1]);
     (void)close(pair[1]);
     box->link = pair[0];
     int64_t deadline_ns = mln_mono_ns() + START_NS;
     struct box_born born = {0};
     struct box_hello hello = {0};
-    if (!is_asked || receive_until(box->control, &born, sizeof(born), deadline_ns) != (ssize_t)sizeof(born) ||
+    if (!is_asked ||
+        receive_until(box->control, &born, sizeof(born), deadline_ns) != (ssize_t)sizeof(born) ||
         born.magic != BOX_MAGIC || born.pid <= 0) {
         mln_fd_drop(&box->link);
         return mln_fail(cx, MLN_E_IO, "box: the process that scans files does not start");
@@ -118,14 +122,16 @@ static struct mln_err start_worker(struct mln_cx *cx, struct mln_box *box)
     return MLN_OK;
 }
 
-struct mln_err mln_box_start(struct mln_cx *cx, const struct mln_box_config *config, struct mln_box **ret)
+struct mln_err mln_box_start(struct mln_cx *cx, const struct mln_box_config *config,
+                             struct mln_box **ret)
 {
     MLN_AUTO(mln_box_drop) struct mln_box *box = mln_alloc(sizeof(*box));
     if (box == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "out of memory: box");
     }
     box->config = *config;
-    box->config.file_deadline_ns = config->file_deadline_ns > 0 ? config->file_deadline_ns : DEADLINE_NS;
+    box->config.file_deadline_ns =
+        config->file_deadline_ns > 0 ? config->file_deadline_ns : DEADLINE_NS;
     box->config.memory_bytes = config->memory_bytes > 0 ? config->memory_bytes : MEMORY_BYTES;
     box->control = -1;
     box->link = -1;
@@ -192,27 +198,29 @@ static bool is_verdict(const struct mln_value *v)
 static bool is_report(const struct mln_value *v)
 {
     const struct mln_value *findings = mln_get(v, "findings");
-    bool is_one = is_verdict(mln_get(v, "verdict")) && is_text(v, "format") && mln_type_of(findings) == MLN_ARRAY &&
-                  mln_type_of(mln_get(v, "not_read")) == MLN_ARRAY && mln_type_of(mln_get(v, "bytes")) == MLN_INT &&
-                  mln_len(findings) <= MLN_SCAN_FINDINGS_MAX;
+    bool is_one =
+        is_verdict(mln_get(v, "verdict")) && is_text(v, "format") &&
+        mln_type_of(findings) == MLN_ARRAY && mln_type_of(mln_get(v, "not_read")) == MLN_ARRAY &&
+        mln_type_of(mln_get(v, "bytes")) == MLN_INT && mln_len(findings) <= MLN_SCAN_FINDINGS_MAX;
     for (size_t i = 0; is_one && i < mln_len(findings); i++) {
         const struct mln_value *f = mln_item(findings, i);
         enum mln_type at = mln_type_of(mln_get(f, "offset"));
-        is_one = is_text(f, "rule") && is_text(f, "severity") && is_text(f, "detail") && (at == MLN_NULL || at == MLN_INT);
+        is_one = is_text(f, "rule") && is_text(f, "severity") && is_text(f, "detail") &&
+                 (at == MLN_NULL || at == MLN_INT);
     }
     return is_one;
 }
 
 /* NULL: the worker died, was late or said nonsense. errors MEMORY */
-static struct mln_err ask(struct mln_cx *cx, struct mln_box *box, const char *path, int fd, bool *ret_late,
-                          const struct mln_value **ret)
+static struct mln_err ask(struct mln_cx *cx, struct mln_box *box, const char *path, int fd,
+                          bool *ret_late, const struct mln_value **ret)
 {
     int64_t deadline_ns = mln_mono_ns() + box->config.file_deadline_ns;
     struct mln_bytes name = mln_bytes_sub(mln_bytes_of(path), 0, BOX_PATH_MAX);
     uint64_t len = 0;
     if (!mln_box_send(box->link, name.ptr, name.len, fd) ||
-        receive_until(box->link, &len, sizeof(len), deadline_ns) != (ssize_t)sizeof(len) || len == 0 ||
-        len > BOX_REPORT_MAX) {
+        receive_until(box->link, &len, sizeof(len), deadline_ns) != (ssize_t)sizeof(len) ||
+        len == 0 || len > BOX_REPORT_MAX) {
         *ret_late = mln_mono_ns() >= deadline_ns;
         return MLN_OK;
     }
@@ -239,20 +247,24 @@ static struct mln_err ask(struct mln_cx *cx, struct mln_box *box, const char *pa
 static const struct mln_value *lost(struct mln_cx *cx, const char *path, bool is_late)
 {
     struct mln_scan_report report = {.cx = cx, .findings = mln_array(cx), .unread = mln_array(cx)};
-    mln_scan_find(&report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH, is_late ? "box-late" : "box-died", MLN_SCAN_OFFSET_NONE,
-                  "%s", is_late ? "reading the file took longer than any honest one" : "reading the file broke the reader");
+    mln_scan_find(&report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_HIGH,
+                  is_late ? "box-late" : "box-died", MLN_SCAN_OFFSET_NONE, "%s",
+                  is_late ? "reading the file took longer than any honest one"
+                          : "reading the file broke the reader");
     return mln_scan_report_value(&report, path);
 }
 
 /* Under the path that the file has here, whatever the worker says. */
-static const struct mln_value *under_path(struct mln_cx *cx, const struct mln_value *v, const char *path)
+static const struct mln_value *under_path(struct mln_cx *cx, const struct mln_value *v,
+                                          const char *path)
 {
     struct mln_value *mine = mln_value_dup(cx, v);
     mln_put(cx, mine, "path", mln_get(lost(cx, path, false), "path"));
     return mine;
 }
 
-struct mln_err mln_box_scan(struct mln_cx *cx, struct mln_box *box, const char *path, int fd, const struct mln_value **ret)
+struct mln_err mln_box_scan(struct mln_cx *cx, struct mln_box *box, const char *path, int fd,
+                            const struct mln_value **ret)
 {
     if (box->link < 0 || box->served >= BATCH_FILES) {
         MLN_TRY(start_worker(cx, box));

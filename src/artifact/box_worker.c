@@ -32,7 +32,8 @@ bool mln_box_send(int to, const void *bytes, size_t n, int fd)
 {
     union control_space space = {0};
     struct iovec io = {.iov_len = n};
-    mln_copy(&io.iov_base, &bytes, sizeof(bytes)); /* sendmsg does not write, its type does not say so */
+    mln_copy(&io.iov_base, &bytes,
+             sizeof(bytes)); /* sendmsg does not write, its type does not say so */
     struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1};
     if (fd >= 0) {
         message.msg_control = space.bytes;
@@ -54,7 +55,10 @@ ssize_t mln_box_receive(int from, void *bytes, size_t max, int *ret_fd)
 {
     union control_space space = {0};
     struct iovec io = {.iov_base = bytes, .iov_len = max};
-    struct msghdr message = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = space.bytes, .msg_controllen = sizeof(space.bytes)};
+    struct msghdr message = {.msg_iov = &io,
+                             .msg_iovlen = 1,
+                             .msg_control = space.bytes,
+                             .msg_controllen = sizeof(space.bytes)};
     ssize_t got;
     do {
         got = recvmsg(from, &message, MSG_CMSG_CLOEXEC);
@@ -106,8 +110,8 @@ static void unmap_file(const struct file *file)
 }
 
 /* A report from what there is of another, whose arena may be full. */
-static void print_instead(const struct mln_scan_report *report, const char *path, const char *rule, const char *text,
-                          struct mln_buf *to)
+static void print_instead(const struct mln_scan_report *report, const char *path, const char *rule,
+                          const char *text, struct mln_buf *to)
 {
     struct mln_cx cx;
     MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(SMALL_ARENA_BYTES, false);
@@ -115,11 +119,13 @@ static void print_instead(const struct mln_scan_report *report, const char *path
         return;
     }
     mln_cx_init(&cx, arena);
-    struct mln_scan_report small = {.cx = &cx, .format = report->format, .verdict = report->verdict};
+    struct mln_scan_report small = {
+        .cx = &cx, .format = report->format, .verdict = report->verdict};
     small.findings = mln_value_dup(&cx, report->findings);
     small.unread = mln_value_dup(&cx, report->unread);
     small.bytes_read = report->bytes_read;
-    mln_scan_find(&small, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, rule, MLN_SCAN_OFFSET_NONE, "%s", text);
+    mln_scan_find(&small, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, rule, MLN_SCAN_OFFSET_NONE,
+                  "%s", text);
     mln_cbor_print(to, mln_scan_report_value(&small, path));
 }
 
@@ -132,7 +138,8 @@ static void scan_file(const char *path, int fd, size_t arena_bytes, struct mln_b
     }
     mln_cx_init(&cx, arena);
     struct file file = map_file(&cx, path, fd);
-    struct mln_scan_report report = {.cx = &cx, .findings = mln_array(&cx), .unread = mln_array(&cx)};
+    struct mln_scan_report report = {
+        .cx = &cx, .findings = mln_array(&cx), .unread = mln_array(&cx)};
     struct mln_scan_input input = {.path = path, .map = file.map};
     if (!file.is_read) {
         print_instead(&report, path, "unreadable", "the file cannot be mapped", to);
@@ -141,7 +148,8 @@ static void scan_file(const char *path, int fd, size_t arena_bytes, struct mln_b
     struct mln_err err = mln_scan_bytes(&cx, &input, &report);
     const struct mln_value *v = mln_scan_report_value(&report, path);
     if (mln_failed(err) || mln_failed(mln_cx_err(&cx))) {
-        print_instead(&report, path, "scan-memory", "too much to hold in memory: not judged wholly", to);
+        print_instead(&report, path, "scan-memory", "too much to hold in memory: not judged wholly",
+                      to);
     } else {
         mln_cbor_print(to, v);
     }
@@ -174,7 +182,8 @@ static bool set_limits(uint64_t memory_bytes)
 #else
     bool is_set = limit(RLIMIT_DATA, memory_bytes);
 #endif
-    return is_set && limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, 0) && limit(RLIMIT_NOFILE, FILES_MAX);
+    return is_set && limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, 0) &&
+           limit(RLIMIT_NOFILE, FILES_MAX);
 }
 
 static bool enter_sandbox(int link, const struct box_order *order, struct box_hello *hello)
@@ -182,7 +191,8 @@ static bool enter_sandbox(int link, const struct box_order *order, struct box_he
     struct mln_cx cx;
     struct mln_sandbox_state state = {0};
     mln_cx_init(&cx, NULL);
-    if (order->no_sandbox == 0 && mln_failed(mln_sandbox_enter(&cx, MLN_SANDBOX_BOX, link, &state))) {
+    if (order->no_sandbox == 0 &&
+        mln_failed(mln_sandbox_enter(&cx, MLN_SANDBOX_BOX, link, &state))) {
         return false;
     }
     hello->has_seccomp = state.has_seccomp;

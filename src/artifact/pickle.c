@@ -17,7 +17,8 @@ static const uint8_t torch_magic[] = {0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 
 static bool is_torch_magic(const struct pk_value *v)
 {
     return v->type == PK_BIG_INT && v->text != NULL &&
-           mln_bytes_eq(mln_bytes_at(v->text, v->len), mln_bytes_at(torch_magic, sizeof(torch_magic)));
+           mln_bytes_eq(mln_bytes_at(v->text, v->len),
+                        mln_bytes_at(torch_magic, sizeof(torch_magic)));
 }
 
 static bool is_zero(struct mln_bytes bytes)
@@ -36,21 +37,23 @@ static bool has_extension(const char *path)
     struct mln_bytes name = mln_bytes_of(path);
     for (size_t i = 0; i < MLN_COUNT(endings); i++) {
         size_t len = mln_bytes_of(endings[i]).len;
-        if (name.len >= len && mln_bytes_is_nocase(mln_bytes_from(name, name.len - len), endings[i])) {
+        if (name.len >= len &&
+            mln_bytes_is_nocase(mln_bytes_from(name, name.len - len), endings[i])) {
             return true;
         }
     }
     return false;
 }
 
-static struct pk machine(struct mln_cx *cx, const struct mln_scan_input *input, struct mln_scan_report *report,
-                         size_t at)
+static struct pk machine(struct mln_cx *cx, const struct mln_scan_input *input,
+                         struct mln_scan_report *report, size_t at)
 {
     return (struct pk){.cx = cx, .input = input, .report = report, .map = input->map, .at = at};
 }
 
-struct mln_err mln_scan_pickle_at(struct mln_cx *cx, const struct mln_scan_input *input, size_t at, bool allow_persid,
-                                  struct mln_scan_report *report, size_t *ret_end)
+struct mln_err mln_scan_pickle_at(struct mln_cx *cx, const struct mln_scan_input *input, size_t at,
+                                  bool allow_persid, struct mln_scan_report *report,
+                                  size_t *ret_end)
 {
     MLN_CHECK(at <= input->map.len && ret_end != NULL);
     struct pk pk = machine(cx, input, report, at);
@@ -76,7 +79,8 @@ static int try_run(const struct mln_scan_input *input, size_t at)
         return 2; /* the scan itself will tell */
     }
     mln_cx_init(&cx, arena);
-    struct mln_scan_report scratch = {.cx = &cx, .findings = mln_array(&cx), .unread = mln_array(&cx)};
+    struct mln_scan_report scratch = {
+        .cx = &cx, .findings = mln_array(&cx), .unread = mln_array(&cx)};
     struct pk pk = machine(&cx, input, &scratch, at);
     pk.is_dry = true;
     pk.max_ops = PROBE_OPS_MAX;
@@ -105,7 +109,8 @@ static int pickle_probe(const struct mln_scan_input *input)
 /* ---- files ---- */
 
 /* What follows the pickles of an old torch file: sizes and bytes of its storages, which no loader interprets. */
-static void skip_storages(const struct mln_scan_input *input, size_t at, struct mln_scan_report *report)
+static void skip_storages(const struct mln_scan_input *input, size_t at,
+                          struct mln_scan_report *report)
 {
     if (at < input->map.len) {
         mln_scan_skip(report, "tensor data", input->base + at, input->map.len - at);
@@ -113,17 +118,19 @@ static void skip_storages(const struct mln_scan_input *input, size_t at, struct 
 }
 
 /* Bytes behind the last pickle: padding, or something that a loader does not read and a person should know of. */
-static void judge_tail(const struct mln_scan_input *input, size_t at, struct mln_scan_report *report)
+static void judge_tail(const struct mln_scan_input *input, size_t at,
+                       struct mln_scan_report *report)
 {
     struct mln_bytes tail = mln_bytes_from(input->map, at);
     if (tail.len > 0 && !is_zero(tail)) {
-        mln_scan_find(report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, "pickle-tail", input->base + at,
-                      "%zu bytes behind the pickle that are none", tail.len);
+        mln_scan_find(report, MLN_VERDICT_SUSPICIOUS, MLN_SEVERITY_MEDIUM, "pickle-tail",
+                      input->base + at, "%zu bytes behind the pickle that are none", tail.len);
     }
 }
 
-static struct mln_err run_one(struct mln_cx *cx, const struct mln_scan_input *input, bool allow_persid,
-                              struct mln_scan_report *report, size_t *at, struct pk_value *ret_result, bool *ret_ended)
+static struct mln_err run_one(struct mln_cx *cx, const struct mln_scan_input *input,
+                              bool allow_persid, struct mln_scan_report *report, size_t *at,
+                              struct pk_value *ret_result, bool *ret_ended)
 {
     struct pk pk = machine(cx, input, report, *at);
     pk.allow_persid = allow_persid;
@@ -141,11 +148,13 @@ static struct mln_err pickle_scan(struct mln_cx *cx, const struct mln_scan_input
 {
     bool is_torch = false;
     size_t at = 0;
-    report->format = mln_bytes_ends(mln_bytes_of(input->path), MLN_BYTES(".joblib")) ? "joblib" : "pickle";
+    report->format =
+        mln_bytes_ends(mln_bytes_of(input->path), MLN_BYTES(".joblib")) ? "joblib" : "pickle";
     for (unsigned n = 0; n < PICKLES_MAX; n++) {
         struct pk_value result = {0};
         bool has_ended = false;
-        MLN_TRY(run_one(cx, input, is_torch && n == TORCH_OBJECT, report, &at, &result, &has_ended));
+        MLN_TRY(
+            run_one(cx, input, is_torch && n == TORCH_OBJECT, report, &at, &result, &has_ended));
         if (!has_ended) {
             return MLN_OK; /* the finding says where and why */
         }
@@ -162,8 +171,8 @@ static struct mln_err pickle_scan(struct mln_cx *cx, const struct mln_scan_input
         }
     }
     if (is_torch) {
-        mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_MEDIUM, "torch-legacy", input->base + at,
-                      "an old torch file without all of its five pickles");
+        mln_scan_find(report, MLN_VERDICT_MALFORMED, MLN_SEVERITY_MEDIUM, "torch-legacy",
+                      input->base + at, "an old torch file without all of its five pickles");
     }
     judge_tail(input, at, report);
     return MLN_OK;
@@ -171,7 +180,8 @@ static struct mln_err pickle_scan(struct mln_cx *cx, const struct mln_scan_input
 
 const struct mln_scanner mln_scanner_pickle = {
     .format = "pickle",
-    .summary = "pickle protocols 0 to 5, joblib and torch's old format: run on a machine that calls nothing",
+    .summary = "pickle protocols 0 to 5, joblib and torch's old format: run on a machine that "
+               "calls nothing",
     .extensions = " .pkl .pickle .joblib .dill .pck .pcl ",
     .probe = pickle_probe,
     .scan = pickle_scan,

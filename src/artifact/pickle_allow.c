@@ -6,7 +6,8 @@
 #include "artifact/pickle_priv.h"
 
 struct allowed {
-    const char *module, *name;
+    const char *module;
+    const char *names; /* one blank between two */
     enum pk_rule rule;
 };
 
@@ -14,7 +15,7 @@ struct named {
     const char *module, *name;
 };
 
-#define PK_ALLOW(module, name, rule) {module, name, PK_RULE_##rule},
+#define PK_ALLOW(module, rule, names) {module, names, PK_RULE_##rule},
 static const struct allowed allowed[] = {
 #include "artifact/pickle_allow.def"
 };
@@ -38,26 +39,41 @@ static const char *const danger_verbs[] = {
 };
 #undef PK_DANGER_VERB
 
-static int pair_cmp(struct mln_bytes module, struct mln_bytes name, const char *m, const char *n)
+static bool has_name(const char *names, struct mln_bytes name)
 {
-    int by_module = mln_bytes_cmp(module, mln_bytes_of(m));
-    return by_module != 0 ? by_module : mln_bytes_cmp(name, mln_bytes_of(n));
+    struct mln_bytes rest = mln_bytes_of(names);
+    while (rest.len > 0) {
+        if (mln_bytes_eq(mln_bytes_cut(rest, ' ', &rest), name)) {
+            return true;
+        }
+    }
+    return false;
 }
 
-static const struct allowed *find_allowed(struct mln_bytes module, struct mln_bytes name)
+/* The first row of the module, or where it would stand. */
+static size_t first_row(struct mln_bytes module)
 {
     size_t low = 0;
     size_t high = MLN_COUNT(allowed);
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        int order = pair_cmp(module, name, allowed[mid].module, allowed[mid].name);
-        if (order == 0) {
-            return &allowed[mid];
-        }
-        if (order < 0) {
-            high = mid;
-        } else {
+        if (mln_bytes_cmp(mln_bytes_of(allowed[mid].module), module) < 0) {
             low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+static const struct allowed *find_allowed(struct mln_bytes module, struct mln_bytes name)
+{
+    for (size_t i = first_row(module); i < MLN_COUNT(allowed); i++) {
+        if (!mln_bytes_is(module, allowed[i].module)) {
+            break;
+        }
+        if (has_name(allowed[i].names, name)) {
+            return &allowed[i];
         }
     }
     return NULL;
@@ -96,7 +112,8 @@ static bool is_danger_module(struct mln_bytes module)
 static bool is_danger_name(struct mln_bytes module, struct mln_bytes name)
 {
     for (size_t i = 0; i < MLN_COUNT(danger_names); i++) {
-        if (pair_cmp(module, name, danger_names[i].module, danger_names[i].name) == 0) {
+        if (mln_bytes_is(module, danger_names[i].module) &&
+            mln_bytes_is(name, danger_names[i].name)) {
             return true;
         }
     }
@@ -105,7 +122,8 @@ static bool is_danger_name(struct mln_bytes module, struct mln_bytes name)
 
 static bool is_dunder(struct mln_bytes part)
 {
-    return part.len > 4 && mln_bytes_starts(part, MLN_BYTES("__")) && mln_bytes_ends(part, MLN_BYTES("__"));
+    return part.len > 4 && mln_bytes_starts(part, MLN_BYTES("__")) &&
+           mln_bytes_ends(part, MLN_BYTES("__"));
 }
 
 /* "path.os.system": Python takes the attributes one after the other, so that each part may lead elsewhere. */
@@ -128,10 +146,12 @@ static bool is_danger_path(struct mln_bytes module, struct mln_bytes name)
 /* Plain functions of Python that do nothing by themselves: odd in a model, no more. */
 static bool is_mild_builtin(struct mln_bytes module, struct mln_bytes name)
 {
-    static const char *const mild[] = {"abs", "all", "any", "ascii", "bin", "bool", "chr", "divmod", "enumerate",
-                                       "format", "hash", "hex", "id", "isinstance", "issubclass", "len", "max",
-                                       "memoryview", "min", "oct", "ord", "pow", "print", "property", "repr",
-                                       "reversed", "round", "sorted", "staticmethod", "sum", "super", "zip"};
+    static const char *const mild[] = {
+        "abs",          "all",       "any",      "ascii",      "bin",      "bool",  "chr",
+        "divmod",       "enumerate", "format",   "hash",       "hex",      "id",    "isinstance",
+        "issubclass",   "len",       "max",      "memoryview", "min",      "oct",   "ord",
+        "pow",          "print",     "property", "repr",       "reversed", "round", "sorted",
+        "staticmethod", "sum",       "super",    "zip"};
     return (mln_bytes_is(module, "builtins") || mln_bytes_is(module, "__builtin__")) &&
            (find_word(mild, MLN_COUNT(mild), name) || mln_bytes_ends(name, MLN_BYTES("Error")) ||
             mln_bytes_ends(name, MLN_BYTES("Warning")));
@@ -163,8 +183,8 @@ static bool words_sorted(const char *const *words, size_t n)
 bool pk_allow_sorted(void)
 {
     for (size_t i = 1; i < MLN_COUNT(allowed); i++) {
-        if (pair_cmp(mln_bytes_of(allowed[i - 1].module), mln_bytes_of(allowed[i - 1].name), allowed[i].module,
-                     allowed[i].name) >= 0) {
+        if (mln_bytes_cmp(mln_bytes_of(allowed[i - 1].module), mln_bytes_of(allowed[i].module)) >
+            0) {
             return false;
         }
     }

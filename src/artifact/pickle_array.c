@@ -17,9 +17,11 @@ static uint64_t unit_bytes(uint8_t kind)
 
 void pk_dtype_made(struct pk_node *object, const struct pk_value *args)
 {
-    struct mln_bytes text = args->type == PK_TUPLE && args->node->kept > 0 ? pk_text(&args->node->items[0])
-                                                                         : MLN_BYTES_NONE;
-    if (text.len > 0 && (text.ptr[0] == '<' || text.ptr[0] == '>' || text.ptr[0] == '|' || text.ptr[0] == '=')) {
+    struct mln_bytes text = args->type == PK_TUPLE && args->node->kept > 0
+                                ? pk_text(&args->node->items[0])
+                                : MLN_BYTES_NONE;
+    if (text.len > 0 &&
+        (text.ptr[0] == '<' || text.ptr[0] == '>' || text.ptr[0] == '|' || text.ptr[0] == '=')) {
         text = mln_bytes_from(text, 1);
     }
     if (text.len == 0) {
@@ -27,7 +29,8 @@ void pk_dtype_made(struct pk_node *object, const struct pk_value *args)
     }
     uint64_t n = 0;
     object->has_object = text.ptr[0] == 'O';
-    for (size_t i = 1; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9' && n < UINT32_MAX; i++) {
+    for (size_t i = 1; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9' && n < UINT32_MAX;
+         i++) {
         n = n * 10 + (text.ptr[i] - (uint64_t)'0');
     }
     object->item_bytes = n * unit_bytes(text.ptr[0]);
@@ -35,8 +38,8 @@ void pk_dtype_made(struct pk_node *object, const struct pk_value *args)
 
 static bool is_object_dtype(const struct pk_value *v)
 {
-    return v->type == PK_OBJECT && v->node->callable != NULL && v->node->callable->rule == PK_RULE_DTYPE &&
-           v->node->has_object;
+    return v->type == PK_OBJECT && v->node->callable != NULL &&
+           v->node->callable->rule == PK_RULE_DTYPE && v->node->has_object;
 }
 
 /* Any field whose type holds objects; fields are {name: (dtype, offset)}. */
@@ -44,7 +47,8 @@ static bool has_object_field(const struct pk_value *fields)
 {
     for (uint32_t i = 1; fields->type == PK_DICT && i < fields->node->kept; i += 2) {
         const struct pk_value *field = &fields->node->items[i];
-        if (field->type == PK_TUPLE && field->node->kept > 0 && is_object_dtype(&field->node->items[0])) {
+        if (field->type == PK_TUPLE && field->node->kept > 0 &&
+            is_object_dtype(&field->node->items[0])) {
             return true;
         }
     }
@@ -76,7 +80,8 @@ static bool count_items(const struct pk_value *shape, uint64_t *ret)
     }
     for (uint32_t i = 0; i < shape->node->kept; i++) {
         const struct pk_value *v = &shape->node->items[i];
-        if (v->type != PK_INT || v->number < 0 || __builtin_mul_overflow(n, (uint64_t)v->number, &n)) {
+        if (v->type != PK_INT || v->number < 0 ||
+            __builtin_mul_overflow(n, (uint64_t)v->number, &n)) {
             return false;
         }
     }
@@ -100,8 +105,13 @@ static void object_array(struct pk *pk)
         lost(pk, "arrays of objects nest too deep to be read");
         return;
     }
-    struct pk inner = {.cx = pk->cx, .input = pk->input, .report = pk->report, .map = pk->map, .at = pk->at,
-                       .allow_persid = pk->allow_persid, .depth = pk->depth + 1};
+    struct pk inner = {.cx = pk->cx,
+                       .input = pk->input,
+                       .report = pk->report,
+                       .map = pk->map,
+                       .at = pk->at,
+                       .allow_persid = pk->allow_persid,
+                       .depth = pk->depth + 1};
     struct mln_err err = pk_run(&inner);
     pk->at = inner.at;
     pk->is_dead = !inner.has_stopped || mln_failed(err);
@@ -125,9 +135,15 @@ static void skip_bytes(struct pk *pk, uint64_t n, const char *what)
  */
 static void probe_as_opcodes(struct pk *pk)
 {
-    struct mln_scan_report scratch = {.cx = pk->cx, .findings = mln_array(pk->cx), .unread = mln_array(pk->cx)};
-    struct pk inner = {.cx = pk->cx, .input = pk->input, .report = &scratch, .map = pk->map, .at = pk->at,
-                       .max_ops = PROBE_OPS, .depth = pk->depth + 1};
+    struct mln_scan_report scratch = {
+        .cx = pk->cx, .findings = mln_array(pk->cx), .unread = mln_array(pk->cx)};
+    struct pk inner = {.cx = pk->cx,
+                       .input = pk->input,
+                       .report = &scratch,
+                       .map = pk->map,
+                       .at = pk->at,
+                       .max_ops = PROBE_OPS,
+                       .depth = pk->depth + 1};
     struct mln_err err = pk_run(&inner);
     pk_drop(&inner);
     bool is_code = false;
@@ -149,7 +165,8 @@ void pk_wrapper_data(struct pk *pk, const struct pk_value *state)
         lost(pk, "an array inside of a frame, which loaders read in different ways");
         return;
     }
-    bool is_known = dtype != NULL && dtype->type == PK_OBJECT && count_items(pk_dict_get(state, "shape"), &bytes);
+    bool is_known = dtype != NULL && dtype->type == PK_OBJECT &&
+                    count_items(pk_dict_get(state, "shape"), &bytes);
     if (!is_known) {
         lost(pk, "an array whose size is not written plainly");
         return;
@@ -158,7 +175,8 @@ void pk_wrapper_data(struct pk *pk, const struct pk_value *state)
         object_array(pk);
         return;
     }
-    if (dtype->node->item_bytes == 0 || __builtin_mul_overflow(bytes, dtype->node->item_bytes, &bytes)) {
+    if (dtype->node->item_bytes == 0 ||
+        __builtin_mul_overflow(bytes, dtype->node->item_bytes, &bytes)) {
         lost(pk, "an array whose size is not written plainly");
         return;
     }

@@ -110,7 +110,8 @@ static const struct pk_value *arg(const struct pk_value *args, uint32_t i)
 /* Protocols below 3 write bytes as _codecs.encode(text, 'latin1'). Other codecs are tools to build names with. */
 static void check_codec(struct pk *pk, const struct pk_value *args)
 {
-    static const char *const plain[] = {"latin1", "latin-1", "iso-8859-1", "utf-8", "utf8", "ascii"};
+    static const char *const plain[] = {"latin1", "latin-1", "iso-8859-1",
+                                        "utf-8",  "utf8",    "ascii"};
     struct mln_bytes codec = pk_text(arg(args, 1));
     for (size_t i = 0; i < MLN_COUNT(plain); i++) {
         if (mln_bytes_is_nocase(codec, plain[i])) {
@@ -256,7 +257,8 @@ void pk_build(struct pk *pk, struct pk_value *inst, struct pk_value state)
              "sets attributes of");
         return;
     case PK_PERSID:
-        find(pk, MLN_VERDICT_SUSPICIOUS, "pickle-change", NULL, "sets attributes of a stored object");
+        find(pk, MLN_VERDICT_SUSPICIOUS, "pickle-change", NULL,
+             "sets attributes of a stored object");
         return;
     default:
         pk_wrong(pk, "pickle-type", "state for something that has none");

@@ -8,7 +8,8 @@
 
 #include "artifact/scan.h"
 
-#define PK_STACK_MAX  ((size_t)16 << 20) /* values at once: 256 MiB; honest files stay below thousands */
+#define PK_STACK_MAX                                                                               \
+    ((size_t)16 << 20) /* values at once: 256 MiB; honest files stay below thousands */
 #define PK_MEMO_MAX   ((size_t)16 << 20) /* numbered in order: 256 MiB */
 #define PK_SPARSE_MAX ((size_t)1 << 16)  /* memo numbers out of order, which no pickler writes */
 #define PK_GAP_MAX    1024u              /* numbers that a pickler may leave out in order */
@@ -66,8 +67,9 @@ struct pk_node {
     uint64_t at; /* where it was made */
     union {
         struct {
-            struct pk_value *items; /* of a container: kept ones; of a dict key, value, key, value */
-            uint64_t n;             /* in all */
+            struct pk_value
+                *items; /* of a container: kept ones; of a dict key, value, key, value */
+            uint64_t n; /* in all */
         };
         struct {
             struct mln_bytes module, name;
@@ -94,9 +96,9 @@ struct pk {
     const struct mln_scan_input *input;
     struct mln_scan_report *report;
     struct mln_bytes map;
-    size_t at;        /* of the next opcode */
-    size_t op_at;     /* of the one that runs */
-    const char *op;   /* its name */
+    size_t at;      /* of the next opcode */
+    size_t op_at;   /* of the one that runs */
+    const char *op; /* its name */
     bool allow_persid;
     bool is_dry;      /* a probe: stop at the first call */
     bool has_called;  /* something was called, or a dangerous name imported */
@@ -130,9 +132,11 @@ void pk_push_int(struct pk *pk, int64_t number);
 /* Items above the last mark, which goes as well; a view of the stack that holds until the next push. */
 struct pk_value *pk_pop_mark(struct pk *pk, size_t *ret_n);
 struct pk_node *pk_node(struct pk *pk); /* NULL: memory is out, the machine has ended */
-struct pk_value pk_container(struct pk *pk, enum pk_type type, const struct pk_value *items, size_t n);
+struct pk_value pk_container(struct pk *pk, enum pk_type type, const struct pk_value *items,
+                             size_t n);
 void pk_add(struct pk *pk, struct pk_value *container, const struct pk_value *items, size_t n);
-const struct pk_value *pk_dict_get(const struct pk_value *dict, const char *key); /* the last one kept; NULL */
+const struct pk_value *pk_dict_get(const struct pk_value *dict,
+                                   const char *key); /* the last one kept; NULL */
 void pk_memo_put(struct pk *pk, uint64_t key, struct pk_value v);
 struct pk_value pk_memo_get(struct pk *pk, uint64_t key);
 uint64_t pk_memo_count(const struct pk *pk);

@@ -164,7 +164,8 @@ static void keep(struct pk *pk, struct pk_node *node, const struct pk_value *ite
     node->kept += (uint32_t)n;
 }
 
-struct pk_value pk_container(struct pk *pk, enum pk_type type, const struct pk_value *items, size_t n)
+struct pk_value pk_container(struct pk *pk, enum pk_type type, const struct pk_value *items,
+                             size_t n)
 {
     struct pk_value v = {.type = (uint8_t)type, .node = pk_node(pk)};
     if (v.node == NULL) {
@@ -178,7 +179,8 @@ struct pk_value pk_container(struct pk *pk, enum pk_type type, const struct pk_v
 
 void pk_add(struct pk *pk, struct pk_value *container, const struct pk_value *items, size_t n)
 {
-    bool is_plain = container->type == PK_LIST || container->type == PK_DICT || container->type == PK_SET;
+    bool is_plain =
+        container->type == PK_LIST || container->type == PK_DICT || container->type == PK_SET;
     if (!is_plain) {
         pk_touch(pk, container);
         return;
@@ -377,7 +379,10 @@ struct mln_bytes pk_raw_unicode(struct pk *pk, struct mln_bytes line)
     for (size_t at = 0; to != NULL && at < line.len;) {
         uint32_t code = line.ptr[at];
         uint32_t number = 0;
-        size_t digits = at + 1 >= line.len ? 0 : line.ptr[at + 1] == 'u' ? 4 : line.ptr[at + 1] == 'U' ? 8 : 0;
+        size_t digits = at + 1 >= line.len        ? 0
+                        : line.ptr[at + 1] == 'u' ? 4
+                        : line.ptr[at + 1] == 'U' ? 8
+                                                  : 0;
         if (code == '\\' && digits > 0 && hex_number(line, at + 2, digits, &number)) {
             n = put_code(to, n, number);
             at += 2 + digits;

@@ -22,7 +22,8 @@ const struct mln_scanner *const mln_scanners[] = {
 
 const char *mln_verdict_name(enum mln_verdict verdict)
 {
-    static const char *const names[] = {"clean", "unsupported", "suspicious", "malformed", "malicious"};
+    static const char *const names[] = {"clean", "unsupported", "suspicious", "malformed",
+                                        "malicious"};
     MLN_CHECK((unsigned)verdict < MLN_COUNT(names));
     return names[verdict];
 }
@@ -58,9 +59,9 @@ static size_t cut_length(const char *text, size_t n)
     return at;
 }
 
-static void add_finding(struct mln_scan_report *report, enum mln_verdict verdict, enum mln_severity severity,
-                        const char *rule, uint64_t offset, const char *opcode, const char *callable,
-                        const char *format, va_list ap)
+static void add_finding(struct mln_scan_report *report, enum mln_verdict verdict,
+                        enum mln_severity severity, const char *rule, uint64_t offset,
+                        const char *opcode, const char *callable, const char *format, va_list ap)
 {
     report->verdict = verdict > report->verdict ? verdict : report->verdict;
     if (mln_len(report->findings) >= MLN_SCAN_FINDINGS_MAX) {
@@ -89,8 +90,9 @@ static void add_finding(struct mln_scan_report *report, enum mln_verdict verdict
     mln_push(cx, report->findings, finding);
 }
 
-void mln_scan_find(struct mln_scan_report *report, enum mln_verdict verdict, enum mln_severity severity, const char *rule,
-                   uint64_t offset, const char *format, ...)
+void mln_scan_find(struct mln_scan_report *report, enum mln_verdict verdict,
+                   enum mln_severity severity, const char *rule, uint64_t offset,
+                   const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -98,9 +100,9 @@ void mln_scan_find(struct mln_scan_report *report, enum mln_verdict verdict, enu
     va_end(ap);
 }
 
-void mln_scan_find_call(struct mln_scan_report *report, enum mln_verdict verdict, enum mln_severity severity,
-                        const char *rule, uint64_t offset, const char *opcode, const char *callable, const char *format,
-                        ...)
+void mln_scan_find_call(struct mln_scan_report *report, enum mln_verdict verdict,
+                        enum mln_severity severity, const char *rule, uint64_t offset,
+                        const char *opcode, const char *callable, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
@@ -108,7 +110,8 @@ void mln_scan_find_call(struct mln_scan_report *report, enum mln_verdict verdict
     va_end(ap);
 }
 
-void mln_scan_skip(struct mln_scan_report *report, const char *what, uint64_t offset, uint64_t bytes)
+void mln_scan_skip(struct mln_scan_report *report, const char *what, uint64_t offset,
+                   uint64_t bytes)
 {
     if (mln_len(report->unread) >= MLN_SCAN_FINDINGS_MAX) {
         return;
@@ -120,7 +123,8 @@ void mln_scan_skip(struct mln_scan_report *report, const char *what, uint64_t of
     mln_push(report->cx, report->unread, skipped);
 }
 
-const struct mln_value *mln_scan_report_value(const struct mln_scan_report *report, const char *path)
+const struct mln_value *mln_scan_report_value(const struct mln_scan_report *report,
+                                              const char *path)
 {
     struct mln_cx *cx = report->cx;
     struct mln_value *v = mln_object(cx);
@@ -154,7 +158,8 @@ static int probe_all(const struct mln_scan_input *input, int how[SCANNERS_MAX])
  * A name alone counts only where nothing in the bytes says what they are: a zip named .npy is a zip to every loader, while text
  * named .pkl is a broken pickle.
  */
-struct mln_err mln_scan_bytes(struct mln_cx *cx, const struct mln_scan_input *input, struct mln_scan_report *report)
+struct mln_err mln_scan_bytes(struct mln_cx *cx, const struct mln_scan_input *input,
+                              struct mln_scan_report *report)
 {
     int how[SCANNERS_MAX] = {0};
     int best = probe_all(input, how);
@@ -171,8 +176,8 @@ struct mln_err mln_scan_bytes(struct mln_cx *cx, const struct mln_scan_input *in
     }
     report->format = format != NULL ? format : "unknown";
     if (best == 0) {
-        mln_scan_find(report, MLN_VERDICT_UNSUPPORTED, MLN_SEVERITY_INFO, "unsupported", input->base,
-                      "no known format");
+        mln_scan_find(report, MLN_VERDICT_UNSUPPORTED, MLN_SEVERITY_INFO, "unsupported",
+                      input->base, "no known format");
         mln_scan_skip(report, "whole file", input->base, input->map.len);
     }
     return mln_cx_err(cx);

@@ -16,7 +16,8 @@ struct paths {
 };
 
 /* "folder/name", without a second slash. */
-static const char *join(struct mln_cx *cx, const char *path, const struct mln_tree *tree, const struct mln_tree_file *file)
+static const char *join(struct mln_cx *cx, const char *path, const struct mln_tree *tree,
+                        const struct mln_tree_file *file)
 {
     struct mln_bytes root = mln_bytes_of(path);
     while (root.len > 1 && root.ptr[root.len - 1] == '/') {
@@ -29,7 +30,8 @@ static const char *join(struct mln_cx *cx, const char *path, const struct mln_tr
     return mln_text_format(cx, "%.*s%s%s", MLN_FMT(root), is_slash ? "" : "/", file->path);
 }
 
-static const struct mln_value *unread(struct mln_cx *cx, const char *path, enum mln_verdict verdict, const char *rule, const char *why)
+static const struct mln_value *unread(struct mln_cx *cx, const char *path, enum mln_verdict verdict,
+                                      const char *rule, const char *why)
 {
     struct mln_scan_report report = {.cx = cx, .findings = mln_array(cx), .unread = mln_array(cx)};
     mln_scan_find(&report, verdict, MLN_SEVERITY_MEDIUM, rule, MLN_SCAN_OFFSET_NONE, "%s", why);
@@ -37,7 +39,8 @@ static const struct mln_value *unread(struct mln_cx *cx, const char *path, enum 
 }
 
 /* What cannot be opened is a report too. errors MEMORY, IO: no box */
-static struct mln_err scan_file(struct paths *p, const struct mln_tree *tree, const struct mln_tree_file *file, const char *path,
+static struct mln_err scan_file(struct paths *p, const struct mln_tree *tree,
+                                const struct mln_tree_file *file, const char *path,
                                 const struct mln_value **ret)
 {
     MLN_AUTO(mln_fd_drop) int fd = -1;
@@ -55,7 +58,8 @@ static struct mln_err scan_file(struct paths *p, const struct mln_tree *tree, co
     MLN_TRY(mln_box_scan(p->cx, p->box, path, fd, ret));
     if (mln_failed(mln_tree_unchanged(p->cx, file, fd))) {
         mln_cx_clear(p->cx);
-        *ret = unread(p->cx, path, MLN_VERDICT_SUSPICIOUS, "changed", "the file changed while it was read");
+        *ret = unread(p->cx, path, MLN_VERDICT_SUSPICIOUS, "changed",
+                      "the file changed while it was read");
     }
     return mln_cx_err(p->cx);
 }
@@ -111,12 +115,14 @@ static const struct mln_value *summary(const struct paths *p, int64_t start_ns)
         mln_put_int(p->cx, v, mln_verdict_name((enum mln_verdict)i), (int64_t)p->counts[i]);
     }
     mln_put_text(p->cx, v, "verdict", mln_verdict_name(p->worst));
-    mln_put(p->cx, v, "seconds", mln_double(p->cx, (double)((mln_mono_ns() - start_ns) / 1000) / 1e6));
+    mln_put(p->cx, v, "seconds",
+            mln_double(p->cx, (double)((mln_mono_ns() - start_ns) / 1000) / 1e6));
     return v;
 }
 
-struct mln_err mln_scan_paths(struct mln_cx *cx, struct mln_box *box, const char *const *paths, size_t n,
-                              const struct mln_scan_progress *progress, const struct mln_value **ret)
+struct mln_err mln_scan_paths(struct mln_cx *cx, struct mln_box *box, const char *const *paths,
+                              size_t n, const struct mln_scan_progress *progress,
+                              const struct mln_value **ret)
 {
     struct paths p = {.cx = cx, .box = box, .progress = progress, .files = mln_array(cx)};
     int64_t start_ns = mln_mono_ns();

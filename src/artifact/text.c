@@ -16,15 +16,18 @@ static const struct {
     const char *ending;
     enum kind kind;
 } endings[] = {
-    {".txt", KIND_TEXT},     {".csv", KIND_CSV},       {".tsv", KIND_CSV},      {".md", KIND_MARKDOWN},
-    {".rst", KIND_TEXT},     {".log", KIND_TEXT},      {".json", KIND_JSON},    {".jsonl", KIND_LINES},
-    {".ndjson", KIND_LINES}, {".yaml", KIND_YAML},     {".yml", KIND_YAML},     {"MLmodel", KIND_YAML},
-    {".sig", KIND_TEXT},     {".py", KIND_CODE},       {".pyw", KIND_CODE},     {".sh", KIND_CODE},
-    {".js", KIND_CODE},      {".html", KIND_CODE},     {".htm", KIND_CODE},     {".svg", KIND_CODE},
-    {".xml", KIND_CODE},     {".pmml", KIND_CODE},     {".ipynb", KIND_CODE},   {".php", KIND_CODE},
-    {".pl", KIND_CODE},      {".rb", KIND_CODE},       {".r", KIND_CODE},       {".lua", KIND_CODE},
-    {".ps1", KIND_CODE},     {".bat", KIND_CODE},      {".cmd", KIND_CODE},     {".pbtxt", KIND_CODE},
-    {".jinja", KIND_CODE},   {".prototxt", KIND_CODE},
+    {".txt", KIND_TEXT},      {".csv", KIND_CSV},     {".tsv", KIND_CSV},
+    {".md", KIND_MARKDOWN},   {".rst", KIND_TEXT},    {".log", KIND_TEXT},
+    {".json", KIND_JSON},     {".jsonl", KIND_LINES}, {".ndjson", KIND_LINES},
+    {".yaml", KIND_YAML},     {".yml", KIND_YAML},    {"MLmodel", KIND_YAML},
+    {".sig", KIND_TEXT},      {".py", KIND_CODE},     {".pyw", KIND_CODE},
+    {".sh", KIND_CODE},       {".js", KIND_CODE},     {".html", KIND_CODE},
+    {".htm", KIND_CODE},      {".svg", KIND_CODE},    {".xml", KIND_CODE},
+    {".pmml", KIND_CODE},     {".ipynb", KIND_CODE},  {".php", KIND_CODE},
+    {".pl", KIND_CODE},       {".rb", KIND_CODE},     {".r", KIND_CODE},
+    {".lua", KIND_CODE},      {".ps1", KIND_CODE},    {".bat", KIND_CODE},
+    {".cmd", KIND_CODE},      {".pbtxt", KIND_CODE},  {".jinja", KIND_CODE},
+    {".prototxt", KIND_CODE},
 };
 
 static const char *kind_name(enum kind kind)
@@ -38,7 +41,8 @@ static bool kind_of(const char *path, enum kind *ret)
     struct mln_bytes name = mln_bytes_of(path);
     for (size_t i = 0; i < MLN_COUNT(endings); i++) {
         size_t len = mln_bytes_of(endings[i].ending).len;
-        if (name.len >= len && mln_bytes_is_nocase(mln_bytes_from(name, name.len - len), endings[i].ending)) {
+        if (name.len >= len &&
+            mln_bytes_is_nocase(mln_bytes_from(name, name.len - len), endings[i].ending)) {
             *ret = endings[i].kind;
             return true;
         }
@@ -87,9 +91,11 @@ struct walk {
     uint64_t base;
 };
 
-static void find(const struct walk *w, enum mln_verdict verdict, const char *rule, const char *callable, const char *text)
+static void find(const struct walk *w, enum mln_verdict verdict, const char *rule,
+                 const char *callable, const char *text)
 {
-    enum mln_severity severity = verdict == MLN_VERDICT_MALICIOUS ? MLN_SEVERITY_CRITICAL : MLN_SEVERITY_HIGH;
+    enum mln_severity severity =
+        verdict == MLN_VERDICT_MALICIOUS ? MLN_SEVERITY_CRITICAL : MLN_SEVERITY_HIGH;
     mln_scan_find_call(w->report, verdict, severity, rule, w->base, NULL, callable, "%s%s%s", text,
                        callable != NULL ? " " : "", callable != NULL ? callable : "");
 }
@@ -102,7 +108,8 @@ static void judge_target(const struct walk *w, const char *rule, struct mln_byte
         dot--;
     }
     enum pk_rule unused;
-    enum pk_rating rating = pk_rate(mln_bytes_sub(path, 0, dot > 0 ? dot - 1 : 0), mln_bytes_from(path, dot), &unused);
+    enum pk_rating rating =
+        pk_rate(mln_bytes_sub(path, 0, dot > 0 ? dot - 1 : 0), mln_bytes_from(path, dot), &unused);
     if (rating == PK_ALLOWED) {
         return;
     }
@@ -118,10 +125,12 @@ static bool has_dunder(struct mln_bytes text)
     for (size_t at = 0; at + 4 < text.len;) {
         at += mln_bytes_find_bytes(mln_bytes_from(text, at), MLN_BYTES("__")) + 2;
         size_t n = 0;
-        while (at + n < text.len && ((text.ptr[at + n] >= 'a' && text.ptr[at + n] <= 'z') || text.ptr[at + n] == '_')) {
+        while (at + n < text.len &&
+               ((text.ptr[at + n] >= 'a' && text.ptr[at + n] <= 'z') || text.ptr[at + n] == '_')) {
             n++;
         }
-        if (n > 3 && at + n <= text.len && mln_bytes_ends(mln_bytes_sub(text, at, n), MLN_BYTES("__"))) {
+        if (n > 3 && at + n <= text.len &&
+            mln_bytes_ends(mln_bytes_sub(text, at, n), MLN_BYTES("__"))) {
             return true;
         }
     }
@@ -130,10 +139,12 @@ static bool has_dunder(struct mln_bytes text)
 
 static void judge_template(const struct walk *w, struct mln_bytes text)
 {
-    static const char *const odd[] = {"cycler", "lipsum", "joiner", "|attr", "| attr", "_self", "{% import",
-                                      "{%- import", "{% include", "{%- include", "{% from", "{%- from", "\\x5f"};
+    static const char *const odd[] = {
+        "cycler",     "lipsum",     "joiner",      "|attr",   "| attr",   "_self", "{% import",
+        "{%- import", "{% include", "{%- include", "{% from", "{%- from", "\\x5f"};
     if (has_dunder(text)) {
-        find(w, MLN_VERDICT_MALICIOUS, "template-escape", NULL, "a chat template reaches for Python's inside");
+        find(w, MLN_VERDICT_MALICIOUS, "template-escape", NULL,
+             "a chat template reaches for Python's inside");
         return;
     }
     for (size_t i = 0; i < MLN_COUNT(odd); i++) {
@@ -149,12 +160,15 @@ static void judge_member(const struct walk *w, const struct mln_member *m)
     struct mln_bytes text = mln_get_bytes(&m->value);
     if (mln_bytes_is(m->key, "_target_")) {
         judge_target(w, "config-target", text);
-    } else if (mln_bytes_is(m->key, "loader_module") && !mln_bytes_starts(text, MLN_BYTES("mlflow."))) {
+    } else if (mln_bytes_is(m->key, "loader_module") &&
+               !mln_bytes_starts(text, MLN_BYTES("mlflow."))) {
         judge_target(w, "config-loader", text);
     } else if (mln_bytes_is(m->key, "auto_map") && !mln_is_null(&m->value)) {
-        find(w, MLN_VERDICT_SUSPICIOUS, "config-code", NULL, "the configuration names Python code to load with the model");
+        find(w, MLN_VERDICT_SUSPICIOUS, "config-code", NULL,
+             "the configuration names Python code to load with the model");
     } else if (mln_bytes_is(m->key, "trust_remote_code") && mln_get_bool(&m->value, false)) {
-        find(w, MLN_VERDICT_SUSPICIOUS, "config-trust", NULL, "the configuration asks to trust code from elsewhere");
+        find(w, MLN_VERDICT_SUSPICIOUS, "config-trust", NULL,
+             "the configuration asks to trust code from elsewhere");
     } else if (mln_bytes_is(m->key, "chat_template") || mln_bytes_is(m->key, "template")) {
         judge_template(w, text);
     }
@@ -224,19 +238,23 @@ static struct mln_err lines_scan(struct mln_cx *cx, const struct walk *w, struct
 /* "!!python/object" and the like, where a tag may stand: behind a space, a bracket or at a line's beginning. */
 static void judge_tags(const struct walk *w, struct mln_bytes text)
 {
-    static const char *const bad[] = {"!!python", "tag:yaml.org,2002:python", "!!java", "!!javax", "!!ruby"};
+    static const char *const bad[] = {"!!python", "tag:yaml.org,2002:python", "!!java", "!!javax",
+                                      "!!ruby"};
     for (size_t i = 0; i < MLN_COUNT(bad); i++) {
         if (mln_bytes_find_bytes(text, mln_bytes_of(bad[i])) < text.len) {
-            find(w, MLN_VERDICT_MALICIOUS, "yaml-tag", bad[i], "a tag that makes objects of a program:");
+            find(w, MLN_VERDICT_MALICIOUS, "yaml-tag", bad[i],
+                 "a tag that makes objects of a program:");
             return;
         }
     }
     for (size_t i = 0; i + 1 < text.len; i++) {
-        bool is_start = i == 0 || text.ptr[i - 1] == '\n' || (i >= 2 && text.ptr[i - 1] == ' ' &&
-                        (text.ptr[i - 2] == ':' || text.ptr[i - 2] == '-'));
+        bool is_start = i == 0 || text.ptr[i - 1] == '\n' ||
+                        (i >= 2 && text.ptr[i - 1] == ' ' &&
+                         (text.ptr[i - 2] == ':' || text.ptr[i - 2] == '-'));
         uint8_t next = text.ptr[i + 1] | 0x20;
         if (is_start && text.ptr[i] == '!' && next >= 'a' && next <= 'z') {
-            find(w, MLN_VERDICT_SUSPICIOUS, "yaml-tag", NULL, "a tag of its own, which means what its loader likes");
+            find(w, MLN_VERDICT_SUSPICIOUS, "yaml-tag", NULL,
+                 "a tag of its own, which means what its loader likes");
             return;
         }
     }
@@ -245,10 +263,12 @@ static void judge_tags(const struct walk *w, struct mln_bytes text)
 /* Lines that say the same as the values would, for documents that this reader refuses (anchors, several documents). */
 static void judge_lines(const struct walk *w, struct mln_bytes text)
 {
-    static const char *const keys[] = {"_target_", "loader_module", "auto_map", "trust_remote_code", "chat_template"};
+    static const char *const keys[] = {"_target_", "loader_module", "auto_map", "trust_remote_code",
+                                       "chat_template"};
     for (size_t i = 0; i < MLN_COUNT(keys); i++) {
         if (mln_bytes_find_bytes(text, mln_bytes_of(keys[i])) < text.len) {
-            find(w, MLN_VERDICT_SUSPICIOUS, "config-unread", keys[i], "the document cannot be read wholly and has");
+            find(w, MLN_VERDICT_SUSPICIOUS, "config-unread", keys[i],
+                 "the document cannot be read wholly and has");
         }
     }
 }
@@ -279,7 +299,8 @@ static struct mln_err yaml_scan(struct mln_cx *cx, const struct walk *w, struct 
     return MLN_OK;
 }
 
-static struct mln_err scan_kind(struct mln_cx *cx, const struct walk *w, enum kind kind, struct mln_bytes text)
+static struct mln_err scan_kind(struct mln_cx *cx, const struct walk *w, enum kind kind,
+                                struct mln_bytes text)
 {
     switch (kind) {
     case KIND_JSON:
@@ -300,7 +321,8 @@ static struct mln_err scan_kind(struct mln_cx *cx, const struct walk *w, enum ki
     return MLN_OK;
 }
 
-static struct mln_err text_scan(struct mln_cx *cx, const struct mln_scan_input *input, struct mln_scan_report *report)
+static struct mln_err text_scan(struct mln_cx *cx, const struct mln_scan_input *input,
+                                struct mln_scan_report *report)
 {
     struct walk w = {.report = report, .base = input->base};
     struct mln_bytes text = input->map;
@@ -329,7 +351,8 @@ static struct mln_err text_scan(struct mln_cx *cx, const struct mln_scan_input *
 
 const struct mln_scanner mln_scanner_text = {
     .format = "text",
-    .summary = "text, CSV, Markdown, JSON and YAML: data, looked through for what would make a loader run something",
+    .summary = "text, CSV, Markdown, JSON and YAML: data, looked through for what would make a "
+               "loader run something",
     .extensions = " .txt .csv .tsv .md .json .jsonl .yaml .yml ",
     .probe = text_probe,
     .scan = text_scan,

@@ -12,7 +12,9 @@ static enum mln_ink verdict_ink(const struct mln_value *verdict)
     if (mln_is_text(verdict, "clean")) {
         return MLN_INK_GREEN;
     }
-    return mln_is_text(verdict, "unsupported") || mln_is_text(verdict, "suspicious") ? MLN_INK_YELLOW : MLN_INK_RED;
+    return mln_is_text(verdict, "unsupported") || mln_is_text(verdict, "suspicious")
+               ? MLN_INK_YELLOW
+               : MLN_INK_RED;
 }
 
 /* The finding to show: the first of the worst severity. */
@@ -60,17 +62,21 @@ static void print_table(struct mln_cli *cli, const struct mln_value *answer)
         const struct mln_value *verdict = mln_get(file, "verdict");
         const struct mln_value *finding = worst(mln_get(file, "findings"));
         mln_table_add(cli, &table, mln_get_text(cli->cx, mln_get(file, "path"), "?"), MLN_INK_NONE);
-        mln_table_add(cli, &table, mln_get_text(cli->cx, mln_get(file, "format"), "?"), MLN_INK_NONE);
+        mln_table_add(cli, &table, mln_get_text(cli->cx, mln_get(file, "format"), "?"),
+                      MLN_INK_NONE);
         mln_table_add(cli, &table, mln_get_text(cli->cx, verdict, "?"), verdict_ink(verdict));
-        mln_table_add(cli, &table, finding != NULL ? finding_text(cli, finding) : NULL, MLN_INK_NONE);
+        mln_table_add(cli, &table, finding != NULL ? finding_text(cli, finding) : NULL,
+                      MLN_INK_NONE);
     }
     mln_table_print(cli, &table);
     if (cli->is_tty_out) {
         const struct mln_value *sum = mln_get(answer, "summary");
-        mln_cli_out("\n%lld files, %s, %.2f s: %s%s%s\n", (long long)mln_get_int(mln_get(sum, "files"), 0),
-                    mln_size_text(cli->cx, (uint64_t)mln_get_int(mln_get(sum, "bytes"), 0)),
-                    mln_get_double(mln_get(sum, "seconds"), 0), mln_cli_ink(cli, verdict_ink(mln_get(sum, "verdict"))),
-                    mln_get_text(cli->cx, mln_get(sum, "verdict"), "?"), mln_cli_ink(cli, MLN_INK_NONE));
+        mln_cli_out(
+            "\n%lld files, %s, %.2f s: %s%s%s\n", (long long)mln_get_int(mln_get(sum, "files"), 0),
+            mln_size_text(cli->cx, (uint64_t)mln_get_int(mln_get(sum, "bytes"), 0)),
+            mln_get_double(mln_get(sum, "seconds"), 0),
+            mln_cli_ink(cli, verdict_ink(mln_get(sum, "verdict"))),
+            mln_get_text(cli->cx, mln_get(sum, "verdict"), "?"), mln_cli_ink(cli, MLN_INK_NONE));
     }
 }
 
@@ -81,9 +87,12 @@ static void progress_step(void *arg, uint64_t done, uint64_t all)
 
 static int exit_of(const struct mln_value *summary)
 {
-    int64_t bad = mln_get_int(mln_get(summary, "malicious"), 0) + mln_get_int(mln_get(summary, "suspicious"), 0) +
+    int64_t bad = mln_get_int(mln_get(summary, "malicious"), 0) +
+                  mln_get_int(mln_get(summary, "suspicious"), 0) +
                   mln_get_int(mln_get(summary, "malformed"), 0);
-    return bad > 0 ? EXIT_FINDING : mln_get_int(mln_get(summary, "unsupported"), 0) > 0 ? EXIT_UNJUDGED : 0;
+    return bad > 0                                               ? EXIT_FINDING
+           : mln_get_int(mln_get(summary, "unsupported"), 0) > 0 ? EXIT_UNJUDGED
+                                                                 : 0;
 }
 
 static struct mln_err run_scan(struct mln_cli *cli)
@@ -95,8 +104,8 @@ static struct mln_err run_scan(struct mln_cli *cli)
     MLN_TRY(mln_box_start(cli->cx, &config, &box));
     mln_progress_begin(&bar, cli, "Scanning");
     struct mln_scan_progress progress = {.step = progress_step, .arg = &bar};
-    struct mln_err err =
-        mln_scan_paths(cli->cx, box, cli->args, cli->n_args, cli->has_progress ? &progress : NULL, &answer);
+    struct mln_err err = mln_scan_paths(cli->cx, box, cli->args, cli->n_args,
+                                        cli->has_progress ? &progress : NULL, &answer);
     mln_progress_end(&bar);
     MLN_TRY(err);
     cli->exit_code = exit_of(mln_get(answer, "summary"));
@@ -117,7 +126,9 @@ const struct mln_command mln_command_model_scan = {
     .min_args = 1,
     .max_args = MLN_CLI_ARGS_MAX,
     .is_local = true,
-    .more = "Nothing is loaded: files are read in a process without network and files of its own. Verdicts are clean, unsupported, "
-            "suspicious, malformed and malicious. Exit code 5 with any of the last three, else 8 with an unsupported file, else 0.",
+    .more = "Nothing is loaded: files are read in a process without network and files of its own. "
+            "Verdicts are clean, unsupported, "
+            "suspicious, malformed and malicious. Exit code 5 with any of the last three, else 8 "
+            "with an unsupported file, else 0.",
     .run = run_scan,
 };
