@@ -6,7 +6,8 @@
  */
 #include "artifact/pickle_priv.h"
 
-#define PROBE_OPS 2000u /* opcodes of an array's bytes: numbers give up at once */
+#define PROBE_STACK 16u
+#define PROBE_OPS   2000u /* opcodes of an array's bytes: numbers give up at once */
 
 /* ---- types ---- */
 
@@ -144,6 +145,9 @@ static void probe_as_opcodes(struct pk *pk)
                        .at = pk->at,
                        .max_ops = PROBE_OPS,
                        .depth = pk->depth + 1};
+    for (unsigned i = 0; i < PROBE_STACK; i++) {
+        pk_push(&inner, (struct pk_value){.type = PK_UNKNOWN}); /* what lies there at this point */
+    }
     struct mln_err err = pk_run(&inner);
     pk_drop(&inner);
     bool is_code = false;
