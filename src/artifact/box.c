@@ -71,7 +71,7 @@ static struct mln_err fork_zygote(struct mln_cx *cx, struct mln_box *box)
 static bool wait_for(int fd, int64_t deadline_ns)
 {
     for (;;) {
-        int64_t left_ms = (deadline_ns - mln_mono_ns()) / 1000000;
+        int64_t left_ms = (deadline_ns - mln_mono_ns() + 999999) / 1000000;
         struct pollfd one = {.fd = fd, .events = POLLIN};
         int n = poll(&one, 1, left_ms < 0 ? 0 : left_ms > INT32_MAX ? INT32_MAX : (int)left_ms);
         if (n > 0) {
