@@ -16,7 +16,7 @@ static void cut(struct mln_cx *cx, struct mln_bytes map)
             .cx = cx, .findings = mln_array(cx), .unread = mln_array(cx)};
         size_t end = 0;
         input.map.len = n;
-        if (mln_failed(mln_scan_pickle_at(cx, &input, 0, n % 2 == 0, &report, &end))) {
+        if (mln_failed(mln_scan_pickle_at(cx, &input, 0, false, &report, &end))) {
             return;
         }
         MLN_CHECK(end <= n && report.bytes_read <= n);

@@ -137,6 +137,7 @@ static void check_nested(struct pk *pk, const struct pk_value *args, const struc
         return;
     }
     const char *format = pk->report->format;
+    uint64_t bytes_read = pk->report->bytes_read;
     struct mln_scan_input inner = {.path = mln_text_format(pk->cx, "%s!bytes", pk->input->path),
                                    .map = pk_text(bytes),
                                    .depth = pk->input->depth + 1};
@@ -146,6 +147,7 @@ static void check_nested(struct pk *pk, const struct pk_value *args, const struc
         pk->is_dead = true;
     }
     pk->report->format = format;
+    pk->report->bytes_read = bytes_read; /* they are this pickle's bytes already */
 }
 
 static void check_args(struct pk *pk, const struct pk_node *callable, const struct pk_value *args,

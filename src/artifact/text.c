@@ -100,23 +100,30 @@ static void find(const struct walk *w, enum mln_verdict verdict, const char *rul
                        callable != NULL ? " " : "", callable != NULL ? callable : "");
 }
 
-/* "package.module.name" that a framework would import and call. */
-static void judge_target(const struct walk *w, const char *rule, struct mln_bytes path)
+/* A name that a framework would import and call. */
+static void judge_name(const struct walk *w, const char *rule, struct mln_bytes module,
+                       struct mln_bytes name, struct mln_bytes shown)
+{
+    enum pk_rule unused;
+    enum pk_rating rating = pk_rate(module, name, &unused);
+    if (rating == PK_ALLOWED) {
+        return;
+    }
+    const char *text = mln_text_dup(w->report->cx, mln_bytes_sub(shown, 0, PK_NAME_MAX));
+    bool is_bad = rating == PK_DANGEROUS;
+    find(w, is_bad ? MLN_VERDICT_MALICIOUS : MLN_VERDICT_SUSPICIOUS, rule, text,
+         is_bad ? "a framework would call" : "a framework would call a name that is on no list:");
+}
+
+/* "package.module.name" */
+static void judge_target(const struct walk *w, struct mln_bytes path)
 {
     size_t dot = path.len;
     while (dot > 0 && path.ptr[dot - 1] != '.') {
         dot--;
     }
-    enum pk_rule unused;
-    enum pk_rating rating =
-        pk_rate(mln_bytes_sub(path, 0, dot > 0 ? dot - 1 : 0), mln_bytes_from(path, dot), &unused);
-    if (rating == PK_ALLOWED) {
-        return;
-    }
-    const char *name = mln_text_dup(w->report->cx, mln_bytes_sub(path, 0, PK_NAME_MAX));
-    bool is_bad = rating == PK_DANGEROUS;
-    find(w, is_bad ? MLN_VERDICT_MALICIOUS : MLN_VERDICT_SUSPICIOUS, rule, name,
-         is_bad ? "a framework would call" : "a framework would call a name that is on no list:");
+    judge_name(w, "config-target", mln_bytes_sub(path, 0, dot > 0 ? dot - 1 : 0),
+               mln_bytes_from(path, dot), path);
 }
 
 /* Python's special attributes are how templates get out. */
@@ -159,10 +166,10 @@ static void judge_member(const struct walk *w, const struct mln_member *m)
 {
     struct mln_bytes text = mln_get_bytes(&m->value);
     if (mln_bytes_is(m->key, "_target_")) {
-        judge_target(w, "config-target", text);
+        judge_target(w, text);
     } else if (mln_bytes_is(m->key, "loader_module") &&
                !mln_bytes_starts(text, MLN_BYTES("mlflow."))) {
-        judge_target(w, "config-loader", text);
+        judge_name(w, "config-loader", text, MLN_BYTES("_load_pyfunc"), text);
     } else if (mln_bytes_is(m->key, "auto_map") && !mln_is_null(&m->value)) {
         find(w, MLN_VERDICT_SUSPICIOUS, "config-code", NULL,
              "the configuration names Python code to load with the model");
