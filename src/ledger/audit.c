@@ -12,6 +12,8 @@
 
 #include "ledger/tlog.h"
 
+#include "base/text.h"
+
 #define PROBLEMS_MAX 100u
 #define SCRATCH      ((size_t)96 << 20)
 #define LEVELS       8u
@@ -399,7 +401,7 @@ static void put_answer(struct audit *a, struct mln_value *out)
     struct mln_cx *cx = a->cx;
     mln_put(cx, out, "origin", mln_string_dup(cx, a->checkpoint.origin));
     mln_put_int(cx, out, "size", (int64_t)a->checkpoint.size);
-    mln_put(cx, out, "root", mln_blob(cx, mln_bytes_dup(cx, mln_bytes_at(a->checkpoint.root.b, sizeof(struct mln_hash)))));
+    mln_put_text(cx, out, "root", mln_hex_text(cx, mln_bytes_at(a->checkpoint.root.b, sizeof(struct mln_hash))));
     mln_put_int(cx, out, "checked", (int64_t)a->checked);
     mln_put_bool(cx, out, "ok", a->n_problems == 0);
     mln_put(cx, out, "problems", a->problems);
