@@ -4,37 +4,53 @@
 
 #include "base/limits.h"
 
-#define MOUNT_FLAG {"mount", MLN_FLAG_TEXT, "MOUNT", NULL, "Mount, when the path is given below it"}
+#define MOUNT_FLAG                                                                                 \
+    {                                                                                              \
+        "mount", MLN_FLAG_TEXT, "MOUNT", NULL, "Mount, when the path is given below it"            \
+    }
 static const struct mln_flag plain_flags[] = {MOUNT_FLAG, {0}};
-static const struct mln_flag get_flags[] = {MOUNT_FLAG, {"version", MLN_FLAG_INT, "N", NULL, "An older version"}, {0}};
-static const struct mln_flag put_flags[] = {MOUNT_FLAG, {"cas", MLN_FLAG_INT, "N", NULL, "Only if the newest version is N (0: only if new)"}, {0}};
-static const struct mln_flag versions_flags[] = {MOUNT_FLAG, {"versions", MLN_FLAG_LIST, "N,N", NULL, "Which versions"}, {0}};
+static const struct mln_flag get_flags[] = {
+    MOUNT_FLAG, {"version", MLN_FLAG_INT, "N", NULL, "An older version"}, {0}};
+static const struct mln_flag put_flags[] = {
+    MOUNT_FLAG,
+    {"cas", MLN_FLAG_INT, "N", NULL, "Only if the newest version is N (0: only if new)"},
+    {0}};
+static const struct mln_flag versions_flags[] = {
+    MOUNT_FLAG, {"versions", MLN_FLAG_LIST, "N,N", NULL, "Which versions"}, {0}};
 static const struct mln_flag metadata_flags[] = {
     MOUNT_FLAG,
     {"max-versions", MLN_FLAG_INT, "N", NULL, "Versions to keep (put)"},
-    {"cas-required", MLN_FLAG_TEXT, "true|false", NULL, "Writes must name the version they replace (put)"},
+    {"cas-required", MLN_FLAG_TEXT, "true|false", NULL,
+     "Writes must name the version they replace (put)"},
     {"delete-version-after", MLN_FLAG_TEXT, "TIME", NULL, "Versions end after this time (put)"},
     {"custom-metadata", MLN_FLAG_LIST, "KEY=VALUE", NULL, "Facts to keep beside it (put)"},
     {0},
 };
 
 /* "<mount>/<kind>/<path below it>", asking the server where the mount ends. */
-static struct mln_err full_path(struct mln_cli *cli, const char *path, const char *kind, const char **ret)
+static struct mln_err full_path(struct mln_cli *cli, const char *path, const char *kind,
+                                const char **ret)
 {
     const char *mount = mln_cli_text(cli, "mount");
     struct mln_cli_reply reply = {0};
-    struct mln_bytes whole = mln_bytes_of(mount != NULL ? mln_text_format(cli->cx, "%s/%s", mount, path) : path);
+    struct mln_bytes whole =
+        mln_bytes_of(mount != NULL ? mln_text_format(cli->cx, "%s/%s", mount, path) : path);
     while (whole.len > 0 && whole.ptr[0] == '/') {
         whole = mln_bytes_from(whole, 1);
     }
     const char *text = mln_text_dup(cli->cx, whole);
-    MLN_TRY(mln_cli_call(cli, "GET", mln_text_format(cli->cx, "sys/internal/ui/mounts/%s", mln_cli_escape(cli, text)), NULL, &reply));
+    MLN_TRY(mln_cli_call(
+        cli, "GET",
+        mln_text_format(cli->cx, "sys/internal/ui/mounts/%s", mln_cli_escape(cli, text)), NULL,
+        &reply));
     struct mln_bytes at = mln_get_bytes(mln_get(reply.data, "path"));
     if (!mln_is_text(mln_get(mln_get(reply.data, "options"), "version"), "2")) {
-        return mln_fail(cli->cx, MLN_E_UNSUPPORTED, "%.*s is not a version 2 key-value mount", MLN_FMT(at));
+        return mln_fail(cli->cx, MLN_E_UNSUPPORTED, "%.*s is not a version 2 key-value mount",
+                        MLN_FMT(at));
     }
     struct mln_bytes rest = whole.len > at.len ? mln_bytes_from(whole, at.len) : MLN_BYTES_NONE;
-    *ret = mln_text_format(cli->cx, "%.*s%s%s%s", MLN_FMT(at), kind, rest.len > 0 ? "/" : "", mln_cli_escape(cli, mln_text_dup(cli->cx, rest)));
+    *ret = mln_text_format(cli->cx, "%.*s%s%s%s", MLN_FMT(at), kind, rest.len > 0 ? "/" : "",
+                           mln_cli_escape(cli, mln_text_dup(cli->cx, rest)));
     return mln_cx_err(cli->cx);
 }
 
@@ -42,7 +58,8 @@ static void print_section(struct mln_cli *cli, const char *title, const struct m
 {
     static const char *const heads[] = {"KEY", "VALUE"};
     if (cli->is_tty_out) {
-        mln_cli_out("%s%s%s\n", mln_cli_ink(cli, MLN_INK_BOLD), title, mln_cli_ink(cli, MLN_INK_NONE));
+        mln_cli_out("%s%s%s\n", mln_cli_ink(cli, MLN_INK_BOLD), title,
+                    mln_cli_ink(cli, MLN_INK_NONE));
     }
     struct mln_table t = {.heads = heads, .n_columns = 2};
     for (size_t i = 0; i < mln_len(object); i++) {
@@ -69,11 +86,15 @@ static struct mln_err run_get(struct mln_cli *cli)
     MLN_TRY(full_path(cli, cli->args[0], "data", &path));
     MLN_TRY(mln_cli_int(cli, "version", 0, &version));
     struct mln_cli_reply reply = {0};
-    MLN_TRY(mln_cli_call(cli, "GET", version > 0 ? mln_text_format(cli->cx, "%s?version=%lld", path, (long long)version) : path, NULL, &reply));
+    MLN_TRY(mln_cli_call(
+        cli, "GET",
+        version > 0 ? mln_text_format(cli->cx, "%s?version=%lld", path, (long long)version) : path,
+        NULL, &reply));
     if (cli->field != NULL && mln_get(mln_get(reply.data, "data"), cli->field) != NULL) {
         return mln_cli_answer(cli, mln_get(reply.data, "data"), NULL);
     }
-    return mln_cli_answer(cli, cli->format == MLN_FORMAT_TABLE ? reply.data : reply.body, get_table);
+    return mln_cli_answer(cli, cli->format == MLN_FORMAT_TABLE ? reply.data : reply.body,
+                          get_table);
 }
 
 static struct mln_err write_data(struct mln_cli *cli, const char *method)
@@ -147,12 +168,14 @@ static struct mln_err run_delete(struct mln_cli *cli)
 
 static struct mln_err run_undelete(struct mln_cli *cli)
 {
-    return mln_cli_text(cli, "versions") == NULL ? mln_cli_usage(cli, "--versions N,N is needed") : versions_call(cli, "undelete");
+    return mln_cli_text(cli, "versions") == NULL ? mln_cli_usage(cli, "--versions N,N is needed")
+                                                 : versions_call(cli, "undelete");
 }
 
 static struct mln_err run_destroy(struct mln_cli *cli)
 {
-    return mln_cli_text(cli, "versions") == NULL ? mln_cli_usage(cli, "--versions N,N is needed") : versions_call(cli, "destroy");
+    return mln_cli_text(cli, "versions") == NULL ? mln_cli_usage(cli, "--versions N,N is needed")
+                                                 : versions_call(cli, "destroy");
 }
 
 static struct mln_err put_metadata(struct mln_cli *cli, const char *path)
@@ -167,7 +190,8 @@ static struct mln_err put_metadata(struct mln_cli *cli, const char *path)
         mln_put_bool(cli->cx, body, "cas_required", mln_cli_bool(cli, "cas-required"));
     }
     if (mln_cli_text(cli, "delete-version-after") != NULL) {
-        mln_put_text(cli->cx, body, "delete_version_after", mln_cli_text(cli, "delete-version-after"));
+        mln_put_text(cli->cx, body, "delete_version_after",
+                     mln_cli_text(cli, "delete-version-after"));
     }
     const struct mln_value *facts = mln_cli_list(cli, "custom-metadata");
     struct mln_value *custom = mln_object(cli->cx);
@@ -202,44 +226,112 @@ static struct mln_err run_metadata(struct mln_cli *cli)
     return mln_cli_usage(cli, "'%s' is not get, put or delete", cli->args[0]);
 }
 
-static const char *const get_examples[] = {"merlon kv get secret/training/db", "merlon kv get --field password secret/training/db", "merlon kv get --version 2 --format json secret/training/db", NULL};
+static const char *const get_examples[] = {
+    "merlon kv get secret/training/db", "merlon kv get --field password secret/training/db",
+    "merlon kv get --version 2 --format json secret/training/db", NULL};
 const struct mln_command mln_command_kv_get = {
-    .noun = "kv", .verb = "get", .summary = "Read a secret", .args = "PATH", .examples = get_examples, .flags = get_flags,
-    .min_args = 1, .max_args = 1, .run = run_get,
+    .noun = "kv",
+    .verb = "get",
+    .summary = "Read a secret",
+    .args = "PATH",
+    .examples = get_examples,
+    .flags = get_flags,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_get,
 };
-static const char *const put_examples[] = {"merlon kv put secret/training/db user=ml password=@pw", "merlon kv put --cas 0 secret/new @values.json", NULL};
+static const char *const put_examples[] = {"merlon kv put secret/training/db user=ml password=@pw",
+                                           "merlon kv put --cas 0 secret/new @values.json", NULL};
 const struct mln_command mln_command_kv_put = {
-    .noun = "kv", .verb = "put", .summary = "Write a new version of a secret", .args = "PATH KEY=VALUE...", .examples = put_examples,
-    .flags = put_flags, .min_args = 1, .max_args = MLN_CLI_ARGS_MAX, .run = run_put,
-    .more = "A VALUE of - is read from stdin and @FILE from a file, so that it is not seen among the arguments.",
+    .noun = "kv",
+    .verb = "put",
+    .summary = "Write a new version of a secret",
+    .args = "PATH KEY=VALUE...",
+    .examples = put_examples,
+    .flags = put_flags,
+    .min_args = 1,
+    .max_args = MLN_CLI_ARGS_MAX,
+    .run = run_put,
+    .more = "A VALUE of - is read from stdin and @FILE from a file, so that it is not seen among "
+            "the arguments.",
 };
-static const char *const patch_examples[] = {"merlon kv patch secret/training/db password=@new", NULL};
+static const char *const patch_examples[] = {"merlon kv patch secret/training/db password=@new",
+                                             NULL};
 const struct mln_command mln_command_kv_patch = {
-    .noun = "kv", .verb = "patch", .summary = "Change some members of a secret, as a new version", .args = "PATH KEY=VALUE...",
-    .examples = patch_examples, .flags = put_flags, .min_args = 2, .max_args = MLN_CLI_ARGS_MAX, .run = run_patch,
+    .noun = "kv",
+    .verb = "patch",
+    .summary = "Change some members of a secret, as a new version",
+    .args = "PATH KEY=VALUE...",
+    .examples = patch_examples,
+    .flags = put_flags,
+    .min_args = 2,
+    .max_args = MLN_CLI_ARGS_MAX,
+    .run = run_patch,
 };
 static const char *const list_examples[] = {"merlon kv list secret/training", NULL};
 const struct mln_command mln_command_kv_list = {
-    .noun = "kv", .verb = "list", .summary = "List names below a path", .args = "PATH", .examples = list_examples, .flags = plain_flags,
-    .min_args = 1, .max_args = 1, .run = run_list,
+    .noun = "kv",
+    .verb = "list",
+    .summary = "List names below a path",
+    .args = "PATH",
+    .examples = list_examples,
+    .flags = plain_flags,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_list,
 };
-static const char *const delete_examples[] = {"merlon kv delete secret/training/db", "merlon kv delete --versions 1,2 secret/training/db", NULL};
+static const char *const delete_examples[] = {"merlon kv delete secret/training/db",
+                                              "merlon kv delete --versions 1,2 secret/training/db",
+                                              NULL};
 const struct mln_command mln_command_kv_delete = {
-    .noun = "kv", .verb = "delete", .summary = "Delete the newest version, or named ones; undelete brings them back", .args = "PATH",
-    .examples = delete_examples, .flags = versions_flags, .min_args = 1, .max_args = 1, .run = run_delete,
+    .noun = "kv",
+    .verb = "delete",
+    .summary = "Delete the newest version, or named ones; undelete brings them back",
+    .args = "PATH",
+    .examples = delete_examples,
+    .flags = versions_flags,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_delete,
 };
-static const char *const undelete_examples[] = {"merlon kv undelete --versions 2 secret/training/db", NULL};
+static const char *const undelete_examples[] = {
+    "merlon kv undelete --versions 2 secret/training/db", NULL};
 const struct mln_command mln_command_kv_undelete = {
-    .noun = "kv", .verb = "undelete", .summary = "Bring deleted versions back", .args = "PATH", .examples = undelete_examples,
-    .flags = versions_flags, .min_args = 1, .max_args = 1, .run = run_undelete,
+    .noun = "kv",
+    .verb = "undelete",
+    .summary = "Bring deleted versions back",
+    .args = "PATH",
+    .examples = undelete_examples,
+    .flags = versions_flags,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_undelete,
 };
-static const char *const destroy_examples[] = {"merlon kv destroy --versions 1 secret/training/db", NULL};
+static const char *const destroy_examples[] = {"merlon kv destroy --versions 1 secret/training/db",
+                                               NULL};
 const struct mln_command mln_command_kv_destroy = {
-    .noun = "kv", .verb = "destroy", .summary = "Destroy versions for good", .args = "PATH", .examples = destroy_examples,
-    .flags = versions_flags, .min_args = 1, .max_args = 1, .run = run_destroy,
+    .noun = "kv",
+    .verb = "destroy",
+    .summary = "Destroy versions for good",
+    .args = "PATH",
+    .examples = destroy_examples,
+    .flags = versions_flags,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_destroy,
 };
-static const char *const metadata_examples[] = {"merlon kv metadata get secret/training/db", "merlon kv metadata put --max-versions 5 secret/training/db", "merlon kv metadata delete secret/training/db", NULL};
+static const char *const metadata_examples[] = {
+    "merlon kv metadata get secret/training/db",
+    "merlon kv metadata put --max-versions 5 secret/training/db",
+    "merlon kv metadata delete secret/training/db", NULL};
 const struct mln_command mln_command_kv_metadata = {
-    .noun = "kv", .verb = "metadata", .summary = "Read, set or delete a secret's metadata and all its versions", .args = "get|put|delete PATH",
-    .examples = metadata_examples, .flags = metadata_flags, .min_args = 2, .max_args = 2, .run = run_metadata,
+    .noun = "kv",
+    .verb = "metadata",
+    .summary = "Read, set or delete a secret's metadata and all its versions",
+    .args = "get|put|delete PATH",
+    .examples = metadata_examples,
+    .flags = metadata_flags,
+    .min_args = 2,
+    .max_args = 2,
+    .run = run_metadata,
 };

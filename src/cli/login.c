@@ -14,22 +14,27 @@ static const struct mln_flag flags[] = {
 
 static void table(struct mln_cli *cli, const struct mln_value *auth)
 {
-    mln_cli_out("Logged in as %s; policies %s\n", mln_cli_scalar(cli, mln_get(auth, "display_name")),
+    mln_cli_out("Logged in as %s; policies %s\n",
+                mln_cli_scalar(cli, mln_get(auth, "display_name")),
                 mln_cli_scalar(cli, mln_get(auth, "policies")));
 }
 
-static struct mln_err keep(struct mln_cli *cli, const struct mln_value *auth, const char *name, const char *token)
+static struct mln_err keep(struct mln_cli *cli, const struct mln_value *auth, const char *name,
+                           const char *token)
 {
     struct mln_value *shown = mln_value_dup(cli->cx, auth);
     mln_put_text(cli->cx, shown, "display_name", name);
     if (mln_cli_bool(cli, "no-store")) {
         mln_put_text(cli->cx, shown, "client_token", token);
         mln_cli_out("%s", cli->format == MLN_FORMAT_TABLE && cli->field == NULL ? token : "");
-        return cli->format == MLN_FORMAT_TABLE && cli->field == NULL ? (mln_cli_out("\n"), MLN_OK) : mln_cli_answer(cli, shown, NULL);
+        return cli->format == MLN_FORMAT_TABLE && cli->field == NULL
+                   ? (mln_cli_out("\n"), MLN_OK)
+                   : mln_cli_answer(cli, shown, NULL);
     }
     MLN_TRY(mln_cli_token_save(cli, token));
     if (mln_cli_env(cli, "TOKEN") != NULL) {
-        mln_cli_say(cli, "merlon: warning: a token in the environment is used before the one kept now\n");
+        mln_cli_say(
+            cli, "merlon: warning: a token in the environment is used before the one kept now\n");
     }
     return mln_cli_answer(cli, shown, table);
 }
@@ -44,14 +49,16 @@ static struct mln_err by_token(struct mln_cli *cli)
     struct mln_err err = mln_cli_call(cli, "GET", "auth/token/lookup-self", NULL, &reply);
     unsetenv("MERLON_TOKEN");
     MLN_TRY(err);
-    return keep(cli, reply.data, mln_get_text(cli->cx, mln_get(reply.data, "display_name"), "token"), token);
+    return keep(cli, reply.data,
+                mln_get_text(cli->cx, mln_get(reply.data, "display_name"), "token"), token);
 }
 
 static struct mln_err by_userpass(struct mln_cli *cli)
 {
     const char *name = mln_cli_text(cli, "username");
     size_t at = 0;
-    if (name == NULL && cli->n_args > 0 && mln_bytes_starts(mln_bytes_of(cli->args[0]), MLN_BYTES("username="))) {
+    if (name == NULL && cli->n_args > 0 &&
+        mln_bytes_starts(mln_bytes_of(cli->args[0]), MLN_BYTES("username="))) {
         name = cli->args[0] + 9;
         at = 1;
     }
@@ -59,13 +66,17 @@ static struct mln_err by_userpass(struct mln_cli *cli)
         return mln_cli_usage(cli, "--username NAME is needed");
     }
     struct mln_bytes password = {0};
-    MLN_TRY(mln_cli_secret(cli, cli->n_args > at ? cli->args[at] : NULL, "Password", false, &password));
+    MLN_TRY(
+        mln_cli_secret(cli, cli->n_args > at ? cli->args[at] : NULL, "Password", false, &password));
     struct mln_value *body = mln_object(cli->cx);
     mln_put(cli->cx, body, "password", mln_secret_string(cli->cx, password));
     const char *path = mln_cli_text(cli, "path");
     struct mln_cli_reply reply = {0};
-    MLN_TRY(mln_cli_call(cli, "POST", mln_text_format(cli->cx, "auth/%s/login/%s", path != NULL ? path : "userpass", mln_cli_escape(cli, name)),
-                         body, &reply));
+    MLN_TRY(
+        mln_cli_call(cli, "POST",
+                     mln_text_format(cli->cx, "auth/%s/login/%s", path != NULL ? path : "userpass",
+                                     mln_cli_escape(cli, name)),
+                     body, &reply));
     const struct mln_value *auth = mln_get(reply.body, "auth");
     const char *token = mln_get_text(cli->cx, mln_get(auth, "client_token"), NULL);
     if (token == NULL) {
@@ -100,6 +111,7 @@ const struct mln_command mln_command_login = {
     .examples = examples,
     .flags = flags,
     .max_args = 2,
-    .more = "The token or password is asked for on the terminal, or read from stdin (-) or a file (@FILE).",
+    .more = "The token or password is asked for on the terminal, or read from stdin (-) or a file "
+            "(@FILE).",
     .run = run,
 };

@@ -17,7 +17,8 @@ static void init_table(struct mln_cli *cli, const struct mln_value *v)
         mln_cli_out("Unseal key %zu:  %s\n", i + 1, mln_cli_scalar(cli, mln_item(keys, i)));
     }
     mln_cli_out("Root token:    %s\n", mln_cli_scalar(cli, mln_get(v, "root_token")));
-    mln_cli_say(cli, "\nGive each share to another person; they are shown this once. Then 'merlon operator unseal'.\n");
+    mln_cli_say(cli, "\nGive each share to another person; they are shown this once. Then 'merlon "
+                     "operator unseal'.\n");
 }
 
 static struct mln_err run_init(struct mln_cli *cli)
@@ -34,10 +35,17 @@ static struct mln_err run_init(struct mln_cli *cli)
     return mln_cli_answer(cli, reply.body, init_table);
 }
 
-static const char *const init_examples[] = {"merlon operator init", "merlon operator init --key-shares 1 --key-threshold 1 --format json", NULL};
+static const char *const init_examples[] = {
+    "merlon operator init", "merlon operator init --key-shares 1 --key-threshold 1 --format json",
+    NULL};
 const struct mln_command mln_command_operator_init = {
-    .noun = "operator", .verb = "init", .summary = "Initialise a new server: print its unseal shares and root token once",
-    .args = "", .examples = init_examples, .flags = init_flags, .run = run_init,
+    .noun = "operator",
+    .verb = "init",
+    .summary = "Initialise a new server: print its unseal shares and root token once",
+    .args = "",
+    .examples = init_examples,
+    .flags = init_flags,
+    .run = run_init,
 };
 
 /* ---- unseal ---- */
@@ -54,7 +62,8 @@ static struct mln_err run_unseal(struct mln_cli *cli)
         mln_put_bool(cli->cx, body, "reset", true);
     } else {
         struct mln_bytes share = {0};
-        MLN_TRY(mln_cli_secret(cli, cli->n_args > 0 ? cli->args[0] : NULL, "Unseal share", false, &share));
+        MLN_TRY(mln_cli_secret(cli, cli->n_args > 0 ? cli->args[0] : NULL, "Unseal share", false,
+                               &share));
         mln_put(cli->cx, body, "key", mln_secret_string(cli->cx, share));
     }
     struct mln_cli_reply reply = {0};
@@ -62,10 +71,17 @@ static struct mln_err run_unseal(struct mln_cli *cli)
     return mln_cli_answer(cli, reply.body, NULL);
 }
 
-static const char *const unseal_examples[] = {"merlon operator unseal", "merlon operator unseal @share1", NULL};
+static const char *const unseal_examples[] = {"merlon operator unseal",
+                                              "merlon operator unseal @share1", NULL};
 const struct mln_command mln_command_operator_unseal = {
-    .noun = "operator", .verb = "unseal", .summary = "Give one share of the unseal key",
-    .args = "[- | @FILE]", .examples = unseal_examples, .flags = unseal_flags, .max_args = 1, .run = run_unseal,
+    .noun = "operator",
+    .verb = "unseal",
+    .summary = "Give one share of the unseal key",
+    .args = "[- | @FILE]",
+    .examples = unseal_examples,
+    .flags = unseal_flags,
+    .max_args = 1,
+    .run = run_unseal,
 };
 
 /* ---- seal, rotate, key-status ---- */
@@ -80,7 +96,12 @@ static struct mln_err run_seal(struct mln_cli *cli)
 
 static const char *const seal_examples[] = {"merlon operator seal", NULL};
 const struct mln_command mln_command_operator_seal = {
-    .noun = "operator", .verb = "seal", .summary = "Seal the server at once", .args = "", .examples = seal_examples, .run = run_seal,
+    .noun = "operator",
+    .verb = "seal",
+    .summary = "Seal the server at once",
+    .args = "",
+    .examples = seal_examples,
+    .run = run_seal,
 };
 
 static struct mln_err run_key_status(struct mln_cli *cli)
@@ -99,14 +120,22 @@ static struct mln_err run_rotate(struct mln_cli *cli)
 
 static const char *const rotate_examples[] = {"merlon operator rotate", NULL};
 const struct mln_command mln_command_operator_rotate = {
-    .noun = "operator", .verb = "rotate", .summary = "Make a new encryption key for what is written from now on", .args = "",
-    .examples = rotate_examples, .run = run_rotate,
+    .noun = "operator",
+    .verb = "rotate",
+    .summary = "Make a new encryption key for what is written from now on",
+    .args = "",
+    .examples = rotate_examples,
+    .run = run_rotate,
 };
 
 static const char *const key_status_examples[] = {"merlon operator key-status", NULL};
 const struct mln_command mln_command_operator_key_status = {
-    .noun = "operator", .verb = "key-status", .summary = "Show the encryption key's term, age and use", .args = "",
-    .examples = key_status_examples, .run = run_key_status,
+    .noun = "operator",
+    .verb = "key-status",
+    .summary = "Show the encryption key's term, age and use",
+    .args = "",
+    .examples = key_status_examples,
+    .run = run_key_status,
 };
 
 /* ---- verify-store ---- */
@@ -116,13 +145,16 @@ static void verify_table(struct mln_cli *cli, const struct mln_value *data)
     static const char *const heads[] = {"KEY", "PROBLEM"};
     const struct mln_value *problems = mln_get(data, "problems");
     if (mln_len(problems) == 0) {
-        mln_cli_out("%sok%s  every stored value is the one its record names\n", mln_cli_ink(cli, MLN_INK_GREEN), mln_cli_ink(cli, MLN_INK_NONE));
+        mln_cli_out("%sok%s  every stored value is the one its record names\n",
+                    mln_cli_ink(cli, MLN_INK_GREEN), mln_cli_ink(cli, MLN_INK_NONE));
         return;
     }
     struct mln_table t = {.heads = heads, .n_columns = 2};
     for (size_t i = 0; i < mln_len(problems); i++) {
-        mln_table_add(cli, &t, mln_cli_scalar(cli, mln_get(mln_item(problems, i), "key")), MLN_INK_NONE);
-        mln_table_add(cli, &t, mln_cli_scalar(cli, mln_get(mln_item(problems, i), "problem")), MLN_INK_RED);
+        mln_table_add(cli, &t, mln_cli_scalar(cli, mln_get(mln_item(problems, i), "key")),
+                      MLN_INK_NONE);
+        mln_table_add(cli, &t, mln_cli_scalar(cli, mln_get(mln_item(problems, i), "problem")),
+                      MLN_INK_RED);
     }
     mln_table_print(cli, &t);
 }
@@ -137,8 +169,14 @@ static struct mln_err run_verify_store(struct mln_cli *cli)
 
 static const char *const verify_examples[] = {"merlon operator verify-store", NULL};
 const struct mln_command mln_command_operator_verify_store = {
-    .noun = "operator", .verb = "verify-store", .summary = "Find stored values that were changed, moved or rolled back behind the server's back",
-    .args = "", .examples = verify_examples, .more = "Exit code 5 when something does not match its ledger record.", .run = run_verify_store,
+    .noun = "operator",
+    .verb = "verify-store",
+    .summary =
+        "Find stored values that were changed, moved or rolled back behind the server's back",
+    .args = "",
+    .examples = verify_examples,
+    .more = "Exit code 5 when something does not match its ledger record.",
+    .run = run_verify_store,
 };
 
 /* ---- prune ---- */
@@ -166,6 +204,11 @@ static struct mln_err run_prune(struct mln_cli *cli)
 
 static const char *const prune_examples[] = {"merlon operator prune --before 100000", NULL};
 const struct mln_command mln_command_operator_prune = {
-    .noun = "operator", .verb = "prune", .summary = "Forget what old ledger entries were about; the tree stays verifiable",
-    .args = "", .examples = prune_examples, .flags = prune_flags, .run = run_prune,
+    .noun = "operator",
+    .verb = "prune",
+    .summary = "Forget what old ledger entries were about; the tree stays verifiable",
+    .args = "",
+    .examples = prune_examples,
+    .flags = prune_flags,
+    .run = run_prune,
 };

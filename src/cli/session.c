@@ -36,7 +36,8 @@ static struct mln_err connect_client(struct mln_cli *cli)
         .key_file = setting(cli, "client-key", "CLIENT_KEY"),
         .server_name = setting(cli, "tls-server-name", "TLS_SERVER_NAME"),
         .skip_verify = mln_cli_bool(cli, "tls-skip-verify") ||
-                       (skip != NULL && (mln_bytes_is(mln_bytes_of(skip), "true") || mln_bytes_is(mln_bytes_of(skip), "1"))),
+                       (skip != NULL && (mln_bytes_is(mln_bytes_of(skip), "true") ||
+                                         mln_bytes_is(mln_bytes_of(skip), "1"))),
     };
     if (config.skip_verify) {
         mln_cli_say(cli, "merlon: warning: the server's certificate is not verified\n");
@@ -109,7 +110,8 @@ static const char *error_text(struct mln_cli *cli, const struct mln_value *body,
         mln_buf_add_bytes(&buf, text);
     }
     if (buf.len == 0) {
-        return status == 404 ? "not found" : mln_text_format(cli->cx, "the server answered %d", status);
+        return status == 404 ? "not found"
+                             : mln_text_format(cli->cx, "the server answered %d", status);
     }
     return mln_text_dup(cli->cx, mln_buf_bytes(&buf));
 }
@@ -146,9 +148,11 @@ static enum mln_code code_of(const struct mln_value *body, int status)
     }
 }
 
-static struct mln_err parse_reply(struct mln_cli *cli, const struct mln_client_answer *answer, struct mln_cli_reply *ret)
+static struct mln_err parse_reply(struct mln_cli *cli, const struct mln_client_answer *answer,
+                                  struct mln_cli_reply *ret)
 {
-    *ret = (struct mln_cli_reply){.status = answer->status, .raw = answer->body, .ledger_index = -1};
+    *ret =
+        (struct mln_cli_reply){.status = answer->status, .raw = answer->body, .ledger_index = -1};
     for (size_t i = 0; i < answer->n_headers; i++) {
         if (mln_bytes_is_nocase(answer->headers[i].name, "x-merlon-ledger-index")) {
             (void)mln_i64_parse(answer->headers[i].value, &ret->ledger_index);
@@ -181,8 +185,8 @@ static void print_curl(const char *method, const char *url, bool has_token, stru
     mln_cli_out(" '%s'\n", url);
 }
 
-static struct mln_err exchange(struct mln_cli *cli, const char *method, const char *target, struct mln_bytes body,
-                               struct mln_client_answer *ret)
+static struct mln_err exchange(struct mln_cli *cli, const char *method, const char *target,
+                               struct mln_bytes body, struct mln_client_answer *ret)
 {
     const char *token = NULL;
     const char *headers[5];
@@ -200,22 +204,26 @@ static struct mln_err exchange(struct mln_cli *cli, const char *method, const ch
         headers[n++] = mln_text_format(cli->cx, "X-Vault-Namespace: %s", ns);
     }
     if (body.len > 0) {
-        headers[n++] = mln_bytes_is(mln_bytes_of(method), "PATCH") ? "Content-Type: application/merge-patch+json"
-                                                                   : "Content-Type: application/json";
+        headers[n++] = mln_bytes_is(mln_bytes_of(method), "PATCH")
+                           ? "Content-Type: application/merge-patch+json"
+                           : "Content-Type: application/json";
     }
     if (mln_cli_bool(cli, "curl")) {
-        print_curl(method, mln_text_format(cli->cx, "%s%s", mln_cli_address(cli), target), token != NULL, body);
+        print_curl(method, mln_text_format(cli->cx, "%s%s", mln_cli_address(cli), target),
+                   token != NULL, body);
         return mln_fail(cli->cx, MLN_E_INTERRUPTED, "nothing was sent");
     }
     MLN_TRY(connect_client(cli));
-    struct mln_err err = mln_client_call(cli->cx, cli->client, method, target, headers, n, body, ret);
+    struct mln_err err =
+        mln_client_call(cli->cx, cli->client, method, target, headers, n, body, ret);
     if (mln_is(err, MLN_E_UNREACHABLE)) {
         cli->hint = "is the server running? set MERLON_ADDR or --address";
     }
     return err;
 }
 
-struct mln_err mln_cli_call(struct mln_cli *cli, const char *method, const char *path, const struct mln_value *body, struct mln_cli_reply *ret)
+struct mln_err mln_cli_call(struct mln_cli *cli, const char *method, const char *path,
+                            const struct mln_value *body, struct mln_cli_reply *ret)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {.is_secret = true, .max = ANSWER_MAX_BYTES};
     if (body != NULL) {
@@ -223,7 +231,8 @@ struct mln_err mln_cli_call(struct mln_cli *cli, const char *method, const char 
     }
     MLN_TRY(mln_buf_ok(cli->cx, &text));
     struct mln_client_answer answer = {0};
-    MLN_TRY(exchange(cli, method, mln_text_format(cli->cx, "/v1/%s", path), mln_buf_bytes(&text), &answer));
+    MLN_TRY(exchange(cli, method, mln_text_format(cli->cx, "/v1/%s", path), mln_buf_bytes(&text),
+                     &answer));
     return parse_reply(cli, &answer, ret);
 }
 

@@ -54,7 +54,8 @@ static struct mln_err read_data(struct mln_cli *cli, struct mln_bytes *ret)
     }
     if (from[0] != '@') {
         cli->hint = "use '-' for stdin or '@FILE'";
-        return mln_fail(cli->cx, MLN_E_USAGE, "data is never given as an argument: others can read it there");
+        return mln_fail(cli->cx, MLN_E_USAGE,
+                        "data is never given as an argument: others can read it there");
     }
     return mln_cli_read_file(cli, from + 1, INPUT_MAX_BYTES, ret);
 }
@@ -64,13 +65,15 @@ static struct mln_err read_text(struct mln_cli *cli, const char *from, struct ml
 {
     struct mln_bytes text = mln_bytes_of(from);
     if (mln_bytes_is(text, "-") || (text.len > 1 && text.ptr[0] == '@')) {
-        MLN_TRY(mln_cli_read_file(cli, from[0] == '@' ? from + 1 : "-", 2 * INPUT_MAX_BYTES, &text));
+        MLN_TRY(
+            mln_cli_read_file(cli, from[0] == '@' ? from + 1 : "-", 2 * INPUT_MAX_BYTES, &text));
     }
     *ret = mln_bytes_trim(text);
     return ret->len > 0 ? MLN_OK : mln_cli_usage(cli, "the text to read is empty");
 }
 
-static void put_base64(struct mln_cli *cli, struct mln_value *body, const char *key, struct mln_bytes data)
+static void put_base64(struct mln_cli *cli, struct mln_value *body, const char *key,
+                       struct mln_bytes data)
 {
     const char *text = mln_base64_text(cli->cx, data, MLN_B64_STD);
     mln_put(cli->cx, body, key, mln_secret_string(cli->cx, mln_bytes_of(text)));
@@ -86,7 +89,8 @@ static struct mln_err put_common(struct mln_cli *cli, struct mln_value *body)
         return mln_cli_usage(cli, "--key-version wants a whole number from 1 on");
     }
     if (aad != NULL) {
-        mln_put_text(cli->cx, body, "associated_data", mln_base64_text(cli->cx, mln_bytes_of(aad), MLN_B64_STD));
+        mln_put_text(cli->cx, body, "associated_data",
+                     mln_base64_text(cli->cx, mln_bytes_of(aad), MLN_B64_STD));
     }
     if (version > 0) {
         mln_put_int(cli->cx, body, "key_version", version);
@@ -168,7 +172,8 @@ static struct mln_err run_decrypt(struct mln_cli *cli)
     if (cli->format != MLN_FORMAT_TABLE || cli->field != NULL) {
         return mln_cli_answer(cli, reply.data, NULL);
     }
-    MLN_TRY(mln_base64_parse(cli->cx, mln_get_bytes(mln_get(reply.data, "plaintext")), MLN_B64_STD, &plain));
+    MLN_TRY(mln_base64_parse(cli->cx, mln_get_bytes(mln_get(reply.data, "plaintext")), MLN_B64_STD,
+                             &plain));
     return write_plain(cli, mln_buf_bytes(&plain));
 }
 
@@ -213,8 +218,8 @@ static struct mln_err run_sign(struct mln_cli *cli)
 static void verify_table(struct mln_cli *cli, const struct mln_value *data)
 {
     bool is_valid = mln_get_bool(mln_get(data, "valid"), false);
-    mln_cli_out("%s%s%s\n", mln_cli_ink(cli, is_valid ? MLN_INK_GREEN : MLN_INK_RED), is_valid ? "valid" : "not valid",
-                mln_cli_ink(cli, MLN_INK_NONE));
+    mln_cli_out("%s%s%s\n", mln_cli_ink(cli, is_valid ? MLN_INK_GREEN : MLN_INK_RED),
+                is_valid ? "valid" : "not valid", mln_cli_ink(cli, MLN_INK_NONE));
 }
 
 static struct mln_err run_verify(struct mln_cli *cli)
@@ -231,14 +236,16 @@ static struct mln_err run_verify(struct mln_cli *cli)
     mln_put_bytes(cli->cx, body, "signature", signature);
     MLN_TRY(mln_cli_call(cli, "POST", transit_path(cli, "verify", cli->args[0]), body, &reply));
     MLN_TRY(mln_cli_answer(cli, reply.data, verify_table));
-    cli->exit_code = mln_get_bool(mln_get(reply.data, "valid"), false) ? 0 : mln_err_exit(MLN_E_FORGED);
+    cli->exit_code =
+        mln_get_bool(mln_get(reply.data, "valid"), false) ? 0 : mln_err_exit(MLN_E_FORGED);
     return MLN_OK;
 }
 
 /* ---- descriptors ---- */
 
 static const char *const encrypt_examples[] = {
-    "merlon transit encrypt training-data @rows.csv > rows.enc", "pg_dump ml | merlon transit encrypt training-data > ml.enc",
+    "merlon transit encrypt training-data @rows.csv > rows.enc",
+    "pg_dump ml | merlon transit encrypt training-data > ml.enc",
     "merlon transit encrypt training-data --aad run-17 @rows.csv", NULL};
 const struct mln_command mln_command_transit_encrypt = {
     .noun = "transit",
@@ -253,7 +260,8 @@ const struct mln_command mln_command_transit_encrypt = {
     .run = run_encrypt,
 };
 static const char *const decrypt_examples[] = {
-    "merlon transit decrypt training-data @rows.enc > rows.csv", "merlon transit decrypt training-data vault:v1:8SDd3WHDOjf7...",
+    "merlon transit decrypt training-data @rows.enc > rows.csv",
+    "merlon transit decrypt training-data vault:v1:8SDd3WHDOjf7...",
     "merlon transit decrypt training-data @rows.enc -o rows.csv", NULL};
 const struct mln_command mln_command_transit_decrypt = {
     .noun = "transit",
@@ -266,7 +274,8 @@ const struct mln_command mln_command_transit_decrypt = {
     .max_args = 2,
     .run = run_decrypt,
 };
-static const char *const rewrap_examples[] = {"merlon transit rewrap training-data @rows.enc > rows.new", NULL};
+static const char *const rewrap_examples[] = {
+    "merlon transit rewrap training-data @rows.enc > rows.new", NULL};
 const struct mln_command mln_command_transit_rewrap = {
     .noun = "transit",
     .verb = "rewrap",
@@ -279,8 +288,8 @@ const struct mln_command mln_command_transit_rewrap = {
     .run = run_rewrap,
 };
 static const char *const sign_examples[] = {
-    "merlon transit sign models @release.txt > release.sig", "sha256sum big | cut -c1-64 | xxd -r -p | merlon transit sign models --prehashed",
-    NULL};
+    "merlon transit sign models @release.txt > release.sig",
+    "sha256sum big | cut -c1-64 | xxd -r -p | merlon transit sign models --prehashed", NULL};
 const struct mln_command mln_command_transit_sign = {
     .noun = "transit",
     .verb = "sign",
@@ -292,7 +301,8 @@ const struct mln_command mln_command_transit_sign = {
     .max_args = 2,
     .run = run_sign,
 };
-static const char *const verify_examples[] = {"merlon transit verify models --signature @release.sig @release.txt", NULL};
+static const char *const verify_examples[] = {
+    "merlon transit verify models --signature @release.sig @release.txt", NULL};
 const struct mln_command mln_command_transit_verify = {
     .noun = "transit",
     .verb = "verify",

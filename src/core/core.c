@@ -7,8 +7,9 @@
 #include "base/log.h"
 
 #define STATE_ARENA_BYTES (1u << 20) /* what processes say of themselves: a few lines each */
-#define EXPIRE_BATCH      256u       /* tokens a second and transaction: a million expire without stopping others */
-#define ROTATE_EVERY_NS   (60 * 1000000000LL)
+#define EXPIRE_BATCH                                                                               \
+    256u /* tokens a second and transaction: a million expire without stopping others */
+#define ROTATE_EVERY_NS (60 * 1000000000LL)
 
 /* ---- configuration ---- */
 
@@ -18,7 +19,8 @@ static bool copy_text(const char *from, const char **ret)
     return from == NULL || *ret != NULL;
 }
 
-static struct mln_err copy_config(struct mln_cx *cx, struct mln_core *core, const struct mln_core_config *config)
+static struct mln_err copy_config(struct mln_cx *cx, struct mln_core *core,
+                                  const struct mln_core_config *config)
 {
     core->config = *config;
     bool ok = copy_text(config->data_dir, &core->config.data_dir);
@@ -71,17 +73,20 @@ static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
 
 static struct mln_err open_keyfile(struct mln_cx *cx, struct mln_core *core)
 {
-    if (core->config.seal != MLN_SEAL_KEYFILE || core->config.keyfile == NULL || !mln_barrier_is_initialized(cx, core->barrier)) {
+    if (core->config.seal != MLN_SEAL_KEYFILE || core->config.keyfile == NULL ||
+        !mln_barrier_is_initialized(cx, core->barrier)) {
         return MLN_OK;
     }
     MLN_TRY(mln_seal_open_keyfile(cx, core->seal, core->config.keyfile));
     return mln_core_unsealed(cx, core, "unseal by key file");
 }
 
-struct mln_err mln_core_open(struct mln_cx *cx, const struct mln_core_config *config, struct mln_core **ret)
+struct mln_err mln_core_open(struct mln_cx *cx, const struct mln_core_config *config,
+                             struct mln_core **ret)
 {
     struct mln_secret home = {0};
-    MLN_TRY(mln_secret_new(cx, (sizeof(struct mln_core) + 63) / 64 * 64, &home)); /* it ends at a page's end: keep it aligned */
+    MLN_TRY(mln_secret_new(cx, (sizeof(struct mln_core) + 63) / 64 * 64,
+                           &home)); /* it ends at a page's end: keep it aligned */
     struct mln_core *core = (void *)home.ptr;
     core->home = home;
     atomic_init(&core->topic_version, (unsigned long long)(mln_now_ns() / 1000));
@@ -194,7 +199,8 @@ void mln_core_seal_now(struct mln_core *core, bool on_purpose)
     }
 }
 
-struct mln_err mln_core_rekey(struct mln_cx *cx, struct mln_core *core, const struct mln_secret *root)
+struct mln_err mln_core_rekey(struct mln_cx *cx, struct mln_core *core,
+                              const struct mln_secret *root)
 {
     pthread_mutex_lock(&core->seal_lock);
     struct mln_err err = MLN_OK;
@@ -213,7 +219,8 @@ static bool has_release(const struct mln_core *core)
     return mln_engine_find(core, "release", MLN_MOUNT_SECRET) != NULL;
 }
 
-static struct mln_err add_mount(struct mln_run *run, const char *path, const char *type, const char *what, const struct mln_value *options)
+static struct mln_err add_mount(struct mln_run *run, const char *path, const char *type,
+                                const char *what, const struct mln_value *options)
 {
     return mln_mount_add(&run->rq, mln_mounts_row(run->rq.cx, path, type, what, options));
 }
@@ -223,16 +230,21 @@ static struct mln_err add_mounts(struct mln_run *run)
     struct mln_value *v2 = mln_object(run->rq.cx);
     mln_put_text(run->rq.cx, v2, "version", "2");
     struct mln_value *rows = mln_array(run->rq.cx);
-    mln_push(run->rq.cx, rows, mln_mounts_row(run->rq.cx, "sys/", "system", "system endpoints used for control, policy and debugging", NULL));
+    mln_push(run->rq.cx, rows,
+             mln_mounts_row(run->rq.cx, "sys/", "system",
+                            "system endpoints used for control, policy and debugging", NULL));
     MLN_TRY(mln_mounts_put(run->rq.cx, run->rq.txn, rows));
     MLN_TRY(add_mount(run, "auth/token/", "token", "token based credentials", NULL));
     if (has_release(run->core)) {
         MLN_TRY(add_mount(run, "release/", "release", "releases of models", NULL));
     }
-    return run->core->config.is_dev ? add_mount(run, "secret/", "kv", "key/value secret storage", v2) : MLN_OK;
+    return run->core->config.is_dev
+               ? add_mount(run, "secret/", "kv", "key/value secret storage", v2)
+               : MLN_OK;
 }
 
-static struct mln_err first_rows(struct mln_cx *cx, struct mln_core *core, const char *root_token, const char **ret_token)
+static struct mln_err first_rows(struct mln_cx *cx, struct mln_core *core, const char *root_token,
+                                 const char **ret_token)
 {
     struct mln_run run = {.is_system = true};
     struct mln_value *root = mln_array(cx), *entry_policies = root;
@@ -245,14 +257,16 @@ static struct mln_err first_rows(struct mln_cx *cx, struct mln_core *core, const
     mln_push_text(cx, entry_policies, "root");
     MLN_TRY(add_mounts(&run));
     MLN_TRY(mln_policies_start(cx, txn));
-    struct mln_token_spec spec = {.id = root_token, .policies = root, .display_name = "root", .path = "auth/token/root"};
+    struct mln_token_spec spec = {
+        .id = root_token, .policies = root, .display_name = "root", .path = "auth/token/root"};
     MLN_TRY(mln_token_create(core, cx, txn, run.rq.now_ns, &spec, &auth, NULL));
     MLN_TRY(mln_core_commit(core, cx, txn, "initialise", NULL));
     *ret_token = mln_get_text(cx, mln_get(auth, "client_token"), "");
     return mln_mounts_load(cx, core);
 }
 
-static struct mln_err unseal_with(struct mln_cx *cx, struct mln_core *core, const struct mln_bytes *shares, size_t n)
+static struct mln_err unseal_with(struct mln_cx *cx, struct mln_core *core,
+                                  const struct mln_bytes *shares, size_t n)
 {
     if (core->config.seal == MLN_SEAL_KEYFILE) {
         return mln_seal_open_keyfile(cx, core->seal, core->config.keyfile);
@@ -264,8 +278,10 @@ static struct mln_err unseal_with(struct mln_cx *cx, struct mln_core *core, cons
     return MLN_OK;
 }
 
-static struct mln_err init_locked(struct mln_cx *cx, struct mln_core *core, const struct mln_seal_config *seal, const char *root_token,
-                                  struct mln_bytes *ret_shares, size_t *ret_n, const char **ret_token)
+static struct mln_err init_locked(struct mln_cx *cx, struct mln_core *core,
+                                  const struct mln_seal_config *seal, const char *root_token,
+                                  struct mln_bytes *ret_shares, size_t *ret_n,
+                                  const char **ret_token)
 {
     if (mln_barrier_is_initialized(cx, core->barrier)) {
         return mln_fail(cx, MLN_E_EXISTS, "Vault is already initialized");
@@ -280,7 +296,8 @@ static struct mln_err init_locked(struct mln_cx *cx, struct mln_core *core, cons
     return err;
 }
 
-struct mln_err mln_core_init(struct mln_cx *cx, struct mln_core *core, const struct mln_seal_config *seal, const char *root_token,
+struct mln_err mln_core_init(struct mln_cx *cx, struct mln_core *core,
+                             const struct mln_seal_config *seal, const char *root_token,
                              struct mln_bytes *ret_shares, size_t *ret_n, const char **ret_token)
 {
     pthread_mutex_lock(&core->seal_lock);
@@ -289,7 +306,8 @@ struct mln_err mln_core_init(struct mln_cx *cx, struct mln_core *core, const str
     return err;
 }
 
-struct mln_err mln_core_init_dev(struct mln_cx *cx, struct mln_core *core, const char *root_token, const char **ret_token)
+struct mln_err mln_core_init_dev(struct mln_cx *cx, struct mln_core *core, const char *root_token,
+                                 const char **ret_token)
 {
     struct mln_seal_config seal = {.kind = core->config.seal, .shares = 1, .threshold = 1};
     struct mln_bytes shares[1] = {MLN_BYTES_NONE};
@@ -304,7 +322,8 @@ struct mln_err mln_core_init_dev(struct mln_cx *cx, struct mln_core *core, const
 
 /* ---- what processes say of themselves ---- */
 
-void mln_core_process_state(struct mln_core *core, const char *process, const struct mln_value *state)
+void mln_core_process_state(struct mln_core *core, const char *process,
+                            const struct mln_value *state)
 {
     pthread_mutex_lock(&core->state_lock);
     struct mln_arena *fresh = mln_arena_new(STATE_ARENA_BYTES, false);
@@ -333,7 +352,8 @@ void mln_core_vkey(struct mln_core *core, char to[256])
 
 /* ---- every second ---- */
 
-static struct mln_err tick_engine(struct mln_cx *cx, struct mln_core *core, struct mln_mount_table *table, const struct mln_mount *mount)
+static struct mln_err tick_engine(struct mln_cx *cx, struct mln_core *core,
+                                  struct mln_mount_table *table, const struct mln_mount *mount)
 {
     struct mln_run run = {.is_system = true, .table = table};
     MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;

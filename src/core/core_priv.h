@@ -10,7 +10,8 @@
 #include "policy/acl.h"
 
 /* Core's own rows lie beside the mounts' (whose ids are UUIDs, so they cannot meet): "root/<noun>/". */
-static inline struct mln_view mln_core_view(const char *prefix) /* "root/token/" with its final "/" */
+static inline struct mln_view
+mln_core_view(const char *prefix) /* "root/token/" with its final "/" */
 {
     return (struct mln_view){.ns = MLN_NS_ROOT, .prefix = mln_bytes_of(prefix)};
 }
@@ -24,23 +25,31 @@ struct mln_mount_table {
     atomic_uint users;
 };
 struct mln_core;
-struct mln_mount_table *mln_mounts_hold(struct mln_core *core); /* give it back with mln_mounts_release; NULL while sealed */
+struct mln_mount_table *mln_mounts_hold(
+    struct mln_core *core); /* give it back with mln_mounts_release; NULL while sealed */
 void mln_mounts_release(struct mln_mount_table *table);
 void mln_mounts_release_drop(struct mln_mount_table **table);
 /* The mount with the longest path that `path` starts with; NULL when none. "auth/token" itself finds "auth/token/" too. */
 const struct mln_mount *mln_mounts_find(const struct mln_mount_table *table, struct mln_bytes path);
-struct mln_err mln_mounts_load(struct mln_cx *cx, struct mln_core *core); /* from the store, after a change and at unseal */
+struct mln_err
+mln_mounts_load(struct mln_cx *cx,
+                struct mln_core *core); /* from the store, after a change and at unseal */
 void mln_mounts_forget(struct mln_core *core);
 /* Rows of the table as values: {"path","type","uuid","accessor","description","options","default_ttl_s","max_ttl_s"}. */
-struct mln_err mln_mounts_rows(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value **ret); /* empty array when new */
+struct mln_err mln_mounts_rows(struct mln_cx *cx, struct mln_txn *txn,
+                               const struct mln_value **ret); /* empty array when new */
 /* A write below a mount that is gone is NO_ROUTE; one that goes meanwhile makes the commit a CONFLICT. */
-struct mln_err mln_mounts_expect(struct mln_cx *cx, struct mln_txn *txn, const struct mln_mount *mount);
+struct mln_err mln_mounts_expect(struct mln_cx *cx, struct mln_txn *txn,
+                                 const struct mln_mount *mount);
 /* Delete rows that unmounting left, one batch a call with its own record; *ret_more: call again. */
 struct mln_err mln_mounts_sweep(struct mln_cx *cx, struct mln_core *core, bool *ret_more);
-struct mln_err mln_mounts_gone(struct mln_cx *cx, struct mln_txn *txn, const char *uuid); /* sweep these from now on */
+struct mln_err mln_mounts_gone(struct mln_cx *cx, struct mln_txn *txn,
+                               const char *uuid); /* sweep these from now on */
 struct mln_err mln_mounts_put(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *rows);
-struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char *type, const char *description, const struct mln_value *options);
-const struct mln_engine *mln_engine_find(const struct mln_core *core, const char *type, enum mln_mount_kind kind);
+struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char *type,
+                                 const char *description, const struct mln_value *options);
+const struct mln_engine *mln_engine_find(const struct mln_core *core, const char *type,
+                                         enum mln_mount_kind kind);
 /* Add a row, run the engine's start with it. path: "kv/" or "auth/x/". errors INVALID (in use, unknown type, bad name) */
 struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row);
 
@@ -51,7 +60,8 @@ struct mln_err mln_route(struct mln_request *rq);
 struct mln_err mln_route_parse(struct mln_request *rq, const struct mln_value *captures);
 mln_handler mln_route_handler(const struct mln_path *route, enum mln_op op);
 /* Only the route, nothing parsed: NULL when none. */
-const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine, struct mln_bytes rest, struct mln_value *captures);
+const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine,
+                                      struct mln_bytes rest, struct mln_value *captures);
 
 /* ---- the core itself (core.c) ---- */
 #define MLN_ACL_CACHE 64u /* sets of policies whose tables are kept */
@@ -68,12 +78,14 @@ struct mln_core {
     struct mln_store *store;
     struct mln_barrier *barrier;
     struct mln_seal *seal;
-    struct mln_ledger *ledger;     /* NULL while sealed; under `gate` */
-    uint8_t token_key[32];         /* under `gate` */
-    pthread_rwlock_t gate;         /* read: a request that needs the store open; write: unsealing, sealing */
-    atomic_bool is_open;           /* unsealed and ready */
-    pthread_mutex_t seal_lock;     /* one init or unseal at a time */
-    pthread_mutex_t load_lock;     /* one reading of the mount table at a time: an older one must not replace a newer */
+    struct mln_ledger *ledger; /* NULL while sealed; under `gate` */
+    uint8_t token_key[32];     /* under `gate` */
+    pthread_rwlock_t
+        gate;            /* read: a request that needs the store open; write: unsealing, sealing */
+    atomic_bool is_open; /* unsealed and ready */
+    pthread_mutex_t seal_lock; /* one init or unseal at a time */
+    pthread_mutex_t
+        load_lock; /* one reading of the mount table at a time: an older one must not replace a newer */
     pthread_rwlock_t mounts_lock;
     struct mln_mount_table *mounts;
     pthread_rwlock_t acl_lock;
@@ -87,10 +99,12 @@ struct mln_core {
     pthread_mutex_t tick_lock;
     int64_t last_tick_ns, last_rotate_ns;
 };
-struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const char *action); /* open ledger, mounts, keys */
+struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core,
+                                 const char *action); /* open ledger, mounts, keys */
 void mln_core_seal_now(struct mln_core *core, bool on_purpose);
 /* Keys, root token, default mounts; shares in the arena. A Shamir seal is closed again afterwards. errors EXISTS, INVALID */
-struct mln_err mln_core_init(struct mln_cx *cx, struct mln_core *core, const struct mln_seal_config *seal, const char *root_token,
+struct mln_err mln_core_init(struct mln_cx *cx, struct mln_core *core,
+                             const struct mln_seal_config *seal, const char *root_token,
                              struct mln_bytes *ret_shares, size_t *ret_n, const char **ret_token);
 
 /* One request on its way (pipeline.c). rq.core points to it. */
@@ -110,21 +124,24 @@ struct mln_run {
     unsigned depth;                /* of services.call */
     uint64_t topic_version;        /* before the transaction began */
     bool has_blocked, reload_mounts, changed_policies, seals;
-    bool is_system;       /* the system's own work: everything is allowed */
-    bool is_refused;      /* by token or policy: recorded as denied */
-    const char *rule;     /* the pattern that decided */
+    bool is_system;   /* the system's own work: everything is allowed */
+    bool is_refused;  /* by token or policy: recorded as denied */
+    const char *rule; /* the pattern that decided */
     uint64_t ledger_index;
     struct mln_value *topics; /* array of [name, value] to publish after the commit */
 };
 extern const struct mln_services mln_core_services;
-struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core, struct mln_run *run); /* id, time, actor "system" */
+struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core,
+                             struct mln_run *run); /* id, time, actor "system" */
 void mln_run_block(struct mln_run *run); /* the thread will sleep or work long: hand the ring on */
-struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path, const struct mln_value *data);
+struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path,
+                           const struct mln_value *data);
 void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *answer); /* answer.c */
 /* record.c: commits with a mutation, notes everything else, counts strangers; err: how the try ended. CONFLICT: try again. */
 struct mln_err mln_run_finish(struct mln_run *run, struct mln_err err);
 /* The content of the record of this run. digests may be NULL. */
-void mln_run_record(struct mln_run *run, struct mln_err err, const struct mln_value *digests, struct mln_record *ret);
+void mln_run_record(struct mln_run *run, struct mln_err err, const struct mln_value *digests,
+                    struct mln_record *ret);
 static inline struct mln_run *mln_run_of(const struct mln_request *rq)
 {
     return rq->core;
@@ -145,35 +162,44 @@ uint64_t mln_topics_version(const struct mln_core *core);
  * "renewable", "orphan", "parent": hex or "", "type":"service", "root_child": bool, "auth_mount"}.
  */
 struct mln_token_spec {
-    const char *id;              /* NULL = random */
+    const char *id;                   /* NULL = random */
     const struct mln_value *policies; /* final array, already with or without "default" */
-    const char *display_name, *entity_id, *entity_name, *path; /* path: what made it, "auth/token/create" */
+    const char *display_name, *entity_id, *entity_name,
+        *path; /* path: what made it, "auth/token/create" */
     const struct mln_value *meta;
-    int64_t ttl_s;               /* 0 = never expires (root only) */
+    int64_t ttl_s; /* 0 = never expires (root only) */
     int64_t max_ttl_s, explicit_max_ttl_s, period_s, num_uses;
     const struct mln_value *parent; /* entry, NULL = orphan */
     bool is_renewable;
     const char *auth_mount;
 };
 /* ret_auth: the envelope's auth object (client_token secret); ret_entry may be NULL. */
-struct mln_err mln_token_create(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, int64_t now_ns,
-                                const struct mln_token_spec *spec, const struct mln_value **ret_auth, const struct mln_value **ret_entry);
+struct mln_err mln_token_create(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
+                                int64_t now_ns, const struct mln_token_spec *spec,
+                                const struct mln_value **ret_auth,
+                                const struct mln_value **ret_entry);
 /* The live entry of a token as a client sent it. UNAUTHENTIC when unknown, expired or used up (no text). Reads only. */
-struct mln_err mln_token_find(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, int64_t now_ns, struct mln_bytes token,
+struct mln_err mln_token_find(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
+                              int64_t now_ns, struct mln_bytes token,
                               const struct mln_value **ret_entry);
 /* One use of a use-limited token is spent (a write of txn); does nothing for others. The last use revokes it. */
-struct mln_err mln_token_use(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *entry);
+struct mln_err mln_token_use(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
+                             const struct mln_value *entry);
 /* The token and all its children. */
-struct mln_err mln_token_revoke(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *entry);
+struct mln_err mln_token_revoke(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
+                                const struct mln_value *entry);
 void mln_token_actor(struct mln_cx *cx, const struct mln_value *entry, struct mln_actor *ret);
 /* What a login asks for, as a token: entity by alias, TTLs of mount and system, the auth object. */
-struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *login, const struct mln_value **ret_auth);
+struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *login,
+                               const struct mln_value **ret_auth);
 /* Revoke what has expired, at most `max` a call (a transaction of its own, recorded). */
-struct mln_err mln_token_expire(struct mln_core *core, struct mln_cx *cx, int64_t now_ns, size_t max);
+struct mln_err mln_token_expire(struct mln_core *core, struct mln_cx *cx, int64_t now_ns,
+                                size_t max);
 extern const struct mln_engine mln_method_token; /* auth/token: type "token" */
 
 /* ---- entities (entity.c): a person or workload behind an auth mount's alias; view "root/entity/" ---- */
-struct mln_err mln_entity_find_or_make(struct mln_cx *cx, struct mln_txn *txn, const struct mln_mount *mount, const char *alias,
+struct mln_err mln_entity_find_or_make(struct mln_cx *cx, struct mln_txn *txn,
+                                       const struct mln_mount *mount, const char *alias,
                                        int64_t now_ns, const char **ret_id, const char **ret_name);
 
 /* ---- policies (policies.c): texts in view "root/policy/"; compiled and cached by text digest ---- */
@@ -182,11 +208,13 @@ struct mln_err mln_entity_find_or_make(struct mln_cx *cx, struct mln_txn *txn, c
  * Run `use` with the compiled table of these policies, which stays for the call only.
  * names: array, sorted, as tokens carry them; unknown ones allow nothing.
  */
-struct mln_err mln_policies_use(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
-                                struct mln_err (*use)(void *arg, struct mln_cx *cx, const struct mln_acl *acl), void *arg);
-struct mln_err mln_policies_start(struct mln_cx *cx, struct mln_txn *txn); /* the default policy, at init */
-void mln_policies_forget(struct mln_core *core); /* wipe the cache */
-extern const struct mln_engine mln_system; /* sys/: type "system" */
+struct mln_err mln_policies_use(
+    struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
+    struct mln_err (*use)(void *arg, struct mln_cx *cx, const struct mln_acl *acl), void *arg);
+struct mln_err mln_policies_start(struct mln_cx *cx,
+                                  struct mln_txn *txn); /* the default policy, at init */
+void mln_policies_forget(struct mln_core *core);        /* wipe the cache */
+extern const struct mln_engine mln_system;              /* sys/: type "system" */
 
 /* ---- pipeline (pipeline.c) ---- */
 struct mln_core *mln_core_of(const struct mln_request *rq); /* what rq->core leads to */
@@ -194,5 +222,5 @@ struct mln_core *mln_core_of(const struct mln_request *rq); /* what rq->core lea
  * Commit a transaction of the system's own work with one SYSTEM record of `action` ("expire tokens"); ends nothing: the caller still
  * ends txn. Nothing written: no record. errors as mln_store_commit, CONFLICT included.
  */
-struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const char *action,
-                               const struct mln_value *detail);
+struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
+                               const char *action, const struct mln_value *detail);

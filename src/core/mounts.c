@@ -32,7 +32,8 @@ struct mln_err mln_mounts_put(struct mln_cx *cx, struct mln_txn *txn, const stru
     return mln_txn_put_value(cx, txn, mount_view(), MLN_BYTES("table"), rows);
 }
 
-struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char *type, const char *description, const struct mln_value *options)
+struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char *type,
+                                 const char *description, const struct mln_value *options)
 {
     char uuid[37];
     mln_uuid(uuid);
@@ -41,7 +42,8 @@ struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char
     mln_put_text(cx, row, "path", path);
     mln_put_text(cx, row, "type", type);
     mln_put_text(cx, row, "uuid", mln_text_dup(cx, mln_bytes_of(uuid)));
-    mln_put(cx, row, "accessor", mln_textf(cx, "%s%s_%08x", is_auth ? "auth_" : "", type, (unsigned)mln_random_u64()));
+    mln_put(cx, row, "accessor",
+            mln_textf(cx, "%s%s_%08x", is_auth ? "auth_" : "", type, (unsigned)mln_random_u64()));
     mln_put_text(cx, row, "description", description != NULL ? description : "");
     mln_put(cx, row, "options", options != NULL ? options : mln_null(cx));
     mln_put_int(cx, row, "default_ttl_s", 0);
@@ -49,7 +51,8 @@ struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char
     return row;
 }
 
-const struct mln_engine *mln_engine_find(const struct mln_core *core, const char *type, enum mln_mount_kind kind)
+const struct mln_engine *mln_engine_find(const struct mln_core *core, const char *type,
+                                         enum mln_mount_kind kind)
 {
     struct mln_bytes name = mln_bytes_of(type);
     if (kind == MLN_MOUNT_SYSTEM) {
@@ -71,12 +74,14 @@ const struct mln_engine *mln_engine_find(const struct mln_core *core, const char
 
 static enum mln_mount_kind kind_of(struct mln_bytes path)
 {
-    return mln_bytes_is(path, "sys/") ? MLN_MOUNT_SYSTEM
-           : mln_bytes_starts(path, MLN_BYTES("auth/")) ? MLN_MOUNT_AUTH : MLN_MOUNT_SECRET;
+    return mln_bytes_is(path, "sys/")                   ? MLN_MOUNT_SYSTEM
+           : mln_bytes_starts(path, MLN_BYTES("auth/")) ? MLN_MOUNT_AUTH
+                                                        : MLN_MOUNT_SECRET;
 }
 
 /* Memory of the table's own arena. A type that this build lacks stays listed and answers nothing. */
-static void read_row(struct mln_cx *cx, const struct mln_core *core, const struct mln_value *row, struct mln_mount *ret)
+static void read_row(struct mln_cx *cx, const struct mln_core *core, const struct mln_value *row,
+                     struct mln_mount *ret)
 {
     const struct mln_value *v = mln_value_dup(cx, row);
     const char *uuid = mln_get_text(cx, mln_get(v, "uuid"), "");
@@ -135,7 +140,8 @@ void mln_mounts_forget(struct mln_core *core)
     replace(core, NULL);
 }
 
-static struct mln_err build(struct mln_cx *cx, struct mln_core *core, const struct mln_value *rows, struct mln_mount_table *table)
+static struct mln_err build(struct mln_cx *cx, struct mln_core *core, const struct mln_value *rows,
+                            struct mln_mount_table *table)
 {
     struct mln_cx own;
     mln_cx_init(&own, table->arena);
@@ -144,7 +150,9 @@ static struct mln_err build(struct mln_cx *cx, struct mln_core *core, const stru
     for (size_t i = 0; i < table->n && !mln_failed(mln_cx_err(&own)); i++) {
         read_row(&own, core, mln_item(rows, i), &table->mounts[i]);
     }
-    return mln_failed(mln_cx_err(&own)) ? mln_fail(cx, MLN_E_MEMORY, "no memory for the mount table") : MLN_OK;
+    return mln_failed(mln_cx_err(&own))
+               ? mln_fail(cx, MLN_E_MEMORY, "no memory for the mount table")
+               : MLN_OK;
 }
 
 static struct mln_err load(struct mln_cx *cx, struct mln_core *core)
@@ -181,7 +189,8 @@ const struct mln_mount *mln_mounts_find(const struct mln_mount_table *table, str
     const struct mln_mount *best = NULL;
     for (size_t i = 0; table != NULL && i < table->n; i++) {
         struct mln_bytes at = mln_bytes_of(table->mounts[i].path);
-        bool is_it = mln_bytes_starts(path, at) || (path.len + 1 == at.len && mln_bytes_starts(at, path));
+        bool is_it =
+            mln_bytes_starts(path, at) || (path.len + 1 == at.len && mln_bytes_starts(at, path));
         if (is_it && (best == NULL || at.len > mln_bytes_of(best->path).len)) {
             best = &table->mounts[i];
         }
@@ -195,23 +204,28 @@ static struct mln_err check_path(struct mln_cx *cx, struct mln_bytes path)
 {
     struct mln_bytes left = path;
     if (path.len < 2 || path.len > MLN_NAME_MAX_BYTES) {
-        return mln_fail(cx, MLN_E_INVALID, "a mount's path has 1 to %d bytes", MLN_NAME_MAX_BYTES - 1);
+        return mln_fail(cx, MLN_E_INVALID, "a mount's path has 1 to %d bytes",
+                        MLN_NAME_MAX_BYTES - 1);
     }
     while (left.len > 0) {
         struct mln_bytes part = mln_bytes_cut(left, '/', &left);
-        if (part.len == 0 || mln_bytes_is(part, ".") || mln_bytes_is(part, "..") || mln_bytes_is(part, "+")) {
-            return mln_fail(cx, MLN_E_INVALID, "a mount's path has no empty, \".\", \"..\" or \"+\" segment");
+        if (part.len == 0 || mln_bytes_is(part, ".") || mln_bytes_is(part, "..") ||
+            mln_bytes_is(part, "+")) {
+            return mln_fail(cx, MLN_E_INVALID,
+                            "a mount's path has no empty, \".\", \"..\" or \"+\" segment");
         }
         for (size_t i = 0; i < part.len; i++) {
             if (part.ptr[i] <= 0x20 || part.ptr[i] == 0x7f || part.ptr[i] == '*') {
-                return mln_fail(cx, MLN_E_INVALID, "a mount's path has no spaces, control characters or \"*\"");
+                return mln_fail(cx, MLN_E_INVALID,
+                                "a mount's path has no spaces, control characters or \"*\"");
             }
         }
     }
     return MLN_OK;
 }
 
-static struct mln_err check_free(struct mln_cx *cx, const struct mln_value *rows, struct mln_bytes path)
+static struct mln_err check_free(struct mln_cx *cx, const struct mln_value *rows,
+                                 struct mln_bytes path)
 {
     static const char *const kept[] = {"sys/", "auth/", "cubbyhole/", "identity/"};
     bool is_auth = mln_bytes_starts(path, MLN_BYTES("auth/")) && path.len > 5;
@@ -230,7 +244,9 @@ static struct mln_err check_free(struct mln_cx *cx, const struct mln_value *rows
             return mln_fail(cx, MLN_E_INVALID, "path is already in use at %.*s", MLN_FMT(other));
         }
     }
-    return mln_len(rows) < MLN_MOUNTS_MAX ? MLN_OK : mln_fail(cx, MLN_E_LIMIT, "at most %u mounts", MLN_MOUNTS_MAX);
+    return mln_len(rows) < MLN_MOUNTS_MAX
+               ? MLN_OK
+               : mln_fail(cx, MLN_E_LIMIT, "at most %u mounts", MLN_MOUNTS_MAX);
 }
 
 /* Once, in the transaction that mounts it. */
@@ -268,7 +284,8 @@ struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row)
 /* ---- mounts that go ---- */
 
 /* The table is one row: that it was read makes a change of it a conflict. A uuid is found in its bytes without parsing them. */
-struct mln_err mln_mounts_expect(struct mln_cx *cx, struct mln_txn *txn, const struct mln_mount *mount)
+struct mln_err mln_mounts_expect(struct mln_cx *cx, struct mln_txn *txn,
+                                 const struct mln_mount *mount)
 {
     struct mln_bytes row = MLN_BYTES_NONE, uuid = mln_bytes_of(mount->uuid);
     if (mount->engine != NULL && mount->engine->kind == MLN_MOUNT_SYSTEM) {
@@ -279,17 +296,20 @@ struct mln_err mln_mounts_expect(struct mln_cx *cx, struct mln_txn *txn, const s
         return err;
     }
     if (uuid.len == 0 || mln_bytes_find_bytes(row, uuid) == row.len) {
-        return mln_fail(cx, MLN_E_NO_ROUTE, "no handler for route \"%s\". route entry not found.", mount->path);
+        return mln_fail(cx, MLN_E_NO_ROUTE, "no handler for route \"%s\". route entry not found.",
+                        mount->path);
     }
     return MLN_OK;
 }
 
 struct mln_err mln_mounts_gone(struct mln_cx *cx, struct mln_txn *txn, const char *uuid)
 {
-    return mln_txn_put(cx, txn, mount_view(), mln_bytes_format(cx, "gone/%s", uuid), MLN_BYTES_NONE);
+    return mln_txn_put(cx, txn, mount_view(), mln_bytes_format(cx, "gone/%s", uuid),
+                       MLN_BYTES_NONE);
 }
 
-static struct mln_err sweep_rows(struct mln_cx *cx, struct mln_core *core, struct mln_txn *txn, const char *uuid, bool *ret_all)
+static struct mln_err sweep_rows(struct mln_cx *cx, struct mln_core *core, struct mln_txn *txn,
+                                 const char *uuid, bool *ret_all)
 {
     MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
     struct mln_view view = {.ns = MLN_NS_ROOT, .prefix = mln_bytes_format(cx, "root/%s/", uuid)};

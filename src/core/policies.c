@@ -7,7 +7,8 @@
 
 #include "base/limits.h"
 
-#define NAMES_MAX_BYTES 8192u /* of one set as key of the cache; longer sets are compiled each time */
+#define NAMES_MAX_BYTES                                                                            \
+    8192u /* of one set as key of the cache; longer sets are compiled each time */
 
 static const char default_policy[] =
     "# What every token may: see and end itself, ask what it may, its own cubbyhole.\n"
@@ -19,7 +20,8 @@ static const char default_policy[] =
     "path \"sys/renew\" {\n    capabilities = [\"update\"]\n}\n"
     "path \"sys/leases/renew\" {\n    capabilities = [\"update\"]\n}\n"
     "path \"sys/leases/lookup\" {\n    capabilities = [\"update\"]\n}\n"
-    "path \"cubbyhole/*\" {\n    capabilities = [\"create\", \"read\", \"update\", \"delete\", \"list\"]\n}\n"
+    "path \"cubbyhole/*\" {\n    capabilities = [\"create\", \"read\", \"update\", \"delete\", "
+    "\"list\"]\n}\n"
     "path \"sys/wrapping/wrap\" {\n    capabilities = [\"update\"]\n}\n"
     "path \"sys/wrapping/lookup\" {\n    capabilities = [\"update\"]\n}\n"
     "path \"sys/wrapping/unwrap\" {\n    capabilities = [\"update\"]\n}\n"
@@ -33,7 +35,8 @@ static struct mln_view policy_view(void)
 
 struct mln_err mln_policies_start(struct mln_cx *cx, struct mln_txn *txn)
 {
-    return mln_txn_put(cx, txn, policy_view(), MLN_BYTES(MLN_POLICY_DEFAULT_NAME), mln_bytes_of(default_policy));
+    return mln_txn_put(cx, txn, policy_view(), MLN_BYTES(MLN_POLICY_DEFAULT_NAME),
+                       mln_bytes_of(default_policy));
 }
 
 /* ---- compiling ---- */
@@ -50,7 +53,8 @@ static void parsed_drop(struct parsed *p)
     }
 }
 
-static struct mln_err load_one(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes name, struct parsed *into)
+static struct mln_err load_one(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes name,
+                               struct parsed *into)
 {
     struct mln_bytes text;
     struct mln_err err = mln_txn_get(cx, txn, policy_view(), name, &text);
@@ -63,9 +67,12 @@ static struct mln_err load_one(struct mln_cx *cx, struct mln_txn *txn, struct ml
     return MLN_OK;
 }
 
-static struct mln_err compile(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names, struct mln_acl **ret)
+static struct mln_err compile(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
+                              struct mln_acl **ret)
 {
-    MLN_AUTO(parsed_drop) struct parsed parsed = {.policies = mln_new_array(cx, mln_len(names) + 1, sizeof(*parsed.policies))};
+    MLN_AUTO(parsed_drop)
+    struct parsed parsed = {.policies =
+                                mln_new_array(cx, mln_len(names) + 1, sizeof(*parsed.policies))};
     bool is_root = false;
     MLN_TRY(mln_cx_err(cx));
     for (size_t i = 0; i < mln_len(names); i++) {
@@ -75,7 +82,8 @@ static struct mln_err compile(struct mln_cx *cx, struct mln_txn *txn, const stru
             MLN_TRY(load_one(cx, txn, name, &parsed));
         }
     }
-    return mln_acl_new(cx, (const struct mln_policy *const *)parsed.policies, parsed.n, is_root, ret);
+    return mln_acl_new(cx, (const struct mln_policy *const *)parsed.policies, parsed.n, is_root,
+                       ret);
 }
 
 /* ---- the cache ---- */
@@ -130,16 +138,20 @@ static void keep(struct mln_core *core, const char *names, uint64_t epoch, struc
     struct mln_acl_entry *slot = &core->acls[0];
     for (size_t i = 0; i < MLN_ACL_CACHE; i++) {
         struct mln_acl_entry *e = &core->acls[i];
-        bool is_better = e->acl == NULL || (slot->acl != NULL && (e->epoch < slot->epoch || (e->epoch == slot->epoch && e->used < slot->used)));
+        bool is_better = e->acl == NULL ||
+                         (slot->acl != NULL && (e->epoch < slot->epoch ||
+                                                (e->epoch == slot->epoch && e->used < slot->used)));
         slot = is_better ? e : slot;
     }
     clear(slot);
-    *slot = (struct mln_acl_entry){.names = copy, .acl = acl, .epoch = epoch, .used = atomic_fetch_add(&core->acl_clock, 1)};
+    *slot = (struct mln_acl_entry){
+        .names = copy, .acl = acl, .epoch = epoch, .used = atomic_fetch_add(&core->acl_clock, 1)};
     pthread_rwlock_unlock(&core->acl_lock);
 }
 
-struct mln_err mln_policies_use(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
-                                struct mln_err (*use)(void *arg, struct mln_cx *cx, const struct mln_acl *acl), void *arg)
+struct mln_err mln_policies_use(
+    struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
+    struct mln_err (*use)(void *arg, struct mln_cx *cx, const struct mln_acl *acl), void *arg)
 {
     uint64_t epoch = atomic_load(&core->acl_epoch);
     const char *key = join(cx, names);

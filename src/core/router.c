@@ -67,7 +67,8 @@ static bool matches(const char *pattern, struct mln_bytes path, struct match *re
     return path.len == 0;
 }
 
-const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine, struct mln_bytes rest, struct mln_value *captures)
+const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine,
+                                      struct mln_bytes rest, struct mln_value *captures)
 {
     struct match m;
     for (const struct mln_path *route = engine->paths; route->pattern != NULL; route++) {
@@ -130,12 +131,15 @@ static const struct mln_value *to_bool(struct mln_cx *cx, const struct mln_value
         int64_t i = mln_get_int(v, 2);
         return i == 0 || i == 1 ? mln_bool(cx, i == 1) : NULL;
     }
-    bool yes = mln_bytes_is_nocase(text, "true") || mln_bytes_is(text, "1") || mln_bytes_is(text, "t");
-    bool no = mln_bytes_is_nocase(text, "false") || mln_bytes_is(text, "0") || mln_bytes_is(text, "f") || text.len == 0;
+    bool yes =
+        mln_bytes_is_nocase(text, "true") || mln_bytes_is(text, "1") || mln_bytes_is(text, "t");
+    bool no = mln_bytes_is_nocase(text, "false") || mln_bytes_is(text, "0") ||
+              mln_bytes_is(text, "f") || text.len == 0;
     return mln_type_of(v) == MLN_STRING && (yes || no) ? mln_bool(cx, yes) : NULL;
 }
 
-static const struct mln_value *to_int(struct mln_cx *cx, const struct mln_value *v, bool is_duration)
+static const struct mln_value *to_int(struct mln_cx *cx, const struct mln_value *v,
+                                      bool is_duration)
 {
     struct mln_bytes text = mln_get_bytes(v);
     int64_t i = 0;
@@ -145,7 +149,8 @@ static const struct mln_value *to_int(struct mln_cx *cx, const struct mln_value 
     if (mln_type_of(v) == MLN_STRING && text.len == 0) {
         return mln_int(cx, 0);
     }
-    bool ok = mln_type_of(v) == MLN_STRING && (mln_i64_parse(text, &i) || (is_duration && mln_duration_parse(text, &i)));
+    bool ok = mln_type_of(v) == MLN_STRING &&
+              (mln_i64_parse(text, &i) || (is_duration && mln_duration_parse(text, &i)));
     return ok ? mln_int(cx, i) : NULL;
 }
 
@@ -184,7 +189,8 @@ static const struct mln_value *to_list(struct mln_cx *cx, const struct mln_value
     }
     struct mln_value *out = mln_array(cx);
     for (size_t i = 0; i < mln_len(v); i++) {
-        const struct mln_value *item = ints ? to_int(cx, mln_item(v, i), false) : to_text(cx, mln_item(v, i));
+        const struct mln_value *item =
+            ints ? to_int(cx, mln_item(v, i), false) : to_text(cx, mln_item(v, i));
         if (item == NULL) {
             return NULL;
         }
@@ -199,9 +205,12 @@ static const struct mln_value *to_secret(struct mln_cx *cx, const struct mln_val
     return text != NULL ? mln_secret_string(cx, mln_get_bytes(text)) : NULL;
 }
 
-static struct mln_err parse_field(struct mln_cx *cx, const struct mln_field *f, const struct mln_value *v, const struct mln_value **ret)
+static struct mln_err parse_field(struct mln_cx *cx, const struct mln_field *f,
+                                  const struct mln_value *v, const struct mln_value **ret)
 {
-    static const char *const kinds[] = {"a string", "a string", "a number", "a boolean", "a duration", "a list", "a list of numbers", "a map", "a value"};
+    static const char *const kinds[] = {"a string",          "a string",   "a number",
+                                        "a boolean",         "a duration", "a list",
+                                        "a list of numbers", "a map",      "a value"};
     const struct mln_value *out = NULL;
     switch (f->type) {
     case MLN_FIELD_TEXT:
@@ -230,8 +239,10 @@ static struct mln_err parse_field(struct mln_cx *cx, const struct mln_field *f, 
         break;
     }
     if (out == NULL) {
-        return mln_fail(cx, MLN_E_INVALID, "Field validation failed: error converting input for field \"%s\": expected %s", f->name,
-                        kinds[f->type]);
+        return mln_fail(
+            cx, MLN_E_INVALID,
+            "Field validation failed: error converting input for field \"%s\": expected %s",
+            f->name, kinds[f->type]);
     }
     *ret = out;
     return MLN_OK;
@@ -242,7 +253,8 @@ static struct mln_err parse_fields(struct mln_request *rq, const struct mln_valu
     const struct mln_field *f = rq->route->fields;
     struct mln_value *out = mln_object(rq->cx);
     for (size_t i = 0; i < mln_len(captures); i++) {
-        mln_put_key(rq->cx, out, mln_member_at(captures, i)->key, &mln_member_at(captures, i)->value);
+        mln_put_key(rq->cx, out, mln_member_at(captures, i)->key,
+                    &mln_member_at(captures, i)->value);
     }
     for (; f != NULL && f->name != NULL; f++) {
         const struct mln_value *v = mln_get(captures, f->name), *parsed = NULL;

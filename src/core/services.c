@@ -22,16 +22,20 @@ static struct mln_err find_inner(struct mln_run *run, struct mln_request *inner)
 {
     inner->mount = mln_mounts_find(run->table, inner->path);
     if (inner->mount == NULL || inner->mount->engine == NULL) {
-        return mln_fail(inner->cx, MLN_E_NO_ROUTE, "no handler for route \"%.*s\". route entry not found.", MLN_FMT(inner->path));
+        return mln_fail(inner->cx, MLN_E_NO_ROUTE,
+                        "no handler for route \"%.*s\". route entry not found.",
+                        MLN_FMT(inner->path));
     }
     if (run->depth >= CALL_DEPTH_MAX) {
-        return mln_fail(inner->cx, MLN_E_LIMIT, "engines call engines more than %d deep", CALL_DEPTH_MAX);
+        return mln_fail(inner->cx, MLN_E_LIMIT, "engines call engines more than %d deep",
+                        CALL_DEPTH_MAX);
     }
     inner->rest = mln_bytes_from(inner->path, mln_bytes_of(inner->mount->path).len);
     return mln_route(inner);
 }
 
-static struct mln_err service_call(struct mln_request *rq, enum mln_op op, const char *path, const struct mln_value *data, struct mln_reply *re)
+static struct mln_err service_call(struct mln_request *rq, enum mln_op op, const char *path,
+                                   const struct mln_value *data, struct mln_reply *re)
 {
     struct mln_run *run = mln_run_of(rq);
     struct mln_request inner = *rq;
@@ -59,8 +63,9 @@ static bool service_may(struct mln_request *rq, const char *path, const char *ca
     static const struct {
         const char *name;
         unsigned capability;
-    } names[] = {{"create", MLN_CAP_CREATE}, {"read", MLN_CAP_READ}, {"update", MLN_CAP_UPDATE}, {"delete", MLN_CAP_DELETE},
-                 {"list", MLN_CAP_LIST}, {"patch", MLN_CAP_PATCH}, {"sudo", MLN_CAP_SUDO}};
+    } names[] = {{"create", MLN_CAP_CREATE}, {"read", MLN_CAP_READ}, {"update", MLN_CAP_UPDATE},
+                 {"delete", MLN_CAP_DELETE}, {"list", MLN_CAP_LIST}, {"patch", MLN_CAP_PATCH},
+                 {"sudo", MLN_CAP_SUDO}};
     struct mln_run *run = mln_run_of(rq);
     const char *rule = run->rule;
     for (size_t i = 0; i < MLN_COUNT(names); i++) {
@@ -76,7 +81,8 @@ static bool service_may(struct mln_request *rq, const char *path, const char *ca
     return false;
 }
 
-static void service_publish(struct mln_request *rq, const char *topic, const struct mln_value *value)
+static void service_publish(struct mln_request *rq, const char *topic,
+                            const struct mln_value *value)
 {
     struct mln_run *run = mln_run_of(rq);
     struct mln_value *one = mln_object(rq->cx);
@@ -106,7 +112,8 @@ const struct mln_services mln_core_services = {
     .block = service_block,
 };
 
-struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const char *action, const struct mln_value *detail)
+struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
+                               const char *action, const struct mln_value *detail)
 {
     struct mln_run run = {.is_system = true};
     struct mln_batch batch = {0};

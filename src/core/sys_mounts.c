@@ -34,7 +34,8 @@ static struct mln_value *show_row(struct mln_request *rq, const struct mln_value
 }
 
 /* All rows of one kind, paths without "auth/"; `seen` may leave rows out. */
-static struct mln_err show_all(struct mln_request *rq, bool is_auth, bool only_visible, struct mln_value **ret)
+static struct mln_err show_all(struct mln_request *rq, bool is_auth, bool only_visible,
+                               struct mln_value **ret)
 {
     const struct mln_value *rows = NULL;
     struct mln_value *out = mln_object(rq->cx);
@@ -46,7 +47,8 @@ static struct mln_err show_all(struct mln_request *rq, bool is_auth, bool only_v
             continue;
         }
         const char *text = mln_text_dup(rq->cx, path);
-        if (only_visible && !rq->services->may(rq, text, "read") && !rq->services->may(rq, text, "list")) {
+        if (only_visible && !rq->services->may(rq, text, "read") &&
+            !rq->services->may(rq, text, "list")) {
             continue;
         }
         mln_put_key(rq->cx, out, mln_bytes_from(path, is_auth ? 5 : 0), show_row(rq, row));
@@ -96,8 +98,10 @@ static const struct mln_value *row_of(const struct mln_value *rows, struct mln_b
 static bool may_see(struct mln_request *rq, const char *mount)
 {
     static const char *const capabilities[] = {"read", "list", "update", "create", "delete"};
-    struct mln_bytes path = mln_get_bytes(mln_field_of(rq, "path")), rest = mln_bytes_from(path, mln_bytes_of(mount).len);
-    const char *probes[] = {mount, mln_text_dup(rq->cx, path), mln_text_format(rq->cx, "%sdata/%.*s", mount, MLN_FMT(rest)),
+    struct mln_bytes path = mln_get_bytes(mln_field_of(rq, "path")),
+                     rest = mln_bytes_from(path, mln_bytes_of(mount).len);
+    const char *probes[] = {mount, mln_text_dup(rq->cx, path),
+                            mln_text_format(rq->cx, "%sdata/%.*s", mount, MLN_FMT(rest)),
                             mln_text_format(rq->cx, "%smetadata/%.*s", mount, MLN_FMT(rest)),
                             mln_text_format(rq->cx, "%smetadata/%.*s/", mount, MLN_FMT(rest))};
     for (size_t p = 0; p < MLN_COUNT(probes); p++) {
@@ -118,7 +122,8 @@ struct mln_err sys_ui_mount(struct mln_request *rq, struct mln_reply *re)
     const char *at = mount == NULL ? "" : mount->path;
     if (mount == NULL || !may_see(rq, at)) {
         return mln_fail(rq->cx, MLN_E_DENIED,
-                        "preflight capability check returned 403, please ensure client's policies grant access to path \"%.*s/\"",
+                        "preflight capability check returned 403, please ensure client's policies "
+                        "grant access to path \"%.*s/\"",
                         MLN_FMT(path));
     }
     MLN_TRY(mln_mounts_rows(rq->cx, rq->txn, &rows));
@@ -148,14 +153,17 @@ static struct mln_err mount_path(struct mln_request *rq, struct mln_bytes *ret, 
     return mln_cx_err(rq->cx);
 }
 
-static struct mln_err ttl_of(struct mln_request *rq, const struct mln_value *v, const char *name, struct mln_value *row, const char *column)
+static struct mln_err ttl_of(struct mln_request *rq, const struct mln_value *v, const char *name,
+                             struct mln_value *row, const char *column)
 {
     int64_t s = 0;
     if (mln_is_null(v)) {
         return MLN_OK;
     }
-    bool ok = mln_type_of(v) == MLN_INT ? (s = mln_get_int(v, -1)) >= 0
-              : mln_get_bytes(v).len == 0 || mln_bytes_is(mln_get_bytes(v), "system") || mln_duration_parse(mln_get_bytes(v), &s);
+    bool ok = mln_type_of(v) == MLN_INT
+                  ? (s = mln_get_int(v, -1)) >= 0
+                  : mln_get_bytes(v).len == 0 || mln_bytes_is(mln_get_bytes(v), "system") ||
+                        mln_duration_parse(mln_get_bytes(v), &s);
     if (!ok || s < 0) {
         return mln_fail(rq->cx, MLN_E_INVALID, "%s is a duration such as \"24h\", 0 or more", name);
     }
@@ -163,9 +171,11 @@ static struct mln_err ttl_of(struct mln_request *rq, const struct mln_value *v, 
     return MLN_OK;
 }
 
-static struct mln_err put_ttls(struct mln_request *rq, const struct mln_value *from, struct mln_value *row)
+static struct mln_err put_ttls(struct mln_request *rq, const struct mln_value *from,
+                               struct mln_value *row)
 {
-    MLN_TRY(ttl_of(rq, mln_get(from, "default_lease_ttl"), "default_lease_ttl", row, "default_ttl_s"));
+    MLN_TRY(
+        ttl_of(rq, mln_get(from, "default_lease_ttl"), "default_lease_ttl", row, "default_ttl_s"));
     MLN_TRY(ttl_of(rq, mln_get(from, "max_lease_ttl"), "max_lease_ttl", row, "max_ttl_s"));
     int64_t most = mln_get_int(mln_get(row, "max_ttl_s"), 0);
     if (most > 0 && mln_get_int(mln_get(row, "default_ttl_s"), 0) > most) {
@@ -183,7 +193,10 @@ struct mln_err sys_mount_read(struct mln_request *rq, struct mln_reply *re)
     MLN_TRY(mln_mounts_rows(rq->cx, rq->txn, &rows));
     const struct mln_value *row = row_of(rows, path);
     if (row == NULL) {
-        return mln_fail(rq->cx, MLN_E_INVALID, tunes ? "cannot fetch sysview for path \"%.*s\"" : "No secret engine mount at %.*s", MLN_FMT(path));
+        return mln_fail(rq->cx, MLN_E_INVALID,
+                        tunes ? "cannot fetch sysview for path \"%.*s\""
+                              : "No secret engine mount at %.*s",
+                        MLN_FMT(path));
     }
     struct mln_value *data = show_row(rq, row);
     if (tunes) {
@@ -213,7 +226,8 @@ static struct mln_err tune(struct mln_request *rq, struct mln_bytes path)
         mln_push(rq->cx, out, row);
     }
     if (!found) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "cannot fetch sysview for path \"%.*s\"", MLN_FMT(path));
+        return mln_fail(rq->cx, MLN_E_INVALID, "cannot fetch sysview for path \"%.*s\"",
+                        MLN_FMT(path));
     }
     mln_run_of(rq)->reload_mounts = true;
     return mln_mounts_put(rq->cx, rq->txn, out);
@@ -233,15 +247,18 @@ struct mln_err sys_mount_write(struct mln_request *rq, struct mln_reply *re)
     const struct mln_value *options = mln_field_of(rq, "options");
     if (mln_bytes_is(mln_bytes_of(type), "kv-v2") || mln_bytes_is(mln_bytes_of(type), "kv-v1")) {
         struct mln_value *version = mln_object(rq->cx);
-        mln_put_text(rq->cx, version, "version", mln_bytes_ends(mln_bytes_of(type), MLN_BYTES("2")) ? "2" : "1");
+        mln_put_text(rq->cx, version, "version",
+                     mln_bytes_ends(mln_bytes_of(type), MLN_BYTES("2")) ? "2" : "1");
         options = version;
         type = "kv";
     }
     if (type[0] == 0) {
         return mln_fail(rq->cx, MLN_E_INVALID, "backend type must be specified as a string");
     }
-    struct mln_value *row = mln_mounts_row(rq->cx, mln_text_dup(rq->cx, path), type, mln_get_text(rq->cx, mln_field_of(rq, "description"), ""),
-                                           mln_is_null(options) ? NULL : options);
+    struct mln_value *row =
+        mln_mounts_row(rq->cx, mln_text_dup(rq->cx, path), type,
+                       mln_get_text(rq->cx, mln_field_of(rq, "description"), ""),
+                       mln_is_null(options) ? NULL : options);
     MLN_TRY(put_ttls(rq, mln_field_of(rq, "config"), row));
     mln_put_text(rq->cx, rq->detail, "type", type);
     return mln_mount_add(rq, row);

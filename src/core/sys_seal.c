@@ -87,12 +87,14 @@ struct mln_err sys_init_read(struct mln_request *rq, struct mln_reply *re)
 }
 
 /* Shares as hex and base64, the root token: given out once. */
-static void put_shares(struct mln_cx *cx, const struct mln_bytes *shares, size_t n, const char *token, struct mln_value *bare)
+static void put_shares(struct mln_cx *cx, const struct mln_bytes *shares, size_t n,
+                       const char *token, struct mln_value *bare)
 {
     struct mln_value *hex = mln_array(cx), *base64 = mln_array(cx);
     for (size_t i = 0; i < n; i++) {
         mln_push(cx, hex, mln_secret_string(cx, mln_bytes_of(mln_hex_text(cx, shares[i]))));
-        mln_push(cx, base64, mln_secret_string(cx, mln_bytes_of(mln_base64_text(cx, shares[i], MLN_B64_STD))));
+        mln_push(cx, base64,
+                 mln_secret_string(cx, mln_bytes_of(mln_base64_text(cx, shares[i], MLN_B64_STD))));
     }
     mln_put(cx, bare, "keys", hex);
     mln_put(cx, bare, "keys_base64", base64);
@@ -103,12 +105,17 @@ struct mln_err sys_init(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_core *core = mln_core_of(rq);
-    int64_t n = mln_get_int(mln_field_of(rq, "secret_shares"), 0), t = mln_get_int(mln_field_of(rq, "secret_threshold"), 0);
+    int64_t n = mln_get_int(mln_field_of(rq, "secret_shares"), 0),
+            t = mln_get_int(mln_field_of(rq, "secret_threshold"), 0);
     bool is_shamir = core->config.seal == MLN_SEAL_SHAMIR;
     if (is_shamir && (n < 1 || n > 255 || t < 1 || t > n || (t == 1 && n > 1))) {
-        return mln_fail(cx, MLN_E_INVALID, "invalid seal configuration: 1 to 255 shares, a threshold of 2 to their number (1 share: threshold 1)");
+        return mln_fail(cx, MLN_E_INVALID,
+                        "invalid seal configuration: 1 to 255 shares, a threshold of 2 to their "
+                        "number (1 share: threshold 1)");
     }
-    struct mln_seal_config config = {.kind = core->config.seal, .shares = is_shamir ? (unsigned)n : 1, .threshold = is_shamir ? (unsigned)t : 1};
+    struct mln_seal_config config = {.kind = core->config.seal,
+                                     .shares = is_shamir ? (unsigned)n : 1,
+                                     .threshold = is_shamir ? (unsigned)t : 1};
     struct mln_bytes *shares = mln_new_array(cx, 256, sizeof(*shares));
     struct mln_value *bare = mln_object(cx);
     const char *token = NULL;
@@ -124,7 +131,8 @@ static struct mln_err share_of(struct mln_request *rq, struct mln_buf *ret)
 {
     struct mln_bytes text = mln_bytes_trim(mln_get_bytes(mln_field_of(rq, "key")));
     if (text.len == 0) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "'key' must be specified in request body as JSON, or 'reset' set to true");
+        return mln_fail(rq->cx, MLN_E_INVALID,
+                        "'key' must be specified in request body as JSON, or 'reset' set to true");
     }
     if (!mln_failed(mln_hex_parse(rq->cx, text, ret))) {
         return MLN_OK;
@@ -225,7 +233,8 @@ struct mln_err sys_status(struct mln_request *rq, struct mln_reply *re)
         mln_put_int(cx, ledger, "pruned", (int64_t)status.pruned);
         mln_put_text(cx, ledger, "origin", mln_text_dup(cx, mln_bytes_of(status.origin)));
         mln_put_text(cx, ledger, "vkey", mln_text_dup(cx, mln_bytes_of(status.vkey)));
-        mln_put_text(cx, ledger, "root", mln_hex_text(cx, mln_bytes_at(status.root, sizeof(status.root))));
+        mln_put_text(cx, ledger, "root",
+                     mln_hex_text(cx, mln_bytes_at(status.root, sizeof(status.root))));
         mln_put(cx, data, "ledger", ledger);
     }
     pthread_mutex_lock(&core->state_lock);

@@ -47,9 +47,12 @@ static void put_times(struct mln_request *rq, const struct mln_value *entry, str
     }
 }
 
-static struct mln_err answer_lookup(struct mln_request *rq, struct mln_reply *re, const struct mln_value *entry, struct mln_bytes id)
+static struct mln_err answer_lookup(struct mln_request *rq, struct mln_reply *re,
+                                    const struct mln_value *entry, struct mln_bytes id)
 {
-    static const char *const same[] = {"accessor", "display_name", "entity_id", "meta", "num_uses", "orphan", "path", "policies", "renewable", "type"};
+    static const char *const same[] = {"accessor",  "display_name", "entity_id", "meta",
+                                       "num_uses",  "orphan",       "path",      "policies",
+                                       "renewable", "type"};
     struct mln_cx *cx = rq->cx;
     struct mln_value *data = mln_object(cx);
     for (size_t i = 0; i < MLN_COUNT(same); i++) {
@@ -127,10 +130,12 @@ static int64_t room_left(const struct mln_request *rq, const struct mln_value *e
     return limit_s == 0 ? 0 : limit_s > age_s ? limit_s - age_s : 1;
 }
 
-static struct mln_err renew_entry(struct mln_request *rq, struct mln_reply *re, const struct mln_value *entry, struct mln_bytes id)
+static struct mln_err renew_entry(struct mln_request *rq, struct mln_reply *re,
+                                  const struct mln_value *entry, struct mln_bytes id)
 {
     struct mln_cx *cx = rq->cx;
-    if (!mln_get_bool(mln_get(entry, "renewable"), false) || mln_get_int(mln_get(entry, "expires_ns"), 0) == 0) {
+    if (!mln_get_bool(mln_get(entry, "renewable"), false) ||
+        mln_get_int(mln_get(entry, "expires_ns"), 0) == 0) {
         return mln_fail(cx, MLN_E_INVALID, "invalid lease ID");
     }
     int64_t period_s = mln_get_int(mln_get(entry, "period_s"), 0);
@@ -138,7 +143,9 @@ static struct mln_err renew_entry(struct mln_request *rq, struct mln_reply *re, 
     if (asked_s < 0) {
         return mln_fail(cx, MLN_E_INVALID, "increment cannot be negative");
     }
-    asked_s = period_s > 0 ? period_s : asked_s > 0 ? asked_s : mln_get_int(mln_get(entry, "ttl_s"), 0);
+    asked_s = period_s > 0  ? period_s
+              : asked_s > 0 ? asked_s
+                            : mln_get_int(mln_get(entry, "ttl_s"), 0);
     asked_s = mln_token_ttl_cap(rq, re, asked_s, room_left(rq, entry));
     struct mln_value *next = mln_value_dup(cx, entry);
     mln_remove(next, MLN_BYTES("id"));
@@ -235,24 +242,53 @@ static struct mln_err revoke_orphan(struct mln_request *rq, struct mln_reply *re
 
 /* ---- the descriptor ---- */
 
-#define FIELD_TOKEN {.name = "token", .type = MLN_FIELD_SECRET, .help = "The token.", .is_query = true}
-#define FIELD_ACCESSOR {.name = "accessor", .type = MLN_FIELD_TEXT, .help = "The token's accessor.", .is_query = true}
-#define FIELD_INCREMENT {.name = "increment", .type = MLN_FIELD_DURATION, .help = "How long it shall live from now."}
+#define FIELD_TOKEN                                                                                \
+    {                                                                                              \
+        .name = "token", .type = MLN_FIELD_SECRET, .help = "The token.", .is_query = true          \
+    }
+#define FIELD_ACCESSOR                                                                             \
+    {                                                                                              \
+        .name = "accessor", .type = MLN_FIELD_TEXT, .help = "The token's accessor.",               \
+        .is_query = true                                                                           \
+    }
+#define FIELD_INCREMENT                                                                            \
+    {                                                                                              \
+        .name = "increment", .type = MLN_FIELD_DURATION,                                           \
+        .help = "How long it shall live from now."                                                 \
+    }
 
 static const struct mln_field create_fields[] = {
     {.name = "id", .type = MLN_FIELD_SECRET, .help = "The token's id; needs sudo."},
-    {.name = "policies", .type = MLN_FIELD_LIST, .help = "Policies; those of the caller when absent."},
+    {.name = "policies",
+     .type = MLN_FIELD_LIST,
+     .help = "Policies; those of the caller when absent."},
     {.name = "meta", .type = MLN_FIELD_MAP, .help = "Names and texts kept with the token."},
-    {.name = "no_parent", .type = MLN_FIELD_BOOL, .fallback = "false", .help = "An orphan; needs sudo."},
-    {.name = "no_default_policy", .type = MLN_FIELD_BOOL, .fallback = "false", .help = "Without the policy \"default\"."},
+    {.name = "no_parent",
+     .type = MLN_FIELD_BOOL,
+     .fallback = "false",
+     .help = "An orphan; needs sudo."},
+    {.name = "no_default_policy",
+     .type = MLN_FIELD_BOOL,
+     .fallback = "false",
+     .help = "Without the policy \"default\"."},
     {.name = "renewable", .type = MLN_FIELD_BOOL, .fallback = "true", .help = "May be renewed."},
     {.name = "ttl", .type = MLN_FIELD_DURATION, .help = "How long it lives."},
     {.name = "lease", .type = MLN_FIELD_DURATION, .help = "Old name of ttl."},
     {.name = "type", .type = MLN_FIELD_TEXT, .fallback = "service", .help = "\"service\"."},
-    {.name = "explicit_max_ttl", .type = MLN_FIELD_DURATION, .help = "An end that no renewal moves."},
-    {.name = "display_name", .type = MLN_FIELD_TEXT, .fallback = "token", .help = "A name for people."},
-    {.name = "num_uses", .type = MLN_FIELD_INT, .fallback = "0", .help = "Requests that it is good for; 0 is no limit."},
-    {.name = "period", .type = MLN_FIELD_DURATION, .help = "Lives on as long as it is renewed within this time; needs sudo."},
+    {.name = "explicit_max_ttl",
+     .type = MLN_FIELD_DURATION,
+     .help = "An end that no renewal moves."},
+    {.name = "display_name",
+     .type = MLN_FIELD_TEXT,
+     .fallback = "token",
+     .help = "A name for people."},
+    {.name = "num_uses",
+     .type = MLN_FIELD_INT,
+     .fallback = "0",
+     .help = "Requests that it is good for; 0 is no limit."},
+    {.name = "period",
+     .type = MLN_FIELD_DURATION,
+     .help = "Lives on as long as it is renewed within this time; needs sudo."},
     {0},
 };
 static const struct mln_field token_fields[] = {FIELD_TOKEN, FIELD_INCREMENT, {0}};
@@ -260,22 +296,58 @@ static const struct mln_field accessor_fields[] = {FIELD_ACCESSOR, FIELD_INCREME
 static const struct mln_field self_fields[] = {FIELD_INCREMENT, {0}};
 
 static const struct mln_path token_paths[] = {
-    {.pattern = "create", .summary = "Make a token.", .fields = create_fields, .write = mln_token_create_path},
-    {.pattern = "create-orphan", .summary = "Make a token without a parent.", .fields = create_fields,
-     .write = mln_token_create_path, .is_sudo = true},
-    {.pattern = "lookup-self", .summary = "What the caller's token is.", .read = lookup_self, .write = lookup_self},
-    {.pattern = "lookup", .summary = "What a token is.", .fields = token_fields, .read = lookup, .write = lookup},
-    {.pattern = "lookup-accessor", .summary = "What the token of an accessor is.", .fields = accessor_fields, .write = lookup_accessor},
+    {.pattern = "create",
+     .summary = "Make a token.",
+     .fields = create_fields,
+     .write = mln_token_create_path},
+    {.pattern = "create-orphan",
+     .summary = "Make a token without a parent.",
+     .fields = create_fields,
+     .write = mln_token_create_path,
+     .is_sudo = true},
+    {.pattern = "lookup-self",
+     .summary = "What the caller's token is.",
+     .read = lookup_self,
+     .write = lookup_self},
+    {.pattern = "lookup",
+     .summary = "What a token is.",
+     .fields = token_fields,
+     .read = lookup,
+     .write = lookup},
+    {.pattern = "lookup-accessor",
+     .summary = "What the token of an accessor is.",
+     .fields = accessor_fields,
+     .write = lookup_accessor},
     {.pattern = "accessors", .summary = "List accessors.", .list = list_accessors, .is_sudo = true},
-    {.pattern = "renew-self", .summary = "Renew the caller's token.", .fields = self_fields, .write = renew_self},
+    {.pattern = "renew-self",
+     .summary = "Renew the caller's token.",
+     .fields = self_fields,
+     .write = renew_self},
     {.pattern = "renew", .summary = "Renew a token.", .fields = token_fields, .write = renew},
-    {.pattern = "renew-accessor", .summary = "Renew the token of an accessor.", .fields = accessor_fields, .write = renew_accessor},
-    {.pattern = "revoke-self", .summary = "Revoke the caller's token and its children.", .write = revoke_self, .is_relief = true},
-    {.pattern = "revoke", .summary = "Revoke a token and its children.", .fields = token_fields, .write = revoke, .is_relief = true},
-    {.pattern = "revoke-accessor", .summary = "Revoke the token of an accessor and its children.", .fields = accessor_fields,
-     .write = revoke_accessor, .is_relief = true},
-    {.pattern = "revoke-orphan", .summary = "Revoke a token but not its children.", .fields = token_fields, .write = revoke_orphan,
-     .is_sudo = true, .is_relief = true},
+    {.pattern = "renew-accessor",
+     .summary = "Renew the token of an accessor.",
+     .fields = accessor_fields,
+     .write = renew_accessor},
+    {.pattern = "revoke-self",
+     .summary = "Revoke the caller's token and its children.",
+     .write = revoke_self,
+     .is_relief = true},
+    {.pattern = "revoke",
+     .summary = "Revoke a token and its children.",
+     .fields = token_fields,
+     .write = revoke,
+     .is_relief = true},
+    {.pattern = "revoke-accessor",
+     .summary = "Revoke the token of an accessor and its children.",
+     .fields = accessor_fields,
+     .write = revoke_accessor,
+     .is_relief = true},
+    {.pattern = "revoke-orphan",
+     .summary = "Revoke a token but not its children.",
+     .fields = token_fields,
+     .write = revoke_orphan,
+     .is_sudo = true,
+     .is_relief = true},
     {0},
 };
 

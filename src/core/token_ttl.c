@@ -23,14 +23,19 @@ static int64_t least(int64_t a, int64_t b) /* 0 is no limit */
     return a == 0 || (b != 0 && b < a) ? b : a;
 }
 
-int64_t mln_token_ttl_cap(struct mln_request *rq, struct mln_reply *re, int64_t asked_s, int64_t limit_s)
+int64_t mln_token_ttl_cap(struct mln_request *rq, struct mln_reply *re, int64_t asked_s,
+                          int64_t limit_s)
 {
     if (limit_s == 0 || asked_s <= limit_s) {
         return asked_s;
     }
     if (re != NULL) {
-        mln_reply_warn(rq, re, mln_text_format(rq->cx, "TTL of \"%s\" exceeded the effective max_ttl of \"%s\"; TTL value is capped accordingly",
-                                               mln_duration_text(rq->cx, asked_s), mln_duration_text(rq->cx, limit_s)));
+        mln_reply_warn(rq, re,
+                       mln_text_format(rq->cx,
+                                       "TTL of \"%s\" exceeded the effective max_ttl of \"%s\"; "
+                                       "TTL value is capped accordingly",
+                                       mln_duration_text(rq->cx, asked_s),
+                                       mln_duration_text(rq->cx, limit_s)));
     }
     return limit_s;
 }
@@ -47,7 +52,8 @@ static const char *lower(struct mln_cx *cx, struct mln_bytes name)
     return text != NULL ? text : "";
 }
 
-const struct mln_value *mln_token_policies(struct mln_cx *cx, const struct mln_value *asked, bool with_default)
+const struct mln_value *mln_token_policies(struct mln_cx *cx, const struct mln_value *asked,
+                                           bool with_default)
 {
     struct mln_value *sorted = mln_set(cx), *out = mln_array(cx);
     for (size_t i = 0; i < mln_len(asked); i++) {
@@ -82,7 +88,8 @@ static const char *login_name(struct mln_cx *cx, const struct mln_mount *mount, 
     struct mln_bytes path = mln_bytes_of(mount->path);
     path = mln_bytes_starts(path, MLN_BYTES("auth/")) ? mln_bytes_from(path, 5) : path;
     path = mln_bytes_sub(path, 0, path.len > 0 ? path.len - 1 : 0);
-    struct mln_value *flat = mln_textf(cx, "%.*s%s%s", MLN_FMT(path), name[0] != 0 ? "-" : "", name);
+    struct mln_value *flat =
+        mln_textf(cx, "%.*s%s%s", MLN_FMT(path), name[0] != 0 ? "-" : "", name);
     char *text = mln_new(cx, mln_len(flat) + 1);
     struct mln_bytes from = mln_get_bytes(flat);
     for (size_t i = 0; text != NULL && i < from.len; i++) {
@@ -91,7 +98,8 @@ static const char *login_name(struct mln_cx *cx, const struct mln_mount *mount, 
     return text != NULL ? text : "";
 }
 
-static void login_times(struct mln_request *rq, const struct mln_login *login, struct mln_token_spec *spec)
+static void login_times(struct mln_request *rq, const struct mln_login *login,
+                        struct mln_token_spec *spec)
 {
     const struct mln_core *core = mln_core_of(rq);
     int64_t max_s = least(login->max_ttl_s, mln_token_ttl_max(core, rq->mount));
@@ -102,7 +110,8 @@ static void login_times(struct mln_request *rq, const struct mln_login *login, s
     spec->ttl_s = login->period_s > 0 ? login->period_s : least(spec->ttl_s, max_s);
 }
 
-struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *login, const struct mln_value **ret_auth)
+struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *login,
+                               const struct mln_value **ret_auth)
 {
     struct mln_cx *cx = rq->cx;
     const char *name = login->display_name != NULL ? login->display_name : "";
@@ -123,7 +132,8 @@ struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *l
     }
     login_times(rq, login, &spec);
     if (login->alias != NULL) {
-        MLN_TRY(mln_entity_find_or_make(cx, rq->txn, rq->mount, login->alias, rq->now_ns, &spec.entity_id, &spec.entity_name));
+        MLN_TRY(mln_entity_find_or_make(cx, rq->txn, rq->mount, login->alias, rq->now_ns,
+                                        &spec.entity_id, &spec.entity_name));
     }
     mln_put_text(cx, rq->detail, "login", spec.display_name);
     return mln_token_create(mln_core_of(rq), cx, rq->txn, rq->now_ns, &spec, ret_auth, NULL);
