@@ -69,9 +69,9 @@ struct mln_err mln_scan_pickle_at(struct mln_cx *cx, const struct mln_scan_input
 
 /*
  * Pickles of protocols 0 and 1 have no magic: run one and see. Whatever calls something before it breaks is a pickle to a loader;
- * what calls nothing is one when it ends where the bytes end.
+ * what calls nothing is one when it ends where the bytes end, or when it stands behind another.
  */
-static int try_run(const struct mln_scan_input *input, size_t at)
+static int try_run(const struct mln_scan_input *input, size_t at, bool is_tail)
 {
     struct mln_cx cx;
     MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(PROBE_ARENA_BYTES, false);
@@ -85,24 +85,25 @@ static int try_run(const struct mln_scan_input *input, size_t at)
     pk.is_dry = true;
     pk.max_ops = PROBE_OPS_MAX;
     struct mln_err err = pk_run(&pk);
-    bool is_whole = pk.has_stopped && pk.at - at > 1 && is_zero(mln_bytes_from(input->map, pk.at));
+    bool is_whole =
+        pk.has_stopped && pk.at - at > 1 && (is_tail || is_zero(mln_bytes_from(input->map, pk.at)));
     bool is_one = pk.has_called || is_whole || pk.n_ops >= PROBE_OPS_MAX || mln_failed(err);
     pk_drop(&pk);
     return is_one ? 3 : 0;
 }
 
-static int probe_at(const struct mln_scan_input *input, size_t at)
+static int probe_at(const struct mln_scan_input *input, size_t at, bool is_tail)
 {
     struct mln_bytes rest = mln_bytes_from(input->map, at);
     if (rest.len >= 2 && rest.ptr[0] == 0x80 && rest.ptr[1] >= 1 && rest.ptr[1] <= 5) {
         return 2;
     }
-    return rest.len >= 2 ? try_run(input, at) : 0;
+    return rest.len >= 2 ? try_run(input, at, is_tail) : 0;
 }
 
 static int pickle_probe(const struct mln_scan_input *input)
 {
-    int how = probe_at(input, 0);
+    int how = probe_at(input, 0, false);
     return how == 0 && has_extension(input->path) ? 1 : how;
 }
 
@@ -166,7 +167,7 @@ static struct mln_err pickle_scan(struct mln_cx *cx, const struct mln_scan_input
             skip_storages(input, at, report);
             return MLN_OK;
         }
-        if (at == input->map.len || (!is_torch && probe_at(input, at) == 0)) {
+        if (at == input->map.len || (!is_torch && probe_at(input, at, true) == 0)) {
             break;
         }
     }

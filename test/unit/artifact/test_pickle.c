@@ -37,6 +37,7 @@ static const struct {
      MLN_VERDICT_CLEAN, NULL},
     {"zero padding", B("\x80\x04N.\0\0\0\0"), MLN_VERDICT_CLEAN, NULL},
     {"two pickles", B("\x80\x04N.\x80\x04K\x01."), MLN_VERDICT_CLEAN, NULL},
+    {"many of protocol 0", B("(l.(l.(l."), MLN_VERDICT_CLEAN, NULL},
     /* names that are allowed */
     {"ordered dict",
      B("\x80\x02"
@@ -71,6 +72,8 @@ static const struct {
     {"result dropped", B("\x80\x04" OS CALL "0N."), MLN_VERDICT_MALICIOUS, "pickle-call"},
     {"second pickle", B("\x80\x04N.\x80\x04" OS CALL "."), MLN_VERDICT_MALICIOUS, "pickle-call"},
     {"second pickle, protocol 0", B("(l.cos\nsystem\n(S'true'\ntR."), MLN_VERDICT_MALICIOUS,
+     "pickle-call"},
+    {"third pickle, protocol 0", B("(l.(l.cos\nsystem\n(S'true'\ntR."), MLN_VERDICT_MALICIOUS,
      "pickle-call"},
     /* names that are hidden */
     {"names from the memo",
