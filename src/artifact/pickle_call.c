@@ -16,8 +16,10 @@ static const char *full_name(struct pk *pk, const struct pk_node *global)
 static void find(struct pk *pk, enum mln_verdict verdict, const char *rule, const char *callable,
                  const char *text)
 {
-    enum mln_severity severity =
-        verdict == MLN_VERDICT_MALICIOUS ? MLN_SEVERITY_CRITICAL : MLN_SEVERITY_HIGH;
+    /* The call itself is what a person wants to see first. */
+    bool is_import = mln_bytes_is(mln_bytes_of(rule), "pickle-import");
+    bool is_worst = verdict == MLN_VERDICT_MALICIOUS && !is_import;
+    enum mln_severity severity = is_worst ? MLN_SEVERITY_CRITICAL : MLN_SEVERITY_HIGH;
     mln_scan_find_call(pk->report, verdict, severity, rule, pk->input->base + pk->op_at, pk->op,
                        callable, "%s%s%s", text, callable != NULL ? " " : "",
                        callable != NULL ? callable : "");
