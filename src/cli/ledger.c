@@ -82,6 +82,37 @@ static const char *stranger_tale(struct mln_cli *cli, const struct mln_value *co
                            text_of(cli, content, "action"));
 }
 
+/* A step of a release, in the words of docs/release.md. */
+static const char *release_tale(struct mln_cli *cli, const char *who, const struct mln_value *detail)
+{
+    const struct mln_value *step = mln_get(detail, "step");
+    const char *id = text_of(cli, detail, "release"), *model = text_of(cli, detail, "model");
+    const char *verdict = text_of(cli, detail, "verdict"), *text = text_of(cli, detail, "text");
+    if (mln_is_text(step, "open")) {
+        return mln_text_format(cli->cx, "%s opened %s of %s (%s)", who, id, model, verdict);
+    }
+    if (mln_is_text(step, "sign")) {
+        return mln_text_format(cli->cx, "%s signed %s with %s v%lld", who, id, text_of(cli, detail, "key"),
+                               (long long)mln_get_int(mln_get(detail, "version"), 0));
+    }
+    if (mln_is_text(step, "gate")) {
+        return mln_text_format(cli->cx, "%s asked the gate about %s: %s (%s)", who, id, verdict, text);
+    }
+    if (mln_is_text(step, "approve")) {
+        const char *comment = text_of(cli, detail, "comment");
+        return mln_text_format(cli->cx, "%s approved %s of %s%s%s", who, id, text_of(cli, detail, "author"),
+                               comment[0] != '\0' ? ": " : "", comment);
+    }
+    if (mln_is_text(step, "look up")) {
+        return mln_text_format(cli->cx, "%s looked up %s of %s (%s)", who, id, model, verdict);
+    }
+    const char *what = mln_is_text(step, "verify")    ? "verification"
+                       : mln_is_text(step, "encrypt") ? "encryption"
+                                                      : mln_cli_scalar(cli, step);
+    return mln_text_format(cli->cx, "%s showed the %s of %s: %s", who, what, id,
+                           text[0] != '\0' ? text : verdict);
+}
+
 static const char *tale_of(struct mln_cli *cli, const struct mln_value *entry)
 {
     const struct mln_value *content = mln_get(entry, "content");
@@ -100,6 +131,10 @@ static const char *tale_of(struct mln_cli *cli, const struct mln_value *entry)
     const char *did = mln_is_text(klass, "login") ? "logged in at" : past_of(action);
     if (is_refused(content)) {
         return mln_text_format(cli->cx, "%s was refused: %s %s", who, action, what);
+    }
+    const struct mln_value *more = mln_get(content, "detail");
+    if (mln_is_text(klass, "evidence") && error[0] == '\0' && mln_get(more, "release") != NULL) {
+        return release_tale(cli, who, more);
     }
     return mln_text_format(cli->cx, "%s %s %s%s%s%s%s", who, did, what, error[0] != '\0' ? ", which failed: " : "", error,
                            detail[0] != '\0' ? "  " : "",

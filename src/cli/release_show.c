@@ -75,10 +75,11 @@ const struct mln_value *release_answer(struct release *r)
     for (size_t i = 0; i < r->n_rows; i++) {
         const struct release_row *row = &r->rows[i];
         struct mln_value *step = mln_object(cx);
+        int64_t micros = row->duration_ns / 1000;
         mln_put_text(cx, step, "step", row->step);
         mln_put_text(cx, step, "verdict", row->verdict);
         mln_put_text(cx, step, "detail", row->detail);
-        mln_put(cx, step, "seconds", mln_double(cx, (double)(row->duration_ns / 1000000) / 1e3));
+        mln_put(cx, step, "seconds", mln_double(cx, (double)micros / 1e6));
         mln_put(cx, step, "ledger_index",
                 row->ledger_index >= 0 ? mln_int(cx, row->ledger_index) : mln_null(cx));
         mln_put_bool(cx, step, "earlier", row->is_earlier);
