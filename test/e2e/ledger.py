@@ -131,8 +131,10 @@ def foreign(name, log, vkey, *more, want=0):
 
 def flips(server, vkey, tmp):
     """One bit anywhere in what is published is found, and the file is named."""
-    log = server.data / "ledger"
-    files = sorted(p.relative_to(log) for p in log.rglob("*") if p.is_file())
+    still = tmp / "still"  # a server that runs publishes on: what is flipped must be what the checkpoint covers
+    shutil.copytree(server.data / "ledger", still / "ledger")
+    log = still / "ledger"
+    files = sorted(p.relative_to(log) for p in log.rglob("*") if p.is_file() and ".p/" not in str(p))
     size = checkpoint((log / "checkpoint").read_bytes())[1]
     chosen = [p for p in files if str(p).startswith("tile/entries/")][:2] + [p for p in files if str(p).startswith("tile/0/")][:2]
     last = "tile/entries/" + tile_name(size // 256) + ".p/%d" % (size % 256)
@@ -141,7 +143,7 @@ def flips(server, vkey, tmp):
     case("the folder has full tiles", len(chosen) >= 4, files)
     for path in chosen:
         copy = tmp / "copy"
-        shutil.copytree(server.data / "ledger", copy / "ledger")
+        shutil.copytree(log, copy / "ledger")
         bytes_ = bytearray((copy / "ledger" / path).read_bytes())
         bytes_[len(bytes_) // 2] ^= 1
         (copy / "ledger" / path).write_bytes(bytes_)
