@@ -32,6 +32,7 @@ void oms_pkey_drop(EVP_PKEY **key)
 }
 
 /* A passphrase is never asked for here: a library has no terminal. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is OpenSSL's */
 static int no_passphrase(char *to, int size, int is_writing, void *arg)
 {
     (void)to;

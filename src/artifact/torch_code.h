@@ -11,4 +11,4 @@
  * code      borrowed; at: its offset in the outer file, for findings
  * Findings: operators that touch files or call Python, libraries that torch does not come with, names of Python's own.
  */
-void mln_torch_code(struct mln_scan_report *report, struct mln_bytes code, uint64_t at);
+void mln_torch_code(struct mln_scan_report *report, struct mln_bytes code, uint64_t offset);

@@ -44,13 +44,6 @@ static void add_text(struct mln_buf *buf, const char *text)
     }
 }
 
-static void add_heading(struct mln_buf *buf, const char *kind, const char *title)
-{
-    mln_buf_add_format(buf, ".%s ", kind);
-    add_text(buf, title);
-    mln_buf_add_text(buf, "\n");
-}
-
 static void add_block(struct mln_buf *buf, const char *text)
 {
     mln_buf_add_text(buf, ".PP\n.nf\n");

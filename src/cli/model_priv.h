@@ -25,15 +25,15 @@ struct mln_err model_signer_of(struct mln_cli *cli, const struct model_key *key,
                                struct mln_oms_signer *ret);
 
 /* File keys wrapped and unwrapped by the server; the arg of both is the command line. */
-struct mln_err model_wrap(void *cli, struct mln_cx *cx, const char *key, const uint8_t file_key[MLN_AGE_KEY],
+struct mln_err model_wrap(void *arg, struct mln_cx *cx, const char *key, const uint8_t file_key[MLN_AGE_KEY],
                           struct mln_buf *wrapped, uint32_t *ret_version);
-struct mln_err model_unwrap(void *cli, struct mln_cx *cx, const char *key, uint32_t version, struct mln_bytes wrapped,
+struct mln_err model_unwrap(void *arg, struct mln_cx *cx, const char *key, uint32_t version, struct mln_bytes wrapped,
                             uint8_t file_key[MLN_AGE_KEY]);
 
 /* Whom to trust by --key and --roots; *ret_is_given false when neither was given. */
 struct mln_err model_trust(struct mln_cli *cli, struct mln_oms_trust *ret, bool *ret_is_given);
 /* By the server's record of the release that has this bundle's root digest; arg is the command line. */
-struct mln_err model_trust_of_server(void *cli, struct mln_cx *cx, struct mln_bytes bundle, struct mln_oms_trust *ret);
+struct mln_err model_trust_of_server(void *arg, struct mln_cx *cx, struct mln_bytes bundle, struct mln_oms_trust *ret);
 /* The options of verifying that the flags set. */
 struct mln_oms_options model_verify_options(struct mln_cli *cli);
 

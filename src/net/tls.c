@@ -204,11 +204,12 @@ static bool set_options(SSL_CTX *ctx)
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_num_tickets(ctx, 1);
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
+    char groups[] = "X25519:P-256"; /* the macro takes no const */
     return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(ctx,
                                    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
                                    "ECDHE-ECDSA-CHACHA20-POLY1305") == 1 &&
-           SSL_CTX_set1_groups_list(ctx, "X25519:P-256") == 1;
+           SSL_CTX_set1_groups_list(ctx, groups) == 1;
 }
 
 static struct mln_err setup_one(struct mln_cx *cx, struct front *front, unsigned i)
