@@ -65,6 +65,18 @@ struct mln_engine {
     /* Scheduled work, each run with its own record; period in seconds. */
     struct mln_err (*tick)(struct mln_request *rq);
     int64_t tick_s;
+    /*
+     * Leases of this engine. rq->mount is the mount, rq->path the lease's, internal what was given with it. renew may lower or refuse
+     * (NULL = any renewal up to the maximum); revoke undoes what was handed out (NULL = nothing to undo) and must bear being run twice.
+     */
+    struct mln_err (*renew)(struct mln_request *rq, const struct mln_value *internal, struct mln_lease *lease);
+    struct mln_err (*revoke)(struct mln_request *rq, const struct mln_value *internal);
+    /*
+     * A token that this method's login made is to be renewed: look again whether the role or user is there and what it may have.
+     * internal is the login's; fill *login as the login did (ttl_s, max_ttl_s, period_s, policies). An error refuses the renewal.
+     * NULL: renewed by the token's own limits.
+     */
+    struct mln_err (*renew_login)(struct mln_request *rq, const struct mln_value *internal, struct mln_login *login);
 };
 
 /* engine/engine.c and auth/auth.c expand their .def lists into these; core adds its own sys and token. End with NULL. */

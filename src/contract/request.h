@@ -43,6 +43,13 @@ struct mln_mount {
 struct mln_request;
 struct mln_reply;
 
+/* A lease: what was handed out dies with it. ttl_s 0 = the mount's default; max_ttl_s 0 = the mount's maximum. */
+struct mln_lease {
+    int64_t ttl_s, max_ttl_s;
+    bool is_renewable;
+    const struct mln_value *internal; /* object kept sealed with the lease, handed to the engine's renew and revoke */
+};
+
 /* What handlers may ask of the core. */
 struct mln_services {
     /*
@@ -56,6 +63,23 @@ struct mln_services {
     void (*publish)(struct mln_request *rq, const char *topic, const struct mln_value *value);
     /* The worker will be busy or asleep for long: hand the ring to another first. Idempotent. */
     void (*block)(struct mln_request *rq);
+    /*
+     * Ask the world outside through the reach process; calls block() first. Refused where no reach runs.
+     * ask     {"kind":"http", "method", "url", "headers":{}, "body", "ca_pem", "timeout_ms"} or {"kind":"ldap", ...} (net/reach.h)
+     * answer  of http: {"status", "headers":{}, "body"}. Errors are those of reaching (UNREACHABLE, DENIED by the allow-list,
+     *         TIMEOUT, TOO_LARGE), not of what was answered.
+     */
+    struct mln_err (*reach)(struct mln_request *rq, const struct mln_value *ask, const struct mln_value **ret);
+    /*
+     * An entity as identity keeps it: {"id","name","metadata":{},"disabled","policies":[],"aliases":[{"id","name","mount_accessor",
+     * "metadata":{},"custom_metadata":{}}],"groups":[{"id","name","metadata":{}}]} (groups: direct and inherited). NOT_FOUND.
+     */
+    struct mln_err (*entity)(struct mln_request *rq, const char *id, const struct mln_value **ret);
+    /*
+     * Fill "{{identity.entity.name}}" and the like for the actor. *ret NULL when something in it cannot be filled (an actor without
+     * entity, no such member). INVALID for a malformed template.
+     */
+    struct mln_err (*fill)(struct mln_request *rq, struct mln_bytes text, const char **ret);
 };
 
 struct mln_request {
@@ -72,6 +96,7 @@ struct mln_request {
     struct mln_txn *txn;
     struct mln_bytes ns;         /* namespace id */
     const char *source;          /* client's address without port */
+    const struct mln_value *client_certs; /* array of DER strings, leaf first, that the TLS client proved to hold; NULL = none */
     int64_t now_ns;              /* of this request: use it, not the clock */
     const struct mln_services *services;
     struct mln_value *detail;    /* object: what the handler adds to its ledger record (no secrets) */
@@ -88,6 +113,11 @@ struct mln_login {
     int64_t num_uses;
     bool no_default_policy;
     bool is_batch;
+    bool is_not_renewable;
+    const struct mln_value *bound_cidrs; /* array of texts: where the token may be used from; NULL = anywhere */
+    const struct mln_value *groups;      /* array of names of groups outside (group aliases of this mount), or NULL */
+    const struct mln_value *alias_meta;  /* metadata of the alias, object of strings, or NULL */
+    const struct mln_value *internal;    /* kept with the token for the method's renew_login, or NULL */
 };
 
 struct mln_reply {
@@ -100,6 +130,7 @@ struct mln_reply {
     bool is_immutable;               /* raw may be cached for ever */
     const struct mln_value *auth;    /* envelope's auth object, or NULL */
     const struct mln_login *login;   /* ask core to make a token and fill auth */
+    const struct mln_lease *lease;   /* ask core to register a lease for data and fill lease_id, or NULL */
     struct mln_value *warnings;      /* array or NULL: use mln_reply_warn */
     int64_t lease_duration_s;
     bool no_errors_text;             /* a 404 with {"errors":[]} */

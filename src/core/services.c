@@ -105,11 +105,36 @@ static void service_block(struct mln_request *rq)
     mln_run_block(mln_run_of(rq));
 }
 
+static struct mln_err service_reach(struct mln_request *rq, const struct mln_value *ask,
+                                    const struct mln_value **ret)
+{
+    (void)ask;
+    (void)ret;
+    return mln_fail(rq->cx, MLN_E_UNSUPPORTED, "this server reaches nothing outside");
+}
+
+static struct mln_err service_entity(struct mln_request *rq, const char *id,
+                                     const struct mln_value **ret)
+{
+    (void)ret;
+    return mln_fail(rq->cx, MLN_E_NOT_FOUND, "no entity %s", id);
+}
+
+static struct mln_err service_fill(struct mln_request *rq, struct mln_bytes text, const char **ret)
+{
+    bool has_template = mln_bytes_find_bytes(text, MLN_BYTES("{{")) < text.len;
+    *ret = has_template ? NULL : mln_text_dup(rq->cx, text);
+    return mln_cx_err(rq->cx);
+}
+
 const struct mln_services mln_core_services = {
     .call = service_call,
     .may = service_may,
     .publish = service_publish,
     .block = service_block,
+    .reach = service_reach,
+    .entity = service_entity,
+    .fill = service_fill,
 };
 
 struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
