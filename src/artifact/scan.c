@@ -60,7 +60,7 @@ static size_t cut_length(const char *text, size_t n)
 }
 
 /* One parameter more than others take: the two printf-like forms end here. */
-/* NOLINTNEXTLINE(readability-function-size) */
+__attribute__((format(printf, 8, 0))) /* NOLINTNEXTLINE(readability-function-size) */
 static void add_finding(struct mln_scan_report *report, enum mln_verdict verdict,
                         enum mln_severity severity, const char *rule, uint64_t offset,
                         const char *opcode, const char *callable, const char *format, va_list ap)
