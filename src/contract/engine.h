@@ -60,6 +60,7 @@ struct mln_engine {
     enum mln_mount_kind kind;
     const char *summary;
     const struct mln_path *paths; /* ends with {0} */
+    const struct mln_path *const *more_paths; /* further tables, looked through after paths; ends with NULL; NULL = none */
     /* Once, in the transaction that mounts it; may write defaults. NULL = nothing to do. */
     struct mln_err (*start)(struct mln_request *rq);
     /* Scheduled work, each run with its own record; period in seconds. */

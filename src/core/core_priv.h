@@ -59,6 +59,8 @@ struct mln_err mln_route(struct mln_request *rq);
 /* The second half of it: handler and fields for rq->route (NULL: NO_ROUTE) and what it captured. */
 struct mln_err mln_route_parse(struct mln_request *rq, const struct mln_value *captures);
 mln_handler mln_route_handler(const struct mln_path *route, enum mln_op op);
+/* An engine's tables of paths in the order of looking: NULL behind the last. */
+const struct mln_path *mln_route_table(const struct mln_engine *engine, size_t i);
 /* Only the route, nothing parsed: NULL when none. */
 const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine,
                                       struct mln_bytes rest, struct mln_value *captures);

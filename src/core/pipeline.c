@@ -266,8 +266,11 @@ static struct mln_err help(struct mln_run *run)
     struct mln_request *rq = &run->rq;
     struct mln_value *bare = mln_object(rq->cx), *paths = mln_array(rq->cx);
     const struct mln_engine *engine = rq->mount->engine;
-    for (const struct mln_path *p = engine->paths; p->pattern != NULL; p++) {
-        mln_push(rq->cx, paths, mln_textf(rq->cx, "%s: %s", p->pattern, p->summary));
+    const struct mln_path *table = engine->paths;
+    for (size_t i = 0; table != NULL; table = mln_route_table(engine, ++i)) {
+        for (const struct mln_path *p = table; p->pattern != NULL; p++) {
+            mln_push(rq->cx, paths, mln_textf(rq->cx, "%s: %s", p->pattern, p->summary));
+        }
     }
     mln_put_text(rq->cx, bare, "help", engine->summary);
     mln_put(rq->cx, bare, "see_also", paths);

@@ -67,11 +67,11 @@ static bool matches(const char *pattern, struct mln_bytes path, struct match *re
     return path.len == 0;
 }
 
-const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine,
+static const struct mln_path *find_in(struct mln_cx *cx, const struct mln_path *route,
                                       struct mln_bytes rest, struct mln_value *captures)
 {
     struct match m;
-    for (const struct mln_path *route = engine->paths; route->pattern != NULL; route++) {
+    for (; route->pattern != NULL; route++) {
         if (!matches(route->pattern, rest, &m)) {
             continue;
         }
@@ -81,6 +81,23 @@ const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine
         return route;
     }
     return NULL;
+}
+
+const struct mln_path *mln_route_table(const struct mln_engine *engine, size_t i)
+{
+    return i == 0                        ? engine->paths
+           : engine->more_paths == NULL ? NULL
+                                        : engine->more_paths[i - 1];
+}
+
+const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine,
+                                      struct mln_bytes rest, struct mln_value *captures)
+{
+    const struct mln_path *table = engine->paths, *found = NULL;
+    for (size_t i = 0; found == NULL && table != NULL; table = mln_route_table(engine, ++i)) {
+        found = find_in(cx, table, rest, captures);
+    }
+    return found;
 }
 
 mln_handler mln_route_handler(const struct mln_path *route, enum mln_op op)

@@ -2,7 +2,7 @@
 /* sys/: the ledger's public files, its contents, proofs, the comparison with the store, pruning. */
 #include "core/sys_priv.h"
 
-struct mln_err sys_ledger_file(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_ledger_file(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_core *core = mln_core_of(rq);
     struct mln_bytes path = mln_get_bytes(mln_field_of(rq, "path"));
@@ -24,7 +24,7 @@ struct mln_err sys_ledger_file(struct mln_request *rq, struct mln_reply *re)
     return MLN_OK;
 }
 
-struct mln_err sys_ledger_entries(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_ledger_entries(struct mln_request *rq, struct mln_reply *re)
 {
     int64_t from = mln_get_int(mln_field_of(rq, "from"), 0), max = mln_get_int(mln_field_of(rq, "max"), 100);
     struct mln_ledger *ledger = mln_core_of(rq)->ledger;
@@ -43,7 +43,7 @@ struct mln_err sys_ledger_entries(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_ledger_proof(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_ledger_proof(struct mln_request *rq, struct mln_reply *re)
 {
     int64_t index = mln_get_int(mln_field_of(rq, "index"), -1);
     if (index < 0) {
@@ -54,7 +54,7 @@ struct mln_err sys_ledger_proof(struct mln_request *rq, struct mln_reply *re)
     return mln_ledger_proof(rq->cx, mln_core_of(rq)->ledger, (uint64_t)index, &re->data);
 }
 
-struct mln_err sys_verify_store(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_verify_store(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_value *data = mln_object(rq->cx);
     const struct mln_value *problems = NULL;
@@ -67,7 +67,7 @@ struct mln_err sys_verify_store(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_prune(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_prune(struct mln_request *rq, struct mln_reply *re)
 {
     int64_t before = mln_get_int(mln_field_of(rq, "before"), -1);
     struct mln_value *actor = mln_object(rq->cx);
@@ -81,3 +81,46 @@ struct mln_err sys_prune(struct mln_request *rq, struct mln_reply *re)
     rq->services->block(rq);
     return mln_ledger_prune(rq->cx, mln_core_of(rq)->ledger, (uint64_t)before, actor);
 }
+
+/* ---- paths ---- */
+
+static const struct mln_field entries_fields[] = {
+    F_INT("from", "0", "First index."),
+    F_INT("max", "100", "At most so many, 1 to 1000."),
+    {0},
+};
+static const struct mln_field index_fields[] = {F_INT("index", NULL, "Index of a record."), {0}};
+static const struct mln_field prune_fields[] = {
+    F_INT("before", NULL, "Contents below this index are forgotten."), {0}};
+static const struct mln_field file_fields[] = {F_TEXT("path", "File of the log."), {0}};
+
+const struct mln_path mln_sys_ledger[] = {
+    {.pattern = "internal/ledger/{path...}",
+     .summary = "Public files of the ledger.",
+     .fields = file_fields,
+     .read = sys_ledger_file,
+     .is_open = true,
+     .is_exempt = true,
+     .works_sealed = true},
+    {.pattern = "ledger/entries",
+     .summary = "Records and their contents.",
+     .fields = entries_fields,
+     .read = sys_ledger_entries},
+    {.pattern = "ledger/proof/{index}",
+     .summary = "Proof of one record.",
+     .fields = index_fields,
+     .read = sys_ledger_proof},
+    {.pattern = "verify-store",
+     .summary = "Compare the store with the records.",
+     .read = sys_verify_store,
+     .write = sys_verify_store,
+     .may_block = true},
+    {.pattern = "ledger/prune",
+     .summary = "Forget old contents.",
+     .fields = prune_fields,
+     .write = sys_prune,
+     .is_sudo = true,
+     .is_relief = true,
+     .may_block = true},
+    {0},
+};

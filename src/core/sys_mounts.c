@@ -57,7 +57,7 @@ static struct mln_err show_all(struct mln_request *rq, bool is_auth, bool only_v
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_mounts_read(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_mounts_read(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_value *all = NULL;
     MLN_TRY(show_all(rq, false, false, &all));
@@ -65,7 +65,7 @@ struct mln_err sys_mounts_read(struct mln_request *rq, struct mln_reply *re)
     return MLN_OK;
 }
 
-struct mln_err sys_auth_read(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_auth_read(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_value *all = NULL;
     MLN_TRY(show_all(rq, true, false, &all));
@@ -73,7 +73,7 @@ struct mln_err sys_auth_read(struct mln_request *rq, struct mln_reply *re)
     return MLN_OK;
 }
 
-struct mln_err sys_ui_mounts(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_ui_mounts(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_value *data = mln_object(rq->cx), *auth = NULL, *secret = NULL;
     MLN_TRY(show_all(rq, true, true, &auth));
@@ -114,7 +114,7 @@ static bool may_see(struct mln_request *rq, const char *mount)
     return false;
 }
 
-struct mln_err sys_ui_mount(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_ui_mount(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_bytes path = mln_get_bytes(mln_field_of(rq, "path"));
     const struct mln_value *rows = NULL;
@@ -184,7 +184,7 @@ static struct mln_err put_ttls(struct mln_request *rq, const struct mln_value *f
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_mount_read(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_mount_read(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_bytes path;
     bool tunes = false;
@@ -233,7 +233,7 @@ static struct mln_err tune(struct mln_request *rq, struct mln_bytes path)
     return mln_mounts_put(rq->cx, rq->txn, out);
 }
 
-struct mln_err sys_mount_write(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_mount_write(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_bytes path;
     bool tunes = false;
@@ -264,7 +264,7 @@ struct mln_err sys_mount_write(struct mln_request *rq, struct mln_reply *re)
     return mln_mount_add(rq, row);
 }
 
-struct mln_err sys_mount_remove(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_mount_remove(struct mln_request *rq, struct mln_reply *re)
 {
     static const char *const kept[] = {"sys/", "auth/token/"};
     struct mln_bytes path;
@@ -295,3 +295,49 @@ struct mln_err sys_mount_remove(struct mln_request *rq, struct mln_reply *re)
     mln_run_of(rq)->reload_mounts = true;
     return mln_mounts_put(rq->cx, rq->txn, out);
 }
+
+/* ---- paths ---- */
+
+static const struct mln_field mount_fields[] = {
+    F_TEXT("path", "Where it stands."),
+    {.name = "type", .type = MLN_FIELD_TEXT, .help = "Which engine or method."},
+    {.name = "description", .type = MLN_FIELD_TEXT, .help = "A line for people."},
+    {.name = "options", .type = MLN_FIELD_MAP, .help = "The engine's own options."},
+    {.name = "config", .type = MLN_FIELD_MAP, .help = "default_lease_ttl, max_lease_ttl."},
+    {.name = "default_lease_ttl",
+     .type = MLN_FIELD_DURATION,
+     .help = "Default time to live (tune)."},
+    {.name = "max_lease_ttl", .type = MLN_FIELD_DURATION, .help = "Longest time to live (tune)."},
+    {0},
+};
+static const struct mln_field file_fields[] = {F_TEXT("path", "File of the log."), {0}};
+
+const struct mln_path mln_sys_mounts[] = {
+    {.pattern = "mounts", .summary = "List mounts of engines.", .read = sys_mounts_read},
+    {.pattern = "auth", .summary = "List mounts of auth methods.", .read = sys_auth_read},
+    {.pattern = "internal/ui/mounts",
+     .summary = "Mounts that the caller may use.",
+     .read = sys_ui_mounts,
+     .is_open = true},
+    {.pattern = "internal/ui/mounts/{path...}",
+     .summary = "One mount, for clients that look for its version.",
+     .fields = file_fields,
+     .read = sys_ui_mount,
+     .is_open = true},
+    {.pattern = "mounts/{path...}",
+     .summary = "Mount, unmount, read or tune an engine.",
+     .fields = mount_fields,
+     .read = sys_mount_read,
+     .write = sys_mount_write,
+     .remove = sys_mount_remove,
+     .controls = "CM-3"},
+    {.pattern = "auth/{path...}",
+     .summary = "Enable, disable, read or tune a method.",
+     .fields = mount_fields,
+     .read = sys_mount_read,
+     .write = sys_mount_write,
+     .remove = sys_mount_remove,
+     .is_sudo = true,
+     .controls = "CM-3"},
+    {0},
+};

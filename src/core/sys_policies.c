@@ -37,7 +37,7 @@ static struct mln_err names(struct mln_request *rq, struct mln_value **ret)
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_policies_list(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_policies_list(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_value *keys = NULL, *data = mln_object(rq->cx);
     MLN_TRY(names(rq, &keys));
@@ -46,7 +46,7 @@ struct mln_err sys_policies_list(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_policy_list_old(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_policy_list_old(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_value *keys = NULL, *data = mln_object(rq->cx);
     MLN_TRY(names(rq, &keys));
@@ -70,12 +70,12 @@ static struct mln_err read_policy(struct mln_request *rq, struct mln_reply *re, 
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_policy_read(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_policy_read(struct mln_request *rq, struct mln_reply *re)
 {
     return read_policy(rq, re, "policy");
 }
 
-struct mln_err sys_policy_read_old(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_policy_read_old(struct mln_request *rq, struct mln_reply *re)
 {
     MLN_TRY(read_policy(rq, re, "rules"));
     re->top = re->data;
@@ -106,7 +106,7 @@ static struct mln_err policy_text(struct mln_request *rq, struct mln_bytes *ret)
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_policy_write(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_policy_write(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_bytes name, text;
     struct mln_policy *policy = NULL;
@@ -123,7 +123,7 @@ struct mln_err sys_policy_write(struct mln_request *rq, struct mln_reply *re)
     return mln_txn_put(rq->cx, rq->txn, policy_view(), name, text);
 }
 
-struct mln_err sys_policy_remove(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_policy_remove(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_bytes name;
     (void)re;
@@ -174,12 +174,12 @@ static struct mln_err capabilities_of(struct mln_request *rq, struct mln_reply *
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_capabilities_self(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_capabilities_self(struct mln_request *rq, struct mln_reply *re)
 {
     return capabilities_of(rq, re, rq->actor->policies);
 }
 
-struct mln_err sys_capabilities(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_capabilities(struct mln_request *rq, struct mln_reply *re)
 {
     const struct mln_value *entry = NULL;
     struct mln_bytes token = mln_get_bytes(mln_field_of(rq, "token"));
@@ -191,7 +191,7 @@ struct mln_err sys_capabilities(struct mln_request *rq, struct mln_reply *re)
     return capabilities_of(rq, re, mln_get(entry, "policies"));
 }
 
-struct mln_err sys_capabilities_accessor(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_capabilities_accessor(struct mln_request *rq, struct mln_reply *re)
 {
     const struct mln_value *entry = NULL;
     const char *accessor = mln_get_text(rq->cx, mln_field_of(rq, "accessor"), "");
@@ -202,3 +202,59 @@ struct mln_err sys_capabilities_accessor(struct mln_request *rq, struct mln_repl
     MLN_TRY(err);
     return capabilities_of(rq, re, mln_get(entry, "policies"));
 }
+
+/* ---- paths ---- */
+
+static const struct mln_field policy_fields[] = {
+    F_TEXT("name", "The policy's name."),
+    {.name = "policy",
+     .type = MLN_FIELD_TEXT,
+     .help = "Its text: HCL or JSON, plain or in base64."},
+    {.name = "rules", .type = MLN_FIELD_TEXT, .help = "Old name of policy."},
+    {0},
+};
+static const struct mln_field capability_fields[] = {
+    {.name = "path", .type = MLN_FIELD_LIST, .help = "Old name of paths."},
+    {.name = "paths", .type = MLN_FIELD_LIST, .help = "Paths to ask about."},
+    {.name = "token", .type = MLN_FIELD_SECRET, .help = "Whose capabilities."},
+    {.name = "accessor", .type = MLN_FIELD_TEXT, .help = "Whose capabilities."},
+    {0},
+};
+
+const struct mln_path mln_sys_policies[] = {
+    {.pattern = "policies/acl",
+     .summary = "List policies.",
+     .read = sys_policies_list,
+     .list = sys_policies_list},
+    {.pattern = "policies/acl/{name...}",
+     .summary = "Read, write or delete a policy.",
+     .fields = policy_fields,
+     .read = sys_policy_read,
+     .write = sys_policy_write,
+     .remove = sys_policy_remove,
+     .controls = "AC-3,AC-6"},
+    {.pattern = "policy",
+     .summary = "List policies.",
+     .read = sys_policy_list_old,
+     .list = sys_policy_list_old},
+    {.pattern = "policy/{name...}",
+     .summary = "Read, write or delete a policy.",
+     .fields = policy_fields,
+     .read = sys_policy_read_old,
+     .write = sys_policy_write,
+     .remove = sys_policy_remove,
+     .controls = "AC-3,AC-6"},
+    {.pattern = "capabilities-self",
+     .summary = "What the caller may on paths.",
+     .fields = capability_fields,
+     .write = sys_capabilities_self},
+    {.pattern = "capabilities",
+     .summary = "What a token may on paths.",
+     .fields = capability_fields,
+     .write = sys_capabilities},
+    {.pattern = "capabilities-accessor",
+     .summary = "What the token of an accessor may.",
+     .fields = capability_fields,
+     .write = sys_capabilities_accessor},
+    {0},
+};

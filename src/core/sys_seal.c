@@ -17,7 +17,7 @@ static const char *version_text(void)
     return "1.16.0+merlon" MLN_VERSION;
 }
 
-struct mln_err sys_health(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_health(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_value *bare = mln_object(cx);
@@ -72,13 +72,13 @@ static const struct mln_value *seal_status(struct mln_request *rq)
     return bare;
 }
 
-struct mln_err sys_seal_status(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_seal_status(struct mln_request *rq, struct mln_reply *re)
 {
     re->bare = seal_status(rq);
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_init_read(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_init_read(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_value *bare = mln_object(rq->cx);
     mln_put_bool(rq->cx, bare, "initialized", is_initialized(rq));
@@ -101,7 +101,7 @@ static void put_shares(struct mln_cx *cx, const struct mln_bytes *shares, size_t
     mln_put(cx, bare, "root_token", mln_secret_string(cx, mln_bytes_of(token)));
 }
 
-struct mln_err sys_init(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_init(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_core *core = mln_core_of(rq);
@@ -179,7 +179,7 @@ static struct mln_err give_share(struct mln_request *rq)
     return progress > 0 ? MLN_OK : mln_core_unsealed(rq->cx, core, "unseal");
 }
 
-struct mln_err sys_unseal(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_unseal(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_core *core = mln_core_of(rq);
     struct mln_err err = MLN_OK;
@@ -195,7 +195,7 @@ struct mln_err sys_unseal(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_seal(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_seal(struct mln_request *rq, struct mln_reply *re)
 {
     (void)re;
     mln_run_of(rq)->seals = true; /* after the answer: this request runs while the store is open */
@@ -203,7 +203,7 @@ struct mln_err sys_seal(struct mln_request *rq, struct mln_reply *re)
     return MLN_OK;
 }
 
-struct mln_err sys_leader(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_leader(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_value *bare = mln_object(rq->cx);
     mln_put_bool(rq->cx, bare, "ha_enabled", false);
@@ -215,7 +215,7 @@ struct mln_err sys_leader(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_status(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_status(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_core *core = mln_core_of(rq);
@@ -244,7 +244,7 @@ struct mln_err sys_status(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(cx);
 }
 
-struct mln_err sys_key_status(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_key_status(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_barrier_status status = {0};
     struct mln_value *data = mln_object(rq->cx);
@@ -256,9 +256,90 @@ struct mln_err sys_key_status(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
-struct mln_err sys_rotate(struct mln_request *rq, struct mln_reply *re)
+static struct mln_err sys_rotate(struct mln_request *rq, struct mln_reply *re)
 {
     (void)re;
     rq->services->block(rq);
     return mln_barrier_rotate(rq->cx, mln_core_of(rq)->barrier, rq->ns);
 }
+
+/* ---- paths ---- */
+
+static const struct mln_field init_fields[] = {
+    F_INT("secret_shares", "5", "How many shares."),
+    F_INT("secret_threshold", "3", "How many of them unseal."),
+    {0},
+};
+static const struct mln_field unseal_fields[] = {
+    {.name = "key", .type = MLN_FIELD_SECRET, .help = "One share, hex or base64."},
+    {.name = "reset",
+     .type = MLN_FIELD_BOOL,
+     .fallback = "false",
+     .help = "Forget the shares given so far."},
+    {0},
+};
+static const struct mln_field health_fields[] = {
+    F_INT("activecode", "200", "Status when open."),
+    F_INT("sealedcode", "503", "Status when sealed."),
+    F_INT("uninitcode", "501", "Status when not initialised."),
+    {0},
+};
+
+const struct mln_path mln_sys_seal[] = {
+    {.pattern = "health",
+     .summary = "Is it up and open?",
+     .fields = health_fields,
+     .read = sys_health,
+     .is_open = true,
+     .is_exempt = true,
+     .works_sealed = true},
+    {.pattern = "init",
+     .summary = "Initialise, or ask whether it is.",
+     .fields = init_fields,
+     .read = sys_init_read,
+     .write = sys_init,
+     .is_open = true,
+     .is_exempt = true,
+     .works_sealed = true,
+     .may_block = true},
+    {.pattern = "seal-status",
+     .summary = "Shares given and needed.",
+     .read = sys_seal_status,
+     .is_open = true,
+     .is_exempt = true,
+     .works_sealed = true},
+    {.pattern = "unseal",
+     .summary = "Give a share.",
+     .fields = unseal_fields,
+     .write = sys_unseal,
+     .is_open = true,
+     .is_exempt = true,
+     .works_sealed = true,
+     .may_block = true},
+    {.pattern = "status",
+     .summary = "Ledger and sandbox.",
+     .read = sys_status,
+     .is_open = true,
+     .is_exempt = true,
+     .works_sealed = true},
+    {.pattern = "leader",
+     .summary = "Who leads.",
+     .read = sys_leader,
+     .is_open = true,
+     .is_exempt = true,
+     .works_sealed = true},
+    {.pattern = "seal",
+     .summary = "Seal: all keys are wiped.",
+     .write = sys_seal,
+     .is_sudo = true,
+     .is_relief = true,
+     .controls = "SC-12"},
+    {.pattern = "key-status", .summary = "The barrier's newest key.", .read = sys_key_status},
+    {.pattern = "rotate",
+     .summary = "A new key for the barrier.",
+     .write = sys_rotate,
+     .is_sudo = true,
+     .may_block = true,
+     .controls = "SC-12"},
+    {0},
+};
