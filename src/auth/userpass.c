@@ -3,6 +3,7 @@
  * Users with passwords: Vault's userpass paths. Passwords are kept as Argon2id hashes only; a wrong name costs the same time as a
  * wrong password and gets the same answer. Names are folded to lower case. Source: Vault's public API documentation.
  */
+#include "auth/token_fields.h"
 #include "barrier/txn.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -71,38 +72,6 @@ static struct mln_err put_password(struct mln_request *rq, struct mln_value *use
     return mln_cx_err(rq->cx);
 }
 
-/* Token fields, new name before old name. */
-static const char *const token_ints[] = {"token_ttl", "token_max_ttl", "token_explicit_max_ttl", "token_period", "token_num_uses"};
-
-static struct mln_err put_token_fields(struct mln_request *rq, struct mln_value *user)
-{
-    static const char *const old[] = {"ttl", "max_ttl", NULL, NULL, NULL};
-    struct mln_cx *cx = rq->cx;
-    for (size_t i = 0; i < MLN_COUNT(token_ints); i++) {
-        const struct mln_value *v = mln_field_of(rq, token_ints[i]);
-        v = mln_is_null(v) && old[i] != NULL ? mln_field_of(rq, old[i]) : v;
-        if (!mln_is_null(v)) {
-            if (mln_get_int(v, -1) < 0) {
-                return mln_fail(cx, MLN_E_INVALID, "%s cannot be negative", token_ints[i]);
-            }
-            mln_put(cx, user, token_ints[i], v);
-        }
-    }
-    const struct mln_value *policies = mln_field_of(rq, "token_policies");
-    policies = mln_is_null(policies) ? mln_field_of(rq, "policies") : policies;
-    if (!mln_is_null(policies)) {
-        mln_put(cx, user, "token_policies", policies);
-    }
-    if (!mln_is_null(mln_field_of(rq, "token_no_default_policy"))) {
-        mln_put(cx, user, "token_no_default_policy", mln_field_of(rq, "token_no_default_policy"));
-    }
-    int64_t ttl_s = mln_get_int(mln_get(user, "token_ttl"), 0), max_s = mln_get_int(mln_get(user, "token_max_ttl"), 0);
-    if (max_s > 0 && ttl_s > max_s) {
-        return mln_fail(cx, MLN_E_INVALID, "token_ttl should not be greater than token_max_ttl");
-    }
-    return mln_cx_err(cx);
-}
-
 static struct mln_err user_write(struct mln_request *rq, struct mln_reply *re)
 {
     const char *name = NULL;
@@ -115,7 +84,7 @@ static struct mln_err user_write(struct mln_request *rq, struct mln_reply *re)
     }
     struct mln_value *user = is_new ? mln_object(rq->cx) : mln_value_dup(rq->cx, before);
     struct mln_bytes password = mln_get_bytes(mln_field_of(rq, "password"));
-    MLN_TRY(put_token_fields(rq, user));
+    MLN_TRY(mln_token_fields_take(rq, user));
     if (is_new || password.len > 0) {
         MLN_TRY(put_password(rq, user, password));
     }
@@ -129,14 +98,7 @@ static struct mln_err user_read(struct mln_request *rq, struct mln_reply *re)
     const struct mln_value *user = NULL;
     MLN_TRY(user_load(rq, &name, &user));
     struct mln_value *data = mln_object(rq->cx);
-    const struct mln_value *policies = mln_get(user, "token_policies");
-    for (size_t i = 0; i < MLN_COUNT(token_ints); i++) {
-        mln_put_int(rq->cx, data, token_ints[i], mln_get_int(mln_get(user, token_ints[i]), 0));
-    }
-    mln_put(rq->cx, data, "token_policies", mln_is_null(policies) ? mln_array(rq->cx) : policies);
-    mln_put(rq->cx, data, "token_bound_cidrs", mln_array(rq->cx));
-    mln_put_bool(rq->cx, data, "token_no_default_policy", mln_get_bool(mln_get(user, "token_no_default_policy"), false));
-    mln_put_text(rq->cx, data, "token_type", "default");
+    mln_token_fields_print(rq->cx, user, data);
     re->data = data;
     return mln_cx_err(rq->cx);
 }
@@ -179,7 +141,7 @@ static struct mln_err change(struct mln_request *rq, bool is_password)
     if (is_password) {
         MLN_TRY(put_password(rq, user, mln_get_bytes(mln_field_of(rq, "password"))));
     } else {
-        MLN_TRY(put_token_fields(rq, user));
+        MLN_TRY(mln_token_fields_take(rq, user));
     }
     mln_put_text(rq->cx, rq->detail, "user", name);
     return mln_txn_put_value(rq->cx, rq->txn, rq->mount->view, user_key(rq->cx, name), user);
@@ -200,24 +162,28 @@ static struct mln_err policies_write(struct mln_request *rq, struct mln_reply *r
 static const struct mln_login *login_of(struct mln_request *rq, const char *name, const struct mln_value *user)
 {
     struct mln_login *login = MLN_NEW(rq->cx, struct mln_login);
-    struct mln_value *meta = mln_object(rq->cx);
+    struct mln_value *meta = mln_object(rq->cx), *internal = mln_object(rq->cx);
     if (login == NULL) {
         return NULL;
     }
     mln_put_text(rq->cx, meta, "username", name);
-    *login = (struct mln_login){
-        .alias = name,
-        .display_name = name,
-        .policies = mln_get(user, "token_policies"),
-        .meta = meta,
-        .ttl_s = mln_get_int(mln_get(user, "token_ttl"), 0),
-        .max_ttl_s = mln_get_int(mln_get(user, "token_max_ttl"), 0),
-        .explicit_max_ttl_s = mln_get_int(mln_get(user, "token_explicit_max_ttl"), 0),
-        .period_s = mln_get_int(mln_get(user, "token_period"), 0),
-        .num_uses = mln_get_int(mln_get(user, "token_num_uses"), 0),
-        .no_default_policy = mln_get_bool(mln_get(user, "token_no_default_policy"), false),
-    };
+    mln_put_text(rq->cx, internal, "username", name);
+    *login = (struct mln_login){.alias = name, .display_name = name, .meta = meta, .internal = internal};
+    mln_token_fields_login(rq, user, login);
     return login;
+}
+
+/* The user must be there still, with the policies that the token was made with. */
+static struct mln_err renew_login(struct mln_request *rq, const struct mln_value *internal, struct mln_login *login)
+{
+    const struct mln_value *user = NULL;
+    const char *name = mln_get_text(rq->cx, mln_get(internal, "username"), "");
+    struct mln_err err = mln_txn_get_value(rq->cx, rq->txn, rq->mount->view, user_key(rq->cx, name), &user);
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "user no longer exists");
+    }
+    MLN_TRY(err);
+    return mln_token_fields_renew(rq, user, login);
 }
 
 static struct mln_err login_write(struct mln_request *rq, struct mln_reply *re)
@@ -243,6 +209,9 @@ static struct mln_err login_write(struct mln_request *rq, struct mln_reply *re)
         return mln_is(err, MLN_E_MEMORY) ? err : bad_login(rq);
     }
     MLN_TRY(err);
+    if (!mln_token_fields_from(rq, user)) {
+        return bad_login(rq);
+    }
     mln_put_text(rq->cx, rq->detail, "user", name);
     re->login = login_of(rq, name, user);
     return mln_cx_err(rq->cx);
@@ -252,36 +221,22 @@ static struct mln_err login_write(struct mln_request *rq, struct mln_reply *re)
 
 #define FIELD_USER {.name = "username", .type = MLN_FIELD_TEXT, .help = "The user's name.", .is_query = true}
 #define FIELD_PASSWORD {.name = "password", .type = MLN_FIELD_SECRET, .help = "The password."}
-#define FIELD_POLICIES                                                                             \
-    {.name = "token_policies", .type = MLN_FIELD_LIST, .help = "Policies of the tokens."},         \
-    {                                                                                              \
-        .name = "policies", .type = MLN_FIELD_LIST, .help = "Old name of token_policies."          \
-    }
-
-static const struct mln_field user_fields[] = {
+static const struct mln_field user_fields[] = {FIELD_USER, FIELD_PASSWORD, MLN_TOKEN_FIELDS, {0}};
+static const struct mln_field password_fields[] = {FIELD_USER, FIELD_PASSWORD, {0}};
+static const struct mln_field policy_fields[] = {
     FIELD_USER,
-    FIELD_PASSWORD,
-    FIELD_POLICIES,
-    {.name = "token_ttl", .type = MLN_FIELD_DURATION, .help = "How long a token lives."},
-    {.name = "ttl", .type = MLN_FIELD_DURATION, .help = "Old name of token_ttl."},
-    {.name = "token_max_ttl", .type = MLN_FIELD_DURATION, .help = "How long renewals may make it live."},
-    {.name = "max_ttl", .type = MLN_FIELD_DURATION, .help = "Old name of token_max_ttl."},
-    {.name = "token_explicit_max_ttl", .type = MLN_FIELD_DURATION, .help = "An end that no renewal moves."},
-    {.name = "token_period", .type = MLN_FIELD_DURATION, .help = "Lives on as long as it is renewed within this time."},
-    {.name = "token_num_uses", .type = MLN_FIELD_INT, .help = "Requests that a token is good for; 0 is no limit."},
-    {.name = "token_no_default_policy", .type = MLN_FIELD_BOOL, .help = "Tokens without the policy \"default\"."},
+    {.name = "token_policies", .type = MLN_FIELD_LIST, .help = "Policies of the tokens."},
+    {.name = "policies", .type = MLN_FIELD_LIST, .help = "Old name of token_policies."},
     {0},
 };
-static const struct mln_field name_fields[] = {FIELD_USER, FIELD_PASSWORD, {0}};
-static const struct mln_field policy_fields[] = {FIELD_USER, FIELD_POLICIES, {0}};
 
 static const struct mln_path paths[] = {
-    {.pattern = "login/{username}", .summary = "Log in with a password.", .fields = name_fields, .write = login_write, .is_open = true,
+    {.pattern = "login/{username}", .summary = "Log in with a password.", .fields = password_fields, .write = login_write, .is_open = true,
      .may_block = true, .act = MLN_ACT_LOGIN, .controls = "IA-2,IA-5"},
     {.pattern = "users", .summary = "List users.", .list = user_list},
     {.pattern = "users/{username}", .summary = "Make, read, change or delete a user.", .fields = user_fields, .read = user_read,
      .write = user_write, .remove = user_remove, .exists = user_exists, .may_block = true, .controls = "AC-2,IA-5"},
-    {.pattern = "users/{username}/password", .summary = "Change a user's password.", .fields = name_fields, .write = password_write,
+    {.pattern = "users/{username}/password", .summary = "Change a user's password.", .fields = password_fields, .write = password_write,
      .may_block = true, .controls = "IA-5"},
     {.pattern = "users/{username}/policies", .summary = "Change a user's policies.", .fields = policy_fields, .write = policies_write,
      .controls = "AC-2"},
@@ -293,4 +248,5 @@ const struct mln_engine mln_method_userpass = {
     .kind = MLN_MOUNT_AUTH,
     .summary = "Users with passwords (Argon2id).",
     .paths = paths,
+    .renew_login = renew_login,
 };

@@ -61,8 +61,9 @@ static void test_users(void **state)
     EK_WANT(k, ek_list(k, "auth/userpass/users/"), 200);
     EK_DATA(k, "{\"keys\":[\"bob\"]}");
     EK_WANT(k, ek_read(k, "auth/userpass/users/bob", NULL), 200);
-    EK_DATA(k, "{\"token_bound_cidrs\":[],\"token_explicit_max_ttl\":0,\"token_max_ttl\":60,\"token_no_default_policy\":false,"
-               "\"token_num_uses\":0,\"token_period\":0,\"token_policies\":[\"x\"],\"token_ttl\":0,\"token_type\":\"default\"}");
+    EK_DATA(k, "{\"max_ttl\":60,\"policies\":[\"x\"],\"token_bound_cidrs\":[],\"token_explicit_max_ttl\":0,\"token_max_ttl\":60,"
+               "\"token_no_default_policy\":false,\"token_num_uses\":0,\"token_period\":0,\"token_policies\":[\"x\"],"
+               "\"token_strictly_bind_ip\":false,\"token_ttl\":0,\"token_type\":\"default\"}");
     EK_WANT(k, ek_write(k, "auth/userpass/users/bob/policies", "{\"token_policies\":\"y\"}"), 204);
     EK_WANT(k, ek_write(k, "auth/userpass/users/bob/password", "{\"password\":\"q\"}"), 204);
     EK_REFUSED(k, ek_write(k, "auth/userpass/login/bob", "{\"password\":\"p\"}"), 400, "invalid username or password");
