@@ -33,7 +33,8 @@ typedef struct mln_err (*mln_handler)(struct mln_request *rq, struct mln_reply *
 
 /*
  * One path of an engine, relative to its mount. Pattern: literal segments, {name} captures one segment, {name...} captures
- * the rest (may hold "/"), a final "?" on a segment makes it optional: "keys/{name}/rotate", "data/{path...}", "random/{bytes}?".
+ * the rest (may hold "/"; fixed segments may follow: "{path...}/tune"), a final "?" on a segment makes it optional:
+ * "keys/{name}/rotate", "data/{path...}", "random/{bytes}?".
  * The first pattern that matches wins, in table order.
  */
 struct mln_path {

@@ -35,6 +35,7 @@ struct mln_mount {
     const char *accessor; /* "kv_1a2b3c4d" */
     const char *description;
     const struct mln_value *options; /* {"version":"2"} or NULL */
+    const struct mln_value *config;  /* further settings as sys/mounts shows them ("token_type", "listing_visibility", ...) or NULL */
     int64_t default_ttl_s, max_ttl_s; /* 0 = system default */
     const struct mln_engine *engine;
     struct mln_view view;

@@ -50,6 +50,10 @@ struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char
                                  const char *description, const struct mln_value *options);
 const struct mln_engine *mln_engine_find(const struct mln_core *core, const char *type,
                                          enum mln_mount_kind kind);
+/* May a mount stand at this path: its form; nothing there, above or below. INVALID, LIMIT */
+struct mln_err mln_mount_check_path(struct mln_cx *cx, struct mln_bytes path);
+struct mln_err mln_mount_check_free(struct mln_cx *cx, const struct mln_value *rows,
+                                    struct mln_bytes path);
 /* Add a row, run the engine's start with it. path: "kv/" or "auth/x/". errors INVALID (in use, unknown type, bad name) */
 struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row);
 
@@ -58,6 +62,10 @@ struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row);
 struct mln_err mln_route(struct mln_request *rq);
 /* The second half of it: handler and fields for rq->route (NULL: NO_ROUTE) and what it captured. */
 struct mln_err mln_route_parse(struct mln_request *rq, const struct mln_value *captures);
+/* Fields by their schema: from `first` (captures; may be NULL), else from data, else the fallback. INVALID */
+struct mln_err mln_fields_parse(struct mln_cx *cx, const struct mln_field *fields,
+                                const struct mln_value *first, const struct mln_value *data,
+                                struct mln_value *out);
 mln_handler mln_route_handler(const struct mln_path *route, enum mln_op op);
 /* An engine's tables of paths in the order of looking: NULL behind the last. */
 const struct mln_path *mln_route_table(const struct mln_engine *engine, size_t i);

@@ -32,6 +32,22 @@ struct mln_err mln_mounts_put(struct mln_cx *cx, struct mln_txn *txn, const stru
     return mln_txn_put_value(cx, txn, mount_view(), MLN_BYTES("table"), rows);
 }
 
+/* What Vault gives the mounts that a server has from the beginning. */
+static struct mln_value *config_of(struct mln_cx *cx, const char *type, bool is_auth)
+{
+    bool is_system = mln_bytes_is(mln_bytes_of(type), "system"),
+         is_identity = mln_bytes_is(mln_bytes_of(type), "identity");
+    struct mln_value *config = mln_object(cx), *headers = mln_array(cx);
+    if (is_system || is_identity) {
+        mln_push_text(cx, headers, is_system ? "Accept" : "Authorization");
+        mln_put(cx, config, "passthrough_request_headers", headers);
+    }
+    if (is_auth) {
+        mln_put_text(cx, config, "token_type", "default-service");
+    }
+    return config;
+}
+
 struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char *type,
                                  const char *description, const struct mln_value *options)
 {
@@ -48,6 +64,9 @@ struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char
     mln_put(cx, row, "options", options != NULL ? options : mln_null(cx));
     mln_put_int(cx, row, "default_ttl_s", 0);
     mln_put_int(cx, row, "max_ttl_s", 0);
+    mln_put(cx, row, "config", config_of(cx, type, is_auth));
+    mln_put_bool(cx, row, "local", mln_bytes_is(mln_bytes_of(type), "cubbyhole"));
+    mln_put_bool(cx, row, "seal_wrap", mln_bytes_is(mln_bytes_of(type), "system"));
     return row;
 }
 
@@ -92,6 +111,7 @@ static void read_row(struct mln_cx *cx, const struct mln_core *core, const struc
         .accessor = mln_get_text(cx, mln_get(v, "accessor"), ""),
         .description = mln_get_text(cx, mln_get(v, "description"), ""),
         .options = mln_is_null(mln_get(v, "options")) ? NULL : mln_get(v, "options"),
+        .config = mln_is_null(mln_get(v, "config")) ? NULL : mln_get(v, "config"),
         .default_ttl_s = mln_get_int(mln_get(v, "default_ttl_s"), 0),
         .max_ttl_s = mln_get_int(mln_get(v, "max_ttl_s"), 0),
         .view = {.ns = MLN_NS_ROOT, .prefix = mln_bytes_format(cx, "root/%s/", uuid)},
@@ -200,7 +220,7 @@ const struct mln_mount *mln_mounts_find(const struct mln_mount_table *table, str
 
 /* ---- adding ---- */
 
-static struct mln_err check_path(struct mln_cx *cx, struct mln_bytes path)
+struct mln_err mln_mount_check_path(struct mln_cx *cx, struct mln_bytes path)
 {
     struct mln_bytes left = path;
     if (path.len < 2 || path.len > MLN_NAME_MAX_BYTES) {
@@ -224,8 +244,8 @@ static struct mln_err check_path(struct mln_cx *cx, struct mln_bytes path)
     return MLN_OK;
 }
 
-static struct mln_err check_free(struct mln_cx *cx, const struct mln_value *rows,
-                                 struct mln_bytes path)
+struct mln_err mln_mount_check_free(struct mln_cx *cx, const struct mln_value *rows,
+                                    struct mln_bytes path)
 {
     static const char *const kept[] = {"sys/", "auth/", "cubbyhole/", "identity/"};
     bool is_auth = mln_bytes_starts(path, MLN_BYTES("auth/")) && path.len > 5;
@@ -267,12 +287,12 @@ struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row)
     const struct mln_value *rows = NULL;
     struct mln_bytes path = mln_get_bytes(mln_get(row, "path"));
     const char *type = mln_get_text(cx, mln_get(row, "type"), "");
-    MLN_TRY(check_path(cx, path));
+    MLN_TRY(mln_mount_check_path(cx, path));
     MLN_TRY(mln_mounts_rows(cx, rq->txn, &rows));
     if (mln_engine_find(mln_core_of(rq), type, kind_of(path)) == NULL) {
         return mln_fail(cx, MLN_E_INVALID, "plugin not found in the catalog: %s", type);
     }
-    MLN_TRY(check_free(cx, rows, path));
+    MLN_TRY(mln_mount_check_free(cx, rows, path));
     struct mln_value *grown = mln_value_dup(cx, rows);
     mln_push(cx, grown, row);
     MLN_TRY(mln_cx_err(cx));

@@ -40,6 +40,21 @@ static void capture(struct match *m, struct mln_bytes name, struct mln_bytes val
     m->captures[m->n++].value = value;
 }
 
+/* What follows {name...} in a pattern is fixed text at the end of the path: "{path...}/tune". */
+static bool matches_rest(struct mln_bytes name, struct mln_bytes tail, struct mln_bytes path,
+                         struct match *ret)
+{
+    if (tail.len > 0) {
+        size_t at = path.len > tail.len ? path.len - tail.len - 1 : 0;
+        if (at == 0 || path.ptr[at] != '/' || !mln_bytes_ends(path, tail)) {
+            return false;
+        }
+        path = mln_bytes_sub(path, 0, at);
+    }
+    capture(ret, name, path);
+    return true;
+}
+
 /* A path that ends in "/" (lists do) matches as without it; only the rest of a path keeps it. */
 static bool matches(const char *pattern, struct mln_bytes path, struct match *ret)
 {
@@ -52,8 +67,7 @@ static bool matches(const char *pattern, struct mln_bytes path, struct match *re
             return s.is_optional && after.len == 0;
         }
         if (s.is_rest) {
-            capture(ret, s.name, path);
-            return true;
+            return matches_rest(s.name, after, path, ret);
         }
         struct mln_bytes got = mln_bytes_cut(path, '/', &path_after);
         if (s.is_capture && got.len > 0) {
@@ -265,32 +279,38 @@ static struct mln_err parse_field(struct mln_cx *cx, const struct mln_field *f,
     return MLN_OK;
 }
 
-static struct mln_err parse_fields(struct mln_request *rq, const struct mln_value *captures)
+struct mln_err mln_fields_parse(struct mln_cx *cx, const struct mln_field *f,
+                                const struct mln_value *first, const struct mln_value *data,
+                                struct mln_value *out)
 {
-    const struct mln_field *f = rq->route->fields;
-    struct mln_value *out = mln_object(rq->cx);
-    for (size_t i = 0; i < mln_len(captures); i++) {
-        mln_put_key(rq->cx, out, mln_member_at(captures, i)->key,
-                    &mln_member_at(captures, i)->value);
-    }
     for (; f != NULL && f->name != NULL; f++) {
-        const struct mln_value *v = mln_get(captures, f->name), *parsed = NULL;
-        v = v != NULL ? v : mln_get(rq->data, f->name);
-        v = v == NULL && f->fallback != NULL ? mln_text(rq->cx, f->fallback) : v;
+        const struct mln_value *v = mln_get(first, f->name), *parsed = NULL;
+        v = v != NULL ? v : mln_get(data, f->name);
+        v = v == NULL && f->fallback != NULL ? mln_text(cx, f->fallback) : v;
         if (v == NULL && f->is_required) {
-            return mln_fail(rq->cx, MLN_E_INVALID, "missing %s", f->name);
+            return mln_fail(cx, MLN_E_INVALID, "missing %s", f->name);
         }
         if (v == NULL) {
             continue;
         }
         if (!mln_is_null(v)) {
-            MLN_TRY(parse_field(rq->cx, f, v, &parsed));
+            MLN_TRY(parse_field(cx, f, v, &parsed));
             v = parsed;
         }
-        mln_put(rq->cx, out, f->name, v);
+        mln_put(cx, out, f->name, v);
+    }
+    return mln_cx_err(cx);
+}
+
+static struct mln_err parse_fields(struct mln_request *rq, const struct mln_value *captures)
+{
+    struct mln_value *out = mln_object(rq->cx);
+    for (size_t i = 0; i < mln_len(captures); i++) {
+        mln_put_key(rq->cx, out, mln_member_at(captures, i)->key,
+                    &mln_member_at(captures, i)->value);
     }
     rq->fields = out;
-    return mln_cx_err(rq->cx);
+    return mln_fields_parse(rq->cx, rq->route->fields, captures, rq->data, out);
 }
 
 struct mln_err mln_route_parse(struct mln_request *rq, const struct mln_value *captures)

@@ -388,3 +388,50 @@ struct mln_err mln_acl_check(struct mln_cx *cx, const struct mln_acl *acl, struc
     }
     return MLN_OK;
 }
+
+/* ---- showing ---- */
+
+/* Could a path below `prefix` match? The pattern's segments against the prefix's, as far as both go. */
+static bool reaches_below(const struct acl_rule *rule, struct mln_bytes prefix)
+{
+    struct mln_bytes pattern = rule->literal;
+    while (prefix.len > 0) {
+        size_t p = mln_bytes_find(pattern, '/'), q = mln_bytes_find(prefix, '/');
+        struct mln_bytes want = mln_bytes_sub(pattern, 0, p), got = mln_bytes_sub(prefix, 0, q);
+        bool is_last = p == pattern.len;
+        if (is_last && rule->is_glob) {
+            return mln_bytes_starts(got, want);
+        }
+        bool is_plus = want.len == 1 && want.ptr[0] == '+';
+        if (is_last || (!is_plus && !mln_bytes_eq(want, got))) {
+            return false;
+        }
+        pattern = mln_bytes_from(pattern, p + 1);
+        prefix = mln_bytes_from(prefix, q + 1);
+    }
+    return true;
+}
+
+bool mln_acl_touches(const struct mln_acl *acl, struct mln_bytes prefix)
+{
+    unsigned here = mln_acl_capabilities(acl, prefix);
+    bool is_touched = here != 0 && (here & MLN_CAP_DENY) == 0;
+    for (size_t i = 0; !is_touched && i < acl->n; i++) {
+        const struct acl_rule *rule = &acl->rules[i];
+        bool allows = rule->capabilities != 0 && (rule->capabilities & MLN_CAP_DENY) == 0;
+        bool is_above = rule->is_glob && rule->literal.len <= prefix.len; /* `here` has judged it */
+        is_touched = allows && (rule->has_plus || !is_above) && reaches_below(rule, prefix);
+    }
+    return is_touched;
+}
+
+bool mln_acl_rule_at(const struct mln_acl *acl, size_t i, struct mln_acl_shown *ret)
+{
+    if (i >= acl->n) {
+        return false;
+    }
+    *ret = (struct mln_acl_shown){.pattern = acl->rules[i].literal,
+                                  .is_glob = acl->rules[i].is_glob,
+                                  .capabilities = acl->rules[i].capabilities};
+    return true;
+}

@@ -31,6 +31,15 @@ unsigned mln_acl_capabilities(const struct mln_acl *acl, struct mln_bytes path);
  */
 struct mln_err mln_acl_check(struct mln_cx *cx, const struct mln_acl *acl, struct mln_bytes path, unsigned capability,
                              const struct mln_value *data, struct mln_bytes *ret_rule);
+/* Does any rule allow anything at or below `prefix` ("secret/")? */
+bool mln_acl_touches(const struct mln_acl *acl, struct mln_bytes prefix);
+/* The table's rules one by one, for showing them: false behind the last. pattern is without the "*" of a glob. */
+struct mln_acl_shown {
+    struct mln_bytes pattern;
+    bool is_glob;
+    unsigned capabilities;
+};
+bool mln_acl_rule_at(const struct mln_acl *acl, size_t i, struct mln_acl_shown *ret);
 /* Names in Vault's order for sys/capabilities: ["create","read",...], ["root"] or ["deny"]. */
 const struct mln_value *mln_capability_names(struct mln_cx *cx, unsigned capabilities, bool is_root);
 /* HCL to a value: blocks as objects ({"path": {"secret/x": {...}}}, repeated blocks become arrays), for configuration too. */

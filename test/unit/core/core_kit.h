@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/cbor.h"
@@ -118,4 +119,42 @@ static inline const char *ck_json(struct ck *k, const struct mln_value *v)
 static inline const char *ck_error(struct ck *k)
 {
     return mln_get_text(&k->cx, mln_item(mln_get(k->answer, "errors"), 0), "");
+}
+
+/* A part of the answer as JSON: "data|secret/|type" names members, one below the other. */
+static inline const char *ck_at(struct ck *k, const char *where)
+{
+    struct mln_bytes left = mln_bytes_of(where);
+    const struct mln_value *v = k->answer;
+    while (left.len > 0) {
+        v = mln_get_key(v, mln_bytes_cut(left, '|', &left));
+    }
+    return v == NULL ? "absent" : ck_json(k, v);
+}
+
+/* One step of a story: a request, its status, and what a part of the answer is (or the first error, without `at`). */
+struct ck_step {
+    const char *token, *op, *path, *json;
+    int status;
+    const char *at, *want;
+};
+
+static inline void ck_play(struct ck *k, const struct ck_step *steps, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        const struct ck_step *s = &steps[i];
+        int got = ck_call(k, s->token, s->op, s->path, s->json);
+        const char *part = s->want == NULL ? "" : s->at != NULL ? ck_at(k, s->at) : ck_error(k);
+        if (got != s->status || (s->want != NULL && strcmp(part, s->want) != 0)) {
+            fail_msg("step %zu, %s %s: %d, not %d; %s, not %s: %s", i, s->op, s->path, got, s->status,
+                     part, s->want == NULL ? "" : s->want, ck_json(k, k->answer));
+        }
+    }
+}
+#define CK_PLAY(k, steps) ck_play((k), (steps), MLN_COUNT(steps))
+
+static inline const char *ck_token(struct ck *k, const char *json)
+{
+    CK_WANT(k, ck_call(k, "root", "write", "auth/token/create", json), 200);
+    return mln_get_text(&k->cx, mln_get(mln_get(k->answer, "auth"), "client_token"), "");
 }

@@ -341,6 +341,34 @@ static void test_capability_names(void **state)
     }
 }
 
+static void test_touches(void **state)
+{
+    static const struct {
+        const char *policy, *prefix;
+        bool want;
+    } t[] = {
+        {CAP("secret/data/a", "\"read\""), "secret/", true},
+        {CAP("secret/*", "\"read\""), "secret/", true},
+        {CAP("sec*", "\"read\""), "secret/", true},
+        {CAP("+/data/*", "\"read\""), "secret/", true},
+        {CAP("a/+/c", "\"read\""), "a/b/", true},
+        {CAP("secret/", "\"list\""), "secret/", true},
+        {CAP("secret/data/a", "\"deny\""), "secret/", false},
+        {CAP("secret", "\"read\""), "secret/", false},
+        {CAP("secrets/*", "\"read\""), "secret/", false},
+        {CAP("a/+/c", "\"read\""), "b/c/", false},
+        {CAP("*", "\"read\"") CAP("secret/*", "\"deny\""), "secret/", false},
+    };
+    struct mln_cx *cx = kit_cx(state);
+    for (size_t i = 0; i < MLN_COUNT(t); i++) {
+        struct mln_acl *acl = acl_of(cx, t[i].policy, NULL);
+        if (mln_acl_touches(acl, mln_bytes_of(t[i].prefix)) != t[i].want) {
+            fail_msg("%s touches %s: %d", t[i].policy, t[i].prefix, !t[i].want);
+        }
+        mln_acl_free(acl);
+    }
+}
+
 /* The table agrees with a plain reading of the priority rules on many random pattern sets. */
 static bool plain_matches(const char *pattern, const char *path)
 {
@@ -474,7 +502,7 @@ int main(void)
         KIT_TEST(test_rules),         KIT_TEST(test_lists),   KIT_TEST(test_parameters),
         KIT_TEST(test_refused),       KIT_TEST(test_too_large), KIT_TEST(test_root),
         KIT_TEST(test_names_the_rule), KIT_TEST(test_capability_names), KIT_TEST(test_random_sets),
-        KIT_TEST(test_allocation_faults),
+        KIT_TEST(test_allocation_faults), KIT_TEST(test_touches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
