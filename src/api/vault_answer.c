@@ -81,6 +81,13 @@ static void add_errors(struct mln_buf *body, const struct mln_value *errors)
     mln_buf_add_text(body, "}\n");
 }
 
+/* Errors alone, or an envelope? A refusal that explains itself in data or warnings is an envelope (KV v2's 404s). */
+static bool is_fault(const struct mln_value *answer, int64_t status)
+{
+    bool explains = !mln_is_null(mln_get(answer, "data")) || mln_len(mln_get(answer, "warnings")) > 0;
+    return mln_get(answer, "errors") != NULL || (status >= 400 && !explains);
+}
+
 /* A content type that core names goes into a header line: nothing but visible characters may. */
 static const char *type_of(struct mln_cx *cx, const struct mln_value *type)
 {
@@ -139,7 +146,7 @@ struct mln_err mln_vault_answer(struct mln_cx *cx, const struct mln_value *answe
     } else if (!mln_is_null(bare)) {
         mln_json_print(body, bare, MLN_JSON_COMPACT);
         mln_buf_add_byte(body, '\n');
-    } else if (errors != NULL || (status >= 400 && mln_is_null(mln_get(answer, "data")))) {
+    } else if (is_fault(answer, status)) {
         add_errors(body, errors);
     } else {
         add_envelope(body, answer);

@@ -62,6 +62,8 @@ struct mln_engine {
     const char *summary;
     const struct mln_path *paths; /* ends with {0} */
     const struct mln_path *const *more_paths; /* further tables, looked through after paths; ends with NULL; NULL = none */
+    /* Another descriptor for mounts of these options, say of an older version of the same type; NULL = this one always. */
+    const struct mln_engine *(*variant)(const struct mln_value *options);
     /* Once, in the transaction that mounts it; may write defaults. NULL = nothing to do. */
     struct mln_err (*start)(struct mln_request *rq);
     /* Scheduled work, each run with its own record; period in seconds. */

@@ -214,9 +214,10 @@ struct mln_err mln_core_rekey(struct mln_cx *cx, struct mln_core *core,
 
 /* ---- initialise ---- */
 
-static bool has_release(const struct mln_core *core)
+/* Mounts of engines that this build may lack. */
+static bool has_engine(const struct mln_core *core, const char *type)
 {
-    return mln_engine_find(core, "release", MLN_MOUNT_SECRET) != NULL;
+    return mln_engine_find(core, type, MLN_MOUNT_SECRET) != NULL;
 }
 
 static struct mln_err add_mount(struct mln_run *run, const char *path, const char *type,
@@ -235,7 +236,10 @@ static struct mln_err add_mounts(struct mln_run *run)
                             "system endpoints used for control, policy and debugging", NULL));
     MLN_TRY(mln_mounts_put(run->rq.cx, run->rq.txn, rows));
     MLN_TRY(add_mount(run, "auth/token/", "token", "token based credentials", NULL));
-    if (has_release(run->core)) {
+    if (has_engine(run->core, "cubbyhole")) {
+        MLN_TRY(add_mount(run, "cubbyhole/", "cubbyhole", "per-token private secret storage", NULL));
+    }
+    if (has_engine(run->core, "release")) {
         MLN_TRY(add_mount(run, "release/", "release", "releases of models", NULL));
     }
     return run->core->config.is_dev

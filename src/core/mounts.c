@@ -116,7 +116,8 @@ static void read_row(struct mln_cx *cx, const struct mln_core *core, const struc
         .max_ttl_s = mln_get_int(mln_get(v, "max_ttl_s"), 0),
         .view = {.ns = MLN_NS_ROOT, .prefix = mln_bytes_format(cx, "root/%s/", uuid)},
     };
-    ret->engine = mln_engine_find(core, ret->type, kind_of(mln_bytes_of(ret->path)));
+    const struct mln_engine *engine = mln_engine_find(core, ret->type, kind_of(mln_bytes_of(ret->path)));
+    ret->engine = engine != NULL && engine->variant != NULL ? engine->variant(ret->options) : engine;
 }
 
 /* ---- the table in memory ---- */
@@ -292,7 +293,9 @@ struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row)
     if (mln_engine_find(mln_core_of(rq), type, kind_of(path)) == NULL) {
         return mln_fail(cx, MLN_E_INVALID, "plugin not found in the catalog: %s", type);
     }
-    MLN_TRY(mln_mount_check_free(cx, rows, path));
+    if (!mln_run_of(rq)->is_system) { /* core itself mounts where nobody else may, and only when there is nothing yet */
+        MLN_TRY(mln_mount_check_free(cx, rows, path));
+    }
     struct mln_value *grown = mln_value_dup(cx, rows);
     mln_push(cx, grown, row);
     MLN_TRY(mln_cx_err(cx));

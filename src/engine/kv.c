@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Key-value secrets with versions: Vault's KV version 2 on its own paths. The descriptor, and the answer to clients that
- * use paths of version 1. Source: Vault's public API documentation; docs/engine-kv.md.
+ * use paths of version 1 (whose mounts have the descriptor of kv_v1.c). Source: Vault's public API documentation; docs/engine-kv.md.
  */
 #include "engine/kv_priv.h"
+
+extern const struct mln_engine mln_engine_kv;
 
 #define FIELD_PATH {.name = "path", .type = MLN_FIELD_TEXT, .help = "Where the secret lies.", .is_query = true}
 #define FIELD_VERSION                                                                              \
@@ -46,11 +48,15 @@ static const struct mln_field meta_fields[] = {
     FIELDS_SETTINGS,
     {.name = "custom_metadata", .type = MLN_FIELD_MAP, .help = "Names and texts beside the secret."},
     {.name = "metadata_cas", .type = MLN_FIELD_INT, .help = "Change only when this is the settings' version."},
+    KV_FIELDS_PAGE,
     {0},
 };
 
 static const struct mln_field config_fields[] = {FIELDS_SETTINGS, {0}};
 static const struct mln_field path_fields[] = {FIELD_PATH, {0}};
+/* No path here: on a pattern that does not capture it a query could name another than the one policies judged. */
+static const struct mln_field list_fields[] = {KV_FIELDS_PAGE, {0}};
+static const struct mln_field list_path_fields[] = {FIELD_PATH, KV_FIELDS_PAGE, {0}};
 
 static struct mln_err old_path(struct mln_request *rq, struct mln_reply *re)
 {
@@ -69,13 +75,12 @@ static struct mln_err old_path(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
-static struct mln_err kv_start(struct mln_request *rq)
+/* As Vault mounts them: version 1 unless the options say "2". Another version is refused by the descriptor's start. */
+static const struct mln_engine *kv_variant(const struct mln_value *options)
 {
-    const struct mln_value *version = mln_get(rq->mount->options, "version");
-    if (version != NULL && !mln_is_text(version, "2") && mln_get_int(version, 0) != 2) {
-        return mln_fail(rq->cx, MLN_E_UNSUPPORTED, "kv: only version 2 is supported");
-    }
-    return MLN_OK;
+    const struct mln_value *version = mln_get(options, "version");
+    bool is_two = mln_is_text(version, "2") || mln_get_int(version, 0) == 2;
+    return is_two ? &mln_engine_kv : &kv_version_1;
 }
 
 static const struct mln_path kv_paths[] = {
@@ -90,10 +95,15 @@ static const struct mln_path kv_paths[] = {
      .write = kv_undelete_write},
     {.pattern = "destroy/{path...}", .summary = "Destroy the values of versions for ever.",
      .fields = versions_fields, .write = kv_destroy_write, .is_relief = true},
-    {.pattern = "metadata", .summary = "List secrets.", .list = kv_meta_list},
+    {.pattern = "metadata", .summary = "List secrets.", .fields = list_fields, .list = kv_meta_list},
+    {.pattern = "detailed-metadata", .summary = "List secrets with their settings.", .fields = list_fields,
+     .list = kv_meta_list_detailed},
+    {.pattern = "detailed-metadata/{path...}", .summary = "List secrets with their settings.",
+     .fields = list_path_fields, .list = kv_meta_list_detailed},
     {.pattern = "metadata/{path...}", .summary = "History and settings of a secret; list; delete all of it.",
      .fields = meta_fields, .read = kv_meta_read, .list = kv_meta_list, .write = kv_meta_write,
-     .patch = kv_meta_patch, .remove = kv_meta_remove},
+     .patch = kv_meta_patch, .remove = kv_meta_remove,
+     .exists = kv_meta_exists},
     {.pattern = "subkeys/{path...}", .summary = "The names in a secret without their values.",
      .fields = subkeys_fields, .read = kv_subkeys_read},
     {.pattern = "{path...}", .summary = "Says where the paths of version 2 are.", .fields = path_fields,
@@ -106,5 +116,5 @@ const struct mln_engine mln_engine_kv = {
     .kind = MLN_MOUNT_SECRET,
     .summary = "Key-value secrets with versions.",
     .paths = kv_paths,
-    .start = kv_start,
+    .variant = kv_variant,
 };

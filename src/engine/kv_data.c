@@ -4,33 +4,6 @@
 
 #include "base/text.h"
 
-/* A copy in which every text carries the secret mark, so that no log can show it. */
-static struct mln_value *mark(struct mln_cx *cx, const struct mln_value *v, unsigned depth)
-{
-    struct mln_value *out = NULL;
-    enum mln_type type = mln_type_of(v);
-    if (depth > MLN_VALUE_DEPTH_MAX || (type != MLN_STRING && type != MLN_ARRAY && type != MLN_OBJECT)) {
-        return mln_value_dup(cx, v);
-    }
-    if (type == MLN_STRING) {
-        out = mln_string(cx, mln_get_bytes(v));
-        if (mln_type_of(out) == MLN_STRING) { /* else the arena is exhausted */
-            out->flags = (uint8_t)(v->flags | MLN_VALUE_SECRET);
-        }
-        return out;
-    }
-    out = type == MLN_ARRAY ? mln_array(cx) : mln_object(cx);
-    for (size_t i = 0; i < mln_len(v); i++) {
-        if (type == MLN_ARRAY) {
-            mln_push(cx, out, mark(cx, mln_item(v, i), depth + 1));
-        } else {
-            const struct mln_member *m = mln_member_at(v, i);
-            mln_put_key(cx, out, m->key, mark(cx, &m->value, depth + 1));
-        }
-    }
-    return out;
-}
-
 /* The version that the request names; *ret_number is 0 when there is none. A negative one is refused. */
 static struct mln_err wanted(struct mln_request *rq, const struct kv_row *row, int64_t *ret_number)
 {
@@ -152,7 +125,7 @@ static struct mln_err check_cas(struct mln_request *rq, const struct kv_row *row
 static struct mln_err finish_write(struct mln_request *rq, struct mln_reply *re, struct kv_row *row,
                                    const struct kv_config *config, const struct mln_value *data)
 {
-    MLN_TRY(kv_append(rq, row, config, mark(rq->cx, data, 0)));
+    MLN_TRY(kv_append(rq, row, config, kv_mark(rq->cx, data)));
     mln_put_int(rq->cx, rq->detail, "version", row->current);
     re->data = kv_version_value(rq, row, row->current);
     return mln_cx_err(rq->cx);
@@ -234,7 +207,7 @@ struct mln_err kv_data_remove(struct mln_request *rq, struct mln_reply *re)
 enum change { CHANGE_DELETE, CHANGE_UNDELETE, CHANGE_DESTROY };
 
 static struct mln_err change_one(struct mln_request *rq, struct kv_row *row, int64_t number,
-                                 enum change change)
+                                 enum change change, const struct kv_config *config)
 {
     struct kv_version *v = number > 0 ? kv_version_of(row, number) : NULL;
     if (v == NULL || v->is_destroyed) {
@@ -244,7 +217,7 @@ static struct mln_err change_one(struct mln_request *rq, struct kv_row *row, int
         return kv_destroy(rq, row, number);
     }
     if (change == CHANGE_UNDELETE) {
-        v->deletion_ns = 0;
+        v->deletion_ns = kv_deletion_time(row, config, rq->now_ns);
     } else if (!kv_is_gone(v, rq->now_ns)) {
         v->deletion_ns = rq->now_ns;
     }
@@ -256,20 +229,22 @@ static struct mln_err change_versions(struct mln_request *rq, struct mln_reply *
 {
     struct mln_bytes path;
     struct kv_row row;
+    struct kv_config config;
     const struct mln_value *list = mln_field_of(rq, "versions");
     MLN_TRY(kv_path(rq, &path));
     if (mln_len(list) == 0) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "no version number provided");
+        return mln_fail(rq->cx, MLN_E_INVALID, "No version number provided");
     }
+    MLN_TRY(kv_config_load(rq, &config));
     MLN_TRY(kv_load(rq, path, &row));
+    re->status = 204; /* also when there is nothing to change */
     if (!row.is_there) {
-        return kv_not_found(re);
+        return MLN_OK;
     }
     for (size_t i = 0; i < mln_len(list); i++) {
-        MLN_TRY(change_one(rq, &row, mln_get_int(mln_item(list, i), 0), change));
+        MLN_TRY(change_one(rq, &row, mln_get_int(mln_item(list, i), 0), change, &config));
     }
     mln_put(rq->cx, rq->detail, "versions", list);
-    re->status = 204;
     return kv_store(rq, &row);
 }
 

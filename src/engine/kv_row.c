@@ -29,23 +29,10 @@ struct mln_err kv_path(struct mln_request *rq, struct mln_bytes *ret)
     return MLN_OK;
 }
 
-static struct mln_bytes key_of(struct mln_cx *cx, const char *head, struct mln_bytes path,
-                               const char *tail)
-{
-    struct mln_bytes h = mln_bytes_of(head), t = mln_bytes_of(tail);
-    uint8_t *to = mln_new(cx, h.len + path.len + t.len + 1);
-    if (to == NULL) {
-        return MLN_BYTES_NONE;
-    }
-    mln_copy(to, h.ptr, h.len);
-    mln_copy(to + h.len, path.ptr, path.len);
-    mln_copy(to + h.len + path.len, t.ptr, t.len);
-    return mln_bytes_at(to, h.len + path.len + t.len);
-}
-
 static struct mln_bytes version_key(struct mln_cx *cx, struct mln_bytes path, int64_t number)
 {
-    return key_of(cx, "v/", path, mln_text_format(cx, "/%08llx", (unsigned long long)number));
+    struct mln_bytes at = kv_plain_key(cx, "v/", path);
+    return mln_bytes_format(cx, "%.*s/%08llx", MLN_FMT(at), (unsigned long long)number);
 }
 
 static struct mln_err read_versions(struct mln_cx *cx, const struct mln_value *flat,
@@ -65,18 +52,45 @@ static struct mln_err read_versions(struct mln_cx *cx, const struct mln_value *f
     return MLN_OK;
 }
 
+/* A secret from before the mount was upgraded: its only version is what was written then. Nothing at all: an empty row. */
+static struct mln_err load_old(struct mln_request *rq, struct mln_bytes path, struct kv_row *ret)
+{
+    struct kv_row row = {.path = path, .first = 1};
+    MLN_TRY(read_versions(rq->cx, NULL, &row));
+    struct mln_err err = kv_plain_load(rq, kv_plain_key(rq->cx, "r/", path), &row.created_ns, &row.data);
+    if (mln_failed(err) && !mln_is(err, MLN_E_NOT_FOUND)) {
+        return err;
+    }
+    if (!mln_failed(err)) {
+        row.is_there = row.is_old = true;
+        row.updated_ns = row.created_ns;
+        row.current = 1;
+        row.versions = mln_new_array(rq->cx, 2, sizeof(*row.versions)); /* one more: kv_append */
+        MLN_TRY(mln_cx_err(rq->cx));
+        row.versions[row.n++] = (struct kv_version){.created_ns = row.created_ns};
+    }
+    *ret = row;
+    return MLN_OK;
+}
+
+/* What version 1 left of this secret goes. */
+static struct mln_err drop_old(struct mln_request *rq, const struct kv_row *row)
+{
+    struct mln_bytes key = row->is_old ? kv_plain_key(rq->cx, "r/", row->path) : MLN_BYTES_NONE;
+    MLN_TRY(mln_cx_err(rq->cx));
+    return row->is_old ? mln_txn_delete(rq->cx, rq->txn, rq->mount->view, key) : MLN_OK;
+}
+
 struct mln_err kv_load(struct mln_request *rq, struct mln_bytes path, struct kv_row *ret)
 {
     struct mln_cx *cx = rq->cx;
     const struct mln_value *v = NULL;
     struct kv_row row = {.path = path, .first = 1};
-    struct mln_bytes key = key_of(cx, "d/", path, "");
+    struct mln_bytes key = kv_plain_key(cx, "d/", path);
     MLN_TRY(mln_cx_err(cx));
     struct mln_err err = mln_txn_get_value(cx, rq->txn, rq->mount->view, key, &v);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
-        MLN_TRY(read_versions(cx, NULL, &row));
-        *ret = row;
-        return MLN_OK;
+        return load_old(rq, path, ret);
     }
     MLN_TRY(err);
     if (mln_len(v) != COL_COUNT || mln_get_int(mln_item(v, COL_FORMAT), 0) != KV_FORMAT) {
@@ -118,8 +132,9 @@ struct mln_err kv_store(struct mln_request *rq, const struct kv_row *row)
     mln_push(cx, v, row->custom != NULL ? row->custom : mln_null(cx));
     mln_push(cx, v, flat);
     mln_push(cx, v, row->data != NULL ? row->data : mln_null(cx));
-    struct mln_bytes key = key_of(cx, "d/", row->path, "");
+    struct mln_bytes key = kv_plain_key(cx, "d/", row->path);
     MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(drop_old(rq, row));
     return mln_txn_put_value(cx, rq->txn, rq->mount->view, key, v);
 }
 
@@ -186,9 +201,7 @@ static struct mln_err drop_value(struct mln_request *rq, const struct kv_row *ro
     return mln_txn_delete(rq->cx, rq->txn, rq->mount->view, key);
 }
 
-/* When a version made now goes by itself; 0 = never. The shorter of mount's and secret's time; below zero turns it off. */
-static int64_t deletion_time(const struct kv_row *row, const struct kv_config *config,
-                             int64_t now_ns)
+int64_t kv_deletion_time(const struct kv_row *row, const struct kv_config *config, int64_t now_ns)
 {
     int64_t a = config->delete_after_s, b = row->delete_after_s;
     int64_t s = b == 0 ? a : a > 0 && a < b ? a : b;
@@ -228,7 +241,7 @@ struct mln_err kv_append(struct mln_request *rq, struct kv_row *row, const struc
     }
     row->versions[row->n++] = (struct kv_version){
         .created_ns = rq->now_ns,
-        .deletion_ns = deletion_time(row, config, rq->now_ns),
+        .deletion_ns = kv_deletion_time(row, config, rq->now_ns),
     };
     row->current++;
     row->updated_ns = rq->now_ns;
@@ -259,8 +272,9 @@ struct mln_err kv_drop(struct mln_request *rq, const struct kv_row *row)
             MLN_TRY(drop_value(rq, row, number));
         }
     }
-    struct mln_bytes key = key_of(rq->cx, "d/", row->path, "");
+    struct mln_bytes key = kv_plain_key(rq->cx, "d/", row->path);
     MLN_TRY(mln_cx_err(rq->cx));
+    MLN_TRY(drop_old(rq, row));
     return mln_txn_delete(rq->cx, rq->txn, rq->mount->view, key);
 }
 

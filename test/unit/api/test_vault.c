@@ -254,6 +254,10 @@ static void test_answers(void **state)
          "{\"errors\":[\"permission denied\"]}\n"},
         {"404 of nothing", "{\"status\":404}", 404, "application/json", NULL, NULL,
          "{\"errors\":[]}\n"},
+        {"404 with a warning", "{\"status\":404,\"request_id\":\"r\",\"warnings\":[\"w\"]}", 404,
+         "application/json", NULL, NULL,
+         "{\"request_id\":\"r\",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":0,"
+         "\"data\":null,\"wrap_info\":null,\"warnings\":[\"w\"],\"auth\":null}\n"},
         {"404 with data", "{\"status\":404,\"request_id\":\"r\",\"data\":{\"data\":null}}", 404,
          "application/json", NULL, NULL,
          "{\"request_id\":\"r\",\"lease_id\":\"\",\"renewable\":false,\"lease_duration\":0,"

@@ -52,7 +52,7 @@ static void test_nothing_there(void **state)
         {MLN_OP_LIST, "secret/metadata/x/", NULL, 404},
         {MLN_OP_PATCH, "secret/data/x", "{\"data\":{\"a\":1}}", 404},
         {MLN_OP_PATCH, "secret/metadata/x", "{}", 404},
-        {MLN_OP_WRITE, "secret/delete/x", "{\"versions\":[1]}", 404},
+        {MLN_OP_WRITE, "secret/delete/x", "{\"versions\":[1]}", 204},
         {MLN_OP_DELETE, "secret/data/x", NULL, 204},
         {MLN_OP_DELETE, "secret/metadata/x", NULL, 204},
     };
@@ -87,14 +87,16 @@ static void test_refused(void **state)
         {MLN_OP_PATCH, "secret/data/a", "{\"data\":1}", "data must be a map"},
         {MLN_OP_READ, "secret/data/a", "{\"version\":-1}", "version cannot be negative"},
         {MLN_OP_READ, "secret/subkeys/a", "{\"depth\":-1}", "depth cannot be negative"},
-        {MLN_OP_WRITE, "secret/delete/a", "{}", "no version number provided"},
-        {MLN_OP_WRITE, "secret/undelete/a", "{\"versions\":[]}", "no version number provided"},
-        {MLN_OP_WRITE, "secret/destroy/a", "{}", "no version number provided"},
+        {MLN_OP_WRITE, "secret/delete/a", "{}", "No version number provided"},
+        {MLN_OP_WRITE, "secret/undelete/a", "{\"versions\":[]}", "No version number provided"},
+        {MLN_OP_WRITE, "secret/destroy/a", "{}", "No version number provided"},
         {MLN_OP_WRITE, "secret/config", "{\"max_versions\":-1}", "max_versions"},
         {MLN_OP_WRITE, "secret/metadata/a", "{\"max_versions\":100001}", "max_versions"},
-        {MLN_OP_WRITE, "secret/metadata/a", "{\"custom_metadata\":{\"a\":1}}", "must be a string"},
+        {MLN_OP_WRITE, "secret/metadata/a", "{\"custom_metadata\":{\"a\":[1]}}", "must be a string"},
         {MLN_OP_WRITE, "secret/metadata/a", "{\"custom_metadata\":{\"a\":\"\"}}", "length of value for key \"a\" is 0"},
         {MLN_OP_WRITE, "secret/metadata/a", "{\"custom_metadata\":{\"\":\"a\"}}", "length of key \"\" is 0"},
+        {MLN_OP_WRITE, "secret/metadata/a", "{\"custom_metadata\":{\"a\":\"x\\u001by\"}}", "unprintable"},
+        {MLN_OP_LIST, "secret/metadata/", "{\"limit\":\"x\"}", "limit"},
         {MLN_OP_WRITE, "secret/metadata/a", "{\"metadata_cas\":1}", "metadata check-and-set parameter did not match"},
     };
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
@@ -421,19 +423,100 @@ static void test_mount_versions(void **state)
     (void)state;
     static const struct {
         const char *options;
+        bool is_two;
         enum mln_code want;
-    } t[] = {{"{}", MLN_E_OK}, {"{\"version\":\"2\"}", MLN_E_OK}, {"{\"version\":2}", MLN_E_OK},
-             {"{\"version\":\"1\"}", MLN_E_UNSUPPORTED}, {"{\"version\":\"x\"}", MLN_E_UNSUPPORTED}};
+    } t[] = {{"null", false, MLN_E_OK}, {"{}", false, MLN_E_OK}, {"{\"version\":\"1\"}", false, MLN_E_OK},
+             {"{\"version\":1}", false, MLN_E_OK}, {"{\"version\":\"2\"}", true, MLN_E_OK}, {"{\"version\":2}", true, MLN_E_OK},
+             {"{\"version\":\"3\"}", false, MLN_E_INVALID}, {"{\"version\":\"x\"}", false, MLN_E_INVALID}};
     KV(k);
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
         struct mln_request rq;
         struct mln_mount mount = k->mounts[0];
         ek_begin(k, &rq);
         kit_ok(k->cx, mln_json_parse(k->cx, mln_bytes_of(t[i].options), &mount.options));
+        const struct mln_engine *engine = mln_engine_kv.variant(mount.options);
+        assert_int_equal(engine == &mln_engine_kv, t[i].is_two);
         rq.mount = &mount;
-        kit_expect(k->cx, t[i].options, mln_engine_kv.start(&rq), t[i].want);
+        kit_expect(k->cx, t[i].options, engine->start == NULL ? MLN_OK : engine->start(&rq), t[i].want);
         ek_end(k, MLN_OK);
     }
+}
+
+static void test_pages(void **state)
+{
+    (void)state;
+    KV(k);
+    static const char *const paths[] = {"secret/data/a", "secret/data/b/c", "secret/data/d", "secret/data/e"};
+    for (size_t i = 0; i < MLN_COUNT(paths); i++) {
+        EK_WANT(k, ek_write(k, paths[i], "{\"data\":{}}"), 200);
+    }
+    static const struct {
+        const char *query, *want; /* NULL = 404 */
+    } t[] = {
+        {"{\"limit\":2}", "{\"keys\":[\"a\",\"b/\"]}"},
+        {"{\"limit\":\"1\"}", "{\"keys\":[\"a\"]}"},
+        {"{\"limit\":-1}", "{\"keys\":[\"a\",\"b/\",\"d\",\"e\"]}"},
+        {"{\"limit\":9000000000}", "{\"keys\":[\"a\",\"b/\",\"d\",\"e\"]}"},
+        {"{\"after\":\"b/\",\"limit\":1}", "{\"keys\":[\"d\"]}"},
+        {"{\"after\":\"c\"}", "{\"keys\":[\"d\",\"e\"]}"},
+        {"{\"after\":\"e\"}", NULL},
+        {"{\"path\":\"b/\"}", "{\"keys\":[\"a\",\"b/\",\"d\",\"e\"]}"}, /* a query names no folder */
+    };
+    for (size_t i = 0; i < MLN_COUNT(t); i++) {
+        EK_WANT(k, ek_call(k, MLN_OP_LIST, "secret/metadata/", t[i].query), t[i].want != NULL ? 200 : 404);
+        if (t[i].want != NULL) {
+            EK_DATA(k, t[i].want);
+        }
+    }
+}
+
+static void test_detailed_list(void **state)
+{
+    (void)state;
+    KV(k);
+    EK_WANT(k, ek_list(k, "secret/detailed-metadata/"), 404);
+    assert_true(k->re.no_errors_text);
+    put(k, "{\"data\":{\"n\":1}}");
+    EK_WANT(k, ek_list(k, "secret/detailed-metadata/"), 200);
+    EK_DATA(k, "{\"key_info\":{},\"keys\":[\"a/\"]}");
+    EK_WANT(k, ek_list(k, "secret/detailed-metadata/a/"), 200);
+    EK_DATA(k, "{\"key_info\":{\"b\":{\"cas_required\":false,\"created_time\":\"" T1 "\",\"current_metadata_version\":0,"
+               "\"current_version\":1,\"custom_metadata\":null,\"delete_version_after\":\"0s\",\"max_versions\":0,"
+               "\"metadata_cas_required\":false,\"oldest_version\":0,\"updated_time\":\"" T1 "\"}},\"keys\":[\"b\"]}");
+}
+
+static void test_metadata_nulls(void **state)
+{
+    (void)state;
+    KV(k);
+    EK_WANT(k, ek_write(k, "secret/metadata/a", "{\"max_versions\":5,\"cas_required\":true,\"delete_version_after\":9,"
+                                                "\"custom_metadata\":{\"n\":1,\"b\":true}}"), 204);
+    EK_WANT(k, ek_read(k, "secret/metadata/a", NULL), 200);
+    EK_VALUE(k, mln_get(k->re.data, "custom_metadata"), "{\"b\":\"1\",\"n\":\"1\"}");
+    EK_WANT(k, ek_patch(k, "secret/metadata/a", "{\"max_versions\":null,\"cas_required\":null,\"delete_version_after\":null,"
+                                                "\"custom_metadata\":null}"), 204);
+    EK_WANT(k, ek_read(k, "secret/metadata/a", NULL), 200);
+    EK_VALUE(k, mln_get(k->re.data, "custom_metadata"), "null");
+    assert_int_equal(mln_get_int(mln_get(k->re.data, "max_versions"), -1), 0);
+    assert_string_equal(ek_text(k, "delete_version_after"), "0s");
+    assert_false(mln_get_bool(mln_get(k->re.data, "cas_required"), true));
+    EK_WANT(k, ek_write(k, "secret/config", "{\"cas_required\":true}"), 204);
+    EK_WANT(k, ek_write(k, "secret/metadata/a", "{\"cas_required\":false}"), 200);
+    assert_non_null(strstr(mln_get_text(k->cx, mln_item(k->re.warnings, 0), ""), "mandated by backend config"));
+}
+
+static void test_undelete_sets_the_time_again(void **state)
+{
+    (void)state;
+    KV(k);
+    EK_WANT(k, ek_write(k, "secret/config", "{\"delete_version_after\":\"1h\"}"), 204);
+    put(k, "{\"data\":{\"n\":1}}");
+    assert_string_equal(mln_get_text(k->cx, mln_get(k->re.data, "deletion_time"), ""), "2026-11-22T09:41:17.112564042Z");
+    EK_WANT(k, ek_delete(k, "secret/data/a/b"), 204);
+    k->now_ns += 60 * (int64_t)1000000000;
+    EK_WANT(k, ek_write(k, "secret/undelete/a/b", "{\"versions\":[1]}"), 204);
+    EK_WANT(k, ek_read(k, "secret/data/a/b", NULL), 200);
+    EK_VALUE(k, mln_get(mln_get(k->re.data, "metadata"), "deletion_time"), "\"2026-11-22T09:42:17.112564042Z\"");
 }
 
 static void test_names_with_versions_in_them(void **state)
@@ -494,6 +577,10 @@ int main(void)
         cmocka_unit_test(test_old_paths),
         cmocka_unit_test(test_exists),
         cmocka_unit_test(test_mount_versions),
+        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_detailed_list),
+        cmocka_unit_test(test_metadata_nulls),
+        cmocka_unit_test(test_undelete_sets_the_time_again),
         cmocka_unit_test(test_names_with_versions_in_them),
         cmocka_unit_test(test_damaged_history),
         cmocka_unit_test(test_failed_commit_changes_nothing),
