@@ -9,6 +9,7 @@
  * committer's thread (the ledger seals its rows there) cannot wait for a thread that waits for a
  * commit.
  */
+#include "barrier/cache_priv.h"
 #include "barrier/keyring_priv.h"
 
 #include <pthread.h>
@@ -28,6 +29,7 @@ struct mln_barrier {
     struct keyring **rings; /* sorted by namespace; NULL while sealed */
     size_t n;
     struct mln_secret root;
+    struct cache *cache; /* under `keys`, as what it was opened with */
     _Atomic bool is_sealed;
 };
 
@@ -230,7 +232,10 @@ struct mln_err mln_barrier_decrypt(struct mln_cx *cx, struct mln_barrier *b, str
     if (plain == NULL) {
         return mln_cx_err(cx);
     }
-    MLN_TRY(open_box(cx, ring, key, box, plain));
+    if (!cache_get(b->cache, key, box, plain)) {
+        MLN_TRY(open_box(cx, ring, key, box, plain));
+        cache_put(b->cache, key, box, plain);
+    }
     *ret_plain = mln_bytes_at(plain, n);
     return MLN_OK;
 }
@@ -258,6 +263,11 @@ struct mln_err mln_barrier_new(struct mln_cx *cx, struct mln_store *store, struc
     if (b == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "out of memory");
     }
+    struct mln_err err = cache_new(cx, &b->cache);
+    if (mln_failed(err)) {
+        mln_free(b);
+        return err;
+    }
     pthread_rwlockattr_t attr;
     pthread_rwlockattr_init(&attr); /* the seal must not starve under load */
     pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
@@ -276,6 +286,7 @@ void mln_barrier_free(struct mln_barrier *b)
         mln_barrier_seal(b);
         pthread_rwlock_destroy(&b->keys);
         pthread_mutex_destroy(&b->admin);
+        cache_free(b->cache);
         mln_free(b);
     }
 }
@@ -481,6 +492,7 @@ void mln_barrier_seal(struct mln_barrier *b)
     b->n = 0;
     mln_secret_drop(&b->root);
     b->root = (struct mln_secret){0};
+    cache_forget(b->cache);
     pthread_rwlock_unlock(&b->keys);
     rings_drop(&rings);
     mln_crypto_forget();

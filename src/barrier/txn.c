@@ -19,6 +19,7 @@
 struct item {
     struct mln_bytes key; /* of the store, in the arena */
     struct mln_bytes ns;
+    struct mln_bytes box;                         /* as read from the snapshot, which lives as long */
     struct mln_bytes plain;                       /* newest, when it is there */
     uint64_t version;                             /* as read from the snapshot, 0 = absent */
     bool was_read, is_there, is_written, is_open; /* is_open: `plain` is filled */
@@ -170,19 +171,17 @@ static struct mln_err read_item(struct mln_cx *cx, struct mln_txn *txn, struct i
     item->was_read = true;
     item->version = version;
     item->is_there = !mln_failed(err);
+    item->box = box;
     return MLN_OK;
 }
 
 static struct mln_err open_item(struct mln_cx *cx, struct mln_txn *txn, struct item *item)
 {
-    struct mln_bytes box = MLN_BYTES_NONE;
-    uint64_t version = 0;
     if (item->is_open) {
         return MLN_OK;
     }
-    MLN_TRY(mln_snap_get(cx, txn->snap, item->key, &box, &version));
     struct mln_err err =
-        mln_barrier_decrypt(cx, txn->barrier, item->ns, item->key, box, &item->plain);
+        mln_barrier_decrypt(cx, txn->barrier, item->ns, item->key, item->box, &item->plain);
     if (mln_is(err, MLN_E_NOT_FOUND)) { /* of the key, not of the value */
         return mln_refail(cx, MLN_E_CORRUPT,
                           "a stored value is sealed under a key that is not known");

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BUF_FIRST_BYTES 128
+#define BUF_FIRST_BYTES 512 /* most messages, records and rows fit: growing copies, and wipes what was secret */
 
 void mln_buf_drop(struct mln_buf *buf)
 {

@@ -16,6 +16,9 @@ bool mln_utf8_valid(struct mln_bytes text)
         while (text.len - at >= 8 && (mln_get_u64le(text.ptr + at) & 0x8080808080808080u) == 0) {
             at += 8;
         }
+        while (at < text.len && text.ptr[at] < 0x80) {
+            at++;
+        }
         size_t step = utf8_step(text.ptr + at, text.len - at);
         if (step == 0) {
             return at == text.len;

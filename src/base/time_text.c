@@ -3,7 +3,6 @@
  * Time stamps (RFC 3339). Days are counted by the civil-calendar arithmetic of Howard Hinnant ("chrono-compatible low-level
  * date algorithms"): exact in the proleptic Gregorian calendar. No leap seconds, as in Unix time.
  */
-#include <stdio.h>
 
 #include "base/text_priv.h"
 
@@ -47,6 +46,16 @@ static unsigned days_in(int64_t year, unsigned month)
 
 /* ---- printing ---- */
 
+static char *put_digits(char *to, unsigned number, unsigned n, char then)
+{
+    for (unsigned i = n; i > 0; i--) {
+        to[i - 1] = (char)('0' + number % 10);
+        number /= 10;
+    }
+    to[n] = then;
+    return to + n + 1;
+}
+
 size_t mln_time_print(char to[MLN_TIME_TEXT_MAX], int64_t ns, int digits)
 {
     MLN_CHECK(digits >= 0 && digits <= 9);
@@ -55,9 +64,14 @@ size_t mln_time_print(char to[MLN_TIME_TEXT_MAX], int64_t ns, int digits)
     int64_t days = seconds / S_PER_DAY - (seconds % S_PER_DAY < 0);
     unsigned left = (unsigned)(seconds - days * S_PER_DAY);
     struct civil c = civil_of(days);
-    int n = snprintf(to, MLN_TIME_TEXT_MAX, "%04d-%02u-%02uT%02u:%02u:%02u.%09u", (int)c.year, c.month,
-                     c.day, left / 3600, left % 3600 / 60, left % 60, nano);
-    MLN_CHECK(n == 29); /* the years of 64-bit nanoseconds have four digits */
+    char *at = put_digits(to, (unsigned)c.year, 4, '-'); /* the years of 64-bit nanoseconds have four digits */
+    at = put_digits(at, c.month, 2, '-');
+    at = put_digits(at, c.day, 2, 'T');
+    at = put_digits(at, left / 3600, 2, ':');
+    at = put_digits(at, left % 3600 / 60, 2, ':');
+    at = put_digits(at, left % 60, 2, '.');
+    at = put_digits(at, nano, 9, 0);
+    MLN_CHECK(at == to + 30);
     size_t len = digits == 0 ? 19 : 20 + (size_t)digits;
     to[len] = 'Z';
     to[len + 1] = '\0';

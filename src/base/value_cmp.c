@@ -8,6 +8,7 @@
 #include "base/value_priv.h"
 
 #define CMP_DEPTH_MAX 256u   /* deeper values can only be built by code */
+#define SORT_FEW_MAX 24u     /* members that insertion sorts faster */
 #define SORT_ON_STACK_MAX 64 /* members; above, the order is allocated */
 
 static int cmp_at(const struct mln_value *a, const struct mln_value *b, unsigned depth);
@@ -21,8 +22,26 @@ static int by_key(const void *a, const void *b)
     return mln_bytes_cmp(x->key, y->key);
 }
 
+/* Insertion: most objects have a few members, many of them in order already; the library's sort allocates. */
+static void sort_few(const struct mln_value *v, const struct mln_member **order)
+{
+    for (size_t i = 0; i < v->len; i++) {
+        const struct mln_member *m = &v->members[i];
+        size_t at = i;
+        while (at > 0 && mln_bytes_cmp(order[at - 1]->key, m->key) > 0) {
+            order[at] = order[at - 1];
+            at--;
+        }
+        order[at] = m;
+    }
+}
+
 void mln_members_sort(const struct mln_value *v, const struct mln_member **order)
 {
+    if (v->len <= SORT_FEW_MAX) {
+        sort_few(v, order);
+        return;
+    }
     bool is_sorted = true;
     for (size_t i = 0; i < v->len; i++) {
         order[i] = &v->members[i];
