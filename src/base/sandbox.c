@@ -6,6 +6,10 @@
  * Two calls are refused by errno instead, because the C library makes them unasked and copes: openat (malloc looks at
  * /proc/sys/vm/overcommit_memory when it shrinks a heap) and, in front, newfstatat (stdio, before its first write).
  *
+ * Reach runs large libraries of others: what it may not do fails by errno there, and only what nobody does by accident (exec,
+ * ptrace, listening) kills. Its files are those that the resolver and TLS read; where the kernel has no Landlock, the user alone
+ * bounds what it may read.
+ *
  * A build with sanitizers has no seccomp (they need ptrace, clone and files) and a Landlock that lets files be read; the
  * state tells.
  */
@@ -14,10 +18,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -27,6 +35,9 @@
 
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
+#endif
+#ifndef SYS_landlock_add_rule
+#define SYS_landlock_add_rule 445
 #endif
 #ifndef SYS_landlock_restrict_self
 #define SYS_landlock_restrict_self 446
@@ -39,6 +50,8 @@
 #define FS_TRUNCATE (UINT64_C(1) << 14)  /* 3 */
 #define FS_IOCTL_DEV (UINT64_C(1) << 15) /* 5 */
 #define NET_BIND_CONNECT UINT64_C(3)     /* 4 */
+#define NET_BIND UINT64_C(1)
+#define RULE_PATH_BENEATH 1
 #define SCOPE_ALL UINT64_C(3)            /* 6: abstract sockets, signals */
 
 struct ruleset {
@@ -74,7 +87,37 @@ static struct ruleset ruleset_of(int abi, size_t *ret_size)
     return rules;
 }
 
-static struct mln_err enter_landlock(struct mln_cx *cx, struct mln_sandbox_state *state)
+/* What a resolver and a TLS library read; absent ones are left out. */
+static const char *const reach_paths[] = {
+    "/etc/resolv.conf", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager", "/etc/hosts", "/etc/host.conf",
+    "/etc/nsswitch.conf", "/etc/gai.conf", "/etc/services", "/etc/protocols", "/etc/ssl", "/etc/pki", "/etc/ca-certificates",
+    "/usr/lib/ssl", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates", "/etc/gnutls", "/etc/crypto-policies",
+};
+
+struct path_rule {
+    uint64_t allowed;
+    int32_t parent_fd;
+} __attribute__((packed)); /* as the kernel has it */
+
+static void allow_paths(int ruleset_fd, uint64_t handled)
+{
+    for (size_t i = 0; i < sizeof(reach_paths) / sizeof(reach_paths[0]); i++) {
+        struct stat st;
+        int fd = open(reach_paths[i], O_PATH | O_CLOEXEC);
+        if (fd >= 0 && fstat(fd, &st) == 0) {
+            struct path_rule rule = {.parent_fd = fd};
+            rule.allowed = (FS_READ_FILE | (S_ISDIR(st.st_mode) ? FS_READ_DIR : 0)) & handled;
+            if (rule.allowed != 0) {
+                (void)syscall(SYS_landlock_add_rule, ruleset_fd, RULE_PATH_BENEATH, &rule, 0u);
+            }
+        }
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+    }
+}
+
+static struct mln_err enter_landlock(struct mln_cx *cx, enum mln_sandbox_profile profile, struct mln_sandbox_state *state)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, RULESET_VERSION_FLAG);
     if (abi <= 0) {
@@ -82,9 +125,14 @@ static struct mln_err enter_landlock(struct mln_cx *cx, struct mln_sandbox_state
     }
     size_t size;
     struct ruleset rules = ruleset_of((int)abi, &size);
+    bool is_reach = profile == MLN_SANDBOX_REACH;
+    rules.net = is_reach && rules.net != 0 ? NET_BIND : rules.net;
     int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0u);
     if (fd < 0) {
         return mln_fail(cx, MLN_E_INTERNAL, "sandbox: Landlock rules refused (error %d)", errno);
+    }
+    if (is_reach) {
+        allow_paths(fd, rules.fs);
     }
     long got = syscall(SYS_landlock_restrict_self, fd, 0u);
     int error = errno;
@@ -122,6 +170,23 @@ static const int box_calls[] = {
     SCMP_SYS(sysinfo), /* qsort asks how much memory there is */
 };
 
+static const int reach_calls[] = {
+    SCMP_SYS(connect), SCMP_SYS(sendto), SCMP_SYS(recvfrom), SCMP_SYS(sendmsg), SCMP_SYS(recvmsg), SCMP_SYS(sendmmsg),
+    SCMP_SYS(shutdown), SCMP_SYS(getsockname), SCMP_SYS(getpeername), SCMP_SYS(getsockopt), SCMP_SYS(setsockopt),
+    SCMP_SYS(fcntl), SCMP_SYS(ppoll), SCMP_SYS(select), SCMP_SYS(pselect6), SCMP_SYS(pipe2), SCMP_SYS(eventfd2),
+    SCMP_SYS(openat), SCMP_SYS(newfstatat), SCMP_SYS(fstat), SCMP_SYS(statx), SCMP_SYS(lseek), SCMP_SYS(pread64),
+    SCMP_SYS(readv), SCMP_SYS(getdents64), SCMP_SYS(readlink), SCMP_SYS(readlinkat), SCMP_SYS(access), SCMP_SYS(faccessat),
+    SCMP_SYS(faccessat2), SCMP_SYS(memfd_create), SCMP_SYS(rt_sigaction), SCMP_SYS(sigaltstack), SCMP_SYS(uname),
+    SCMP_SYS(getuid), SCMP_SYS(geteuid), SCMP_SYS(getgid), SCMP_SYS(getegid), SCMP_SYS(getppid), SCMP_SYS(sysinfo),
+    SCMP_SYS(sched_getaffinity), SCMP_SYS(getcpu), SCMP_SYS(dup), SCMP_SYS(set_tid_address),
+};
+
+/* Nobody does these by accident. */
+static const int reach_deadly[] = {
+    SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(ptrace), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
+    SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev), SCMP_SYS(mount), SCMP_SYS(bpf), SCMP_SYS(keyctl),
+};
+
 /* A call that is allowed only when one argument, masked, has one value. */
 struct narrow_call {
     int number;
@@ -149,6 +214,21 @@ static const struct narrow_call narrow_front[] = {
 static const struct narrow_call narrow_box[] = {
     {SCMP_SYS(prlimit64), 2, WHOLE, 0},               /* reading a limit */
     {SCMP_SYS(newfstatat), 3, INT_BITS, AT_EMPTY_PATH}, /* how the C library spells fstat */
+};
+
+#define THREAD_FLAGS (CLONE_VM | CLONE_THREAD | CLONE_SIGHAND)
+#define NETLINK_ADDRESS_BYTES 12 /* no other family's address has as many */
+
+static const struct narrow_call narrow_reach[] = {
+    {SCMP_SYS(socket), 0, INT_BITS, AF_INET},
+    {SCMP_SYS(socket), 0, INT_BITS, AF_INET6},
+    {SCMP_SYS(socket), 0, INT_BITS, AF_NETLINK}, /* the resolver asks which addresses the machine has */
+    {SCMP_SYS(socketpair), 0, INT_BITS, AF_UNIX}, /* libcurl wakes itself */
+    {SCMP_SYS(bind), 2, INT_BITS, NETLINK_ADDRESS_BYTES},
+    {SCMP_SYS(clone), 0, THREAD_FLAGS, THREAD_FLAGS},
+    {SCMP_SYS(ioctl), 1, INT_BITS, FIONREAD},
+    {SCMP_SYS(ioctl), 1, INT_BITS, FIONBIO},
+    {SCMP_SYS(prlimit64), 2, WHOLE, 0},
 };
 
 static int allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
@@ -182,6 +262,20 @@ static int allow_own(scmp_filter_ctx filter, int control_fd)
     return allow_narrow(filter, own, control_fd >= 0 ? 3 : 1);
 }
 
+static int fill_reach(scmp_filter_ctx filter)
+{
+    int rc = allow_all(filter, common_calls, MLN_COUNT(common_calls));
+    rc = rc != 0 ? rc : allow_narrow(filter, narrow_common, MLN_COUNT(narrow_common));
+    rc = rc != 0 ? rc : allow_own(filter, -1);
+    rc = rc != 0 ? rc : allow_all(filter, reach_calls, MLN_COUNT(reach_calls));
+    rc = rc != 0 ? rc : allow_narrow(filter, narrow_reach, MLN_COUNT(narrow_reach));
+    rc = rc != 0 ? rc : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0); /* its flags lie in memory */
+    for (size_t i = 0; i < MLN_COUNT(reach_deadly) && rc == 0; i++) {
+        rc = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, reach_deadly[i], 0);
+    }
+    return rc;
+}
+
 static int fill(scmp_filter_ctx filter, enum mln_sandbox_profile profile, int control_fd)
 {
     bool is_front = profile == MLN_SANDBOX_FRONT;
@@ -206,11 +300,12 @@ static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile 
     if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0 && errno == EINVAL) {
         return MLN_OK; /* a kernel without seccomp */
     }
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
+    bool is_reach = profile == MLN_SANDBOX_REACH;
+    scmp_filter_ctx filter = seccomp_init(is_reach ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
     if (filter == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "sandbox: out of memory for the filter");
     }
-    int rc = fill(filter, profile, control_fd);
+    int rc = is_reach ? fill_reach(filter) : fill(filter, profile, control_fd);
     rc = rc != 0 ? rc : seccomp_load(filter);
     seccomp_release(filter);
     if (rc != 0) {
@@ -237,12 +332,12 @@ static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile 
 struct mln_err mln_sandbox_enter(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
                                  struct mln_sandbox_state *ret)
 {
-    MLN_CHECK(ret != NULL && (profile == MLN_SANDBOX_FRONT || profile == MLN_SANDBOX_BOX));
+    MLN_CHECK(ret != NULL && profile <= MLN_SANDBOX_REACH);
     struct mln_sandbox_state state = {0};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return mln_fail(cx, MLN_E_INTERNAL, "sandbox: no-new-privs refused (error %d)", errno);
     }
-    MLN_TRY(enter_landlock(cx, &state));
+    MLN_TRY(enter_landlock(cx, profile, &state));
     MLN_TRY(enter_seccomp(cx, profile, control_fd, &state));
     *ret = state;
     return MLN_OK;

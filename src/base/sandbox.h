@@ -10,6 +10,8 @@
 enum mln_sandbox_profile {
     MLN_SANDBOX_FRONT, /* epoll, accept4, recv, send with a null address, memory, clocks, futex; sendmsg/recvmsg on one descriptor */
     MLN_SANDBOX_BOX,   /* read, pread, fstat, lseek, mmap of handed-in descriptors, recvmsg/sendmsg on one descriptor */
+    /* outbound sockets of IPv4 and IPv6, threads, and reading the resolver's and the authorities' files; no exec, no accept */
+    MLN_SANDBOX_REACH,
 };
 struct mln_sandbox_state {
     bool has_seccomp;

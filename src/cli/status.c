@@ -38,6 +38,7 @@ static void table(struct mln_cli *cli, const struct mln_value *all)
         add_row(cli, &t, "Ledger size", mln_cli_scalar(cli, mln_get(ledger, "size")), MLN_INK_NONE);
         add_row(cli, &t, "Ledger key", mln_cli_scalar(cli, mln_get(ledger, "vkey")), MLN_INK_NONE);
         add_row(cli, &t, "Sandbox front", sandbox_text(cli, mln_get(sandbox, "front")), MLN_INK_NONE);
+        add_row(cli, &t, "Sandbox reach", sandbox_text(cli, mln_get(sandbox, "reach")), MLN_INK_NONE);
         add_row(cli, &t, "Sandbox box", sandbox_text(cli, mln_get(sandbox, "box")), MLN_INK_NONE);
     }
     mln_table_print(cli, &t);

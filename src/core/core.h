@@ -28,6 +28,8 @@ struct mln_core_config {
     void (*publish)(void *arg, const char *topic, uint64_t version, const struct mln_value *value);
     /* The root key after init or unseal, for the monitor to keep; NULL when sealed on purpose: forget it. May be NULL. */
     void (*root)(void *arg, const struct mln_secret *root);
+    /* Ask the world outside (net/reach.h): blocks. Any thread. NULL = services->reach refuses. */
+    struct mln_err (*reach)(void *arg, struct mln_cx *cx, const struct mln_value *ask, const struct mln_value **ret);
     void *arg;
 };
 

@@ -2,6 +2,8 @@
 /* What handlers may ask of core, and the system's own work. */
 #include "core/core_priv.h"
 
+#include "net/reach.h"
+
 #define CALL_DEPTH_MAX 8 /* of engines that call engines */
 
 static void note_call(struct mln_run *run, const struct mln_request *inner)
@@ -108,9 +110,20 @@ static void service_block(struct mln_request *rq)
 static struct mln_err service_reach(struct mln_request *rq, const struct mln_value *ask,
                                     const struct mln_value **ret)
 {
-    (void)ask;
-    (void)ret;
-    return mln_fail(rq->cx, MLN_E_UNSUPPORTED, "this server reaches nothing outside");
+    struct mln_run *run = mln_run_of(rq);
+    const struct mln_core_config *config = &run->core->config;
+    const char *target = NULL;
+    if (config->reach == NULL) {
+        return mln_fail(rq->cx, MLN_E_UNSUPPORTED, "this server reaches nothing outside");
+    }
+    MLN_TRY(mln_reach_target(rq->cx, ask, &target));
+    struct mln_value *one = mln_object(rq->cx);
+    mln_put_text(rq->cx, one, "action", "reach");
+    mln_put_text(rq->cx, one, "resource", target); /* where, never what: paths and bodies may hold secrets */
+    run->calls = run->calls != NULL ? run->calls : mln_array(rq->cx);
+    mln_push(rq->cx, run->calls, one);
+    mln_run_block(run);
+    return config->reach(config->arg, rq->cx, ask, ret);
 }
 
 static struct mln_err service_entity(struct mln_request *rq, const char *id,

@@ -7,9 +7,11 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "base/yaml.h"
+#include "net/reach.h"
 
 #define ORIGIN_DEFAULT   "merlon.local/ledger"
 #define ORIGIN_MAX_BYTES 199u /* as struct mln_ledger_status */
+#define REACH_ALLOW_MAX  1024u /* patterns: looked through at each call */
 #define REKEY_MAX        1000 /* a minute; more is no limit at all */
 
 /* ---- reading values, each with its name in the error ---- */
@@ -270,11 +272,33 @@ static struct mln_err parse_log(struct mln_cx *cx, const struct mln_value *all,
     return use_log(cx, level, form, config);
 }
 
+/* What may be reached from here. An empty list is one: nothing may. */
+static struct mln_err parse_reach(struct mln_cx *cx, const struct mln_value *all,
+                                  struct server_config *config)
+{
+    static const char *const names[] = {"allow", NULL};
+    const struct mln_value *reach = NULL;
+    MLN_TRY(get_section(cx, all, "reach", names, &reach));
+    const struct mln_value *allow = mln_get(reach, "allow");
+    if (mln_is_null(allow)) {
+        return MLN_OK;
+    }
+    if (mln_type_of(allow) != MLN_ARRAY || mln_len(allow) > REACH_ALLOW_MAX) {
+        return mln_fail(cx, MLN_E_INVALID, "'reach.allow' must be a list of at most %u",
+                        REACH_ALLOW_MAX);
+    }
+    for (size_t i = 0; i < mln_len(allow); i++) {
+        MLN_TRY(mln_reach_pattern_check(cx, mln_get_bytes(mln_item(allow, i))));
+    }
+    config->reach_allow = allow;
+    return MLN_OK;
+}
+
 struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes yaml, bool dev_tls,
                                    struct server_config *ret)
 {
     static const char *const names[] = {"data",          "listeners",         "seal", "ledger",
-                                        "max_lease_ttl", "default_lease_ttl", "log",  NULL};
+                                        "max_lease_ttl", "default_lease_ttl", "log",  "reach", NULL};
     struct server_config config = {.origin = ORIGIN_DEFAULT};
     const struct mln_value *all = NULL;
     MLN_TRY(mln_yaml_parse(cx, yaml, &all));
@@ -292,6 +316,7 @@ struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes yaml, boo
         return mln_fail(cx, MLN_E_INVALID, "'default_lease_ttl' is above 'max_lease_ttl'");
     }
     MLN_TRY(parse_log(cx, all, &config));
+    MLN_TRY(parse_reach(cx, all, &config));
     *ret = config;
     return mln_cx_err(cx);
 }

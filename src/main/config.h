@@ -41,6 +41,7 @@ struct server_config {
     bool is_dev, dev_tls;
     const char *root_token; /* --dev-root-token-id; NULL = random */
     unsigned rekey_per_minute;
+    const struct mln_value *reach_allow; /* patterns of net/reach.h; NULL = everything but link-local */
 };
 
 /*

@@ -45,49 +45,74 @@ struct mln_err control_send(struct mln_cx *cx, int fd, const struct control_mess
     return err;
 }
 
+/* A message with descriptors: size bytes of ints at `fds`. */
+static struct mln_err send_with(struct mln_cx *cx, int fd, struct control_message *message,
+                                const void *fds, size_t size)
+{
+    struct iovec part = {message, sizeof(*message)};
+    union control_area area = {0};
+    struct msghdr head = {.msg_iov = &part,
+                          .msg_iovlen = 1,
+                          .msg_control = area.bytes,
+                          .msg_controllen = CMSG_SPACE(size)};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&head);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(size);
+    mln_copy(CMSG_DATA(c), fds, size);
+    return send_all(cx, fd, &head);
+}
+
 struct mln_err control_send_rings(struct mln_cx *cx, int fd, uint64_t generation,
                                   const struct mln_ring_fds *rings, unsigned n)
 {
     MLN_CHECK(n > 0 && n <= CONTROL_RINGS_MAX);
     struct control_message message = {.kind = CONTROL_RINGS, .number = generation};
-    struct iovec part = {&message, sizeof(message)};
-    union control_area area = {0};
-    struct msghdr head = {.msg_iov = &part,
-                          .msg_iovlen = 1,
-                          .msg_control = area.bytes,
-                          .msg_controllen = CMSG_SPACE(sizeof(*rings) * n)};
-    struct cmsghdr *c = CMSG_FIRSTHDR(&head);
-    c->cmsg_level = SOL_SOCKET;
-    c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(sizeof(*rings) * n);
-    mln_copy(CMSG_DATA(c), rings, sizeof(*rings) * n);
-    return send_all(cx, fd, &head);
+    return send_with(cx, fd, &message, rings, sizeof(*rings) * n);
 }
 
-/* Takes the descriptors that came; whole rings only, others are closed. */
-static unsigned take_rings(struct msghdr *head, struct mln_ring_fds rings[CONTROL_RINGS_MAX])
+struct mln_err control_send_reach(struct mln_cx *cx, int fd, int passed)
 {
-    unsigned n = 0;
+    struct control_message message = {.kind = CONTROL_REACH};
+    return send_with(cx, fd, &message, &passed, sizeof(passed));
+}
+
+void control_fds_close(struct control_fds *fds)
+{
+    for (unsigned i = 0; i < fds->n_rings; i++) {
+        mln_ring_fds_close(&fds->rings[i]);
+    }
+    fds->n_rings = 0;
+    mln_fd_drop(&fds->reach);
+}
+
+/* One descriptor alone is a socket, three together are a ring; what is left over is closed. */
+static void take_fds(struct msghdr *head, struct control_fds *fds)
+{
     for (struct cmsghdr *c = CMSG_FIRSTHDR(head); c != NULL; c = CMSG_NXTHDR(head, c)) {
         if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
             continue;
         }
-        size_t fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        size_t n = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
         size_t i = 0;
-        for (; i + 3 <= fds && n < CONTROL_RINGS_MAX; i += 3) {
-            mln_copy(&rings[n++], CMSG_DATA(c) + i * sizeof(int), sizeof(rings[0]));
+        for (; i + 3 <= n && fds->n_rings < CONTROL_RINGS_MAX; i += 3) {
+            mln_copy(&fds->rings[fds->n_rings++], CMSG_DATA(c) + i * sizeof(int),
+                     sizeof(fds->rings[0]));
         }
-        for (; i < fds; i++) {
-            int odd = -1;
-            mln_copy(&odd, CMSG_DATA(c) + i * sizeof(int), sizeof(odd));
-            mln_fd_drop(&odd);
+        for (; i < n; i++) {
+            int one = -1;
+            mln_copy(&one, CMSG_DATA(c) + i * sizeof(int), sizeof(one));
+            if (n == 1 && fds->reach < 0) {
+                fds->reach = one;
+            } else {
+                mln_fd_drop(&one);
+            }
         }
     }
-    return n;
 }
 
 struct mln_err control_receive(struct mln_cx *cx, int fd, bool no_wait, struct control_message *ret,
-                               struct mln_ring_fds rings[CONTROL_RINGS_MAX], unsigned *ret_rings)
+                               struct control_fds *ret_fds)
 {
     struct iovec part = {ret, sizeof(*ret)};
     union control_area area = {0};
@@ -96,6 +121,7 @@ struct mln_err control_receive(struct mln_cx *cx, int fd, bool no_wait, struct c
                           .msg_control = area.bytes,
                           .msg_controllen = sizeof(area.bytes)};
     ssize_t n = 0;
+    *ret_fds = (struct control_fds){.reach = -1};
     do {
         n = recvmsg(fd, &head, MSG_CMSG_CLOEXEC | (no_wait ? MSG_DONTWAIT : 0));
     } while (n < 0 && errno == EINTR);
@@ -105,15 +131,13 @@ struct mln_err control_receive(struct mln_cx *cx, int fd, bool no_wait, struct c
     if (n <= 0) {
         return (struct mln_err){MLN_E_UNREACHABLE};
     }
-    unsigned n_rings = take_rings(&head, rings);
+    take_fds(&head, ret_fds);
     if (n != (ssize_t)sizeof(*ret) || ret->n > sizeof(ret->bytes) ||
-        (n_rings != 0 && ret->kind != CONTROL_RINGS)) {
-        for (unsigned i = 0; i < n_rings; i++) {
-            mln_ring_fds_close(&rings[i]);
-        }
+        (ret_fds->n_rings != 0 && ret->kind != CONTROL_RINGS) ||
+        (ret_fds->reach >= 0) != (ret->kind == CONTROL_REACH)) {
+        control_fds_close(ret_fds);
         return mln_fail(cx, MLN_E_INVALID, "control: a message of the wrong form");
     }
     ret->text[sizeof(ret->text) - 1] = 0;
-    *ret_rings = n_rings;
     return MLN_OK;
 }

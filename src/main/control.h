@@ -20,6 +20,7 @@ enum control_kind {
     CONTROL_RINGS, /* number: generation; descriptors: n rings; the older generation ends */
     CONTROL_STATE, /* text: process; bytes: its line about the sandbox */
     CONTROL_STOP,  /* finish and end */
+    CONTROL_REACH, /* one descriptor: the socket to a new reach process */
     /* core to monitor */
     CONTROL_READY, /* number: 1 = sealed; text: verifier key; bytes: root token (development) */
     CONTROL_ROOT,  /* bytes: keep this root key; none: forget it */
@@ -40,9 +41,19 @@ struct mln_err control_pair(struct mln_cx *cx, int ret[2]);
 struct mln_err control_send(struct mln_cx *cx, int fd, const struct control_message *message);
 struct mln_err control_send_rings(struct mln_cx *cx, int fd, uint64_t generation,
                                   const struct mln_ring_fds *rings, unsigned n);
+/* `passed` stays the caller's. */
+struct mln_err control_send_reach(struct mln_cx *cx, int fd, int passed);
+
+/* What came beside a message; all of it is the receiver's to close. */
+struct control_fds {
+    struct mln_ring_fds rings[CONTROL_RINGS_MAX];
+    unsigned n_rings;
+    int reach; /* -1 = none */
+};
+void control_fds_close(struct control_fds *fds);
 /*
- * One message; *ret_rings of them came with it and are the caller's to close.
+ * One message and its descriptors.
  * errors NOT_FOUND (none now; only with `no_wait`), UNREACHABLE (the other side is gone), INVALID
  */
 struct mln_err control_receive(struct mln_cx *cx, int fd, bool no_wait, struct control_message *ret,
-                               struct mln_ring_fds rings[CONTROL_RINGS_MAX], unsigned *ret_rings);
+                               struct control_fds *ret_fds);

@@ -19,6 +19,7 @@
 #include "main/control.h"
 #include "main/main_priv.h"
 #include "main/workers.h"
+#include "net/reach.h"
 
 #define BOOT_ARENA_BYTES  (2u * BOOT_MAX_BYTES + (1u << 20))
 #define TOPIC_ARENA_BYTES (64u << 10) /* the message's frame; the value is borrowed */
@@ -29,6 +30,7 @@ struct core_process {
     _Atomic(struct workers *) workers;
     struct mln_secret keys[SERVER_LISTENERS_MAX];
     unsigned n_keys;
+    struct mln_reach *reach;
     int tick_stop; /* eventfd */
     pthread_t tick;
     bool has_tick;
@@ -85,6 +87,13 @@ static void on_broken(void *arg, uint64_t generation)
     (void)arg;
     struct control_message message = {.kind = CONTROL_DROP, .number = generation};
     tell(&message);
+}
+
+static struct mln_err on_reach(void *arg, struct mln_cx *cx, const struct mln_value *ask,
+                               const struct mln_value **ret)
+{
+    struct core_process *process = arg;
+    return mln_reach_call(cx, process->reach, ask, ret);
 }
 
 static void tell_ready(const struct core_process *process, const char *token)
@@ -148,10 +157,17 @@ static void take_root(struct mln_cx *cx, struct core_process *process,
     }
 }
 
+static void take_reach(struct mln_cx *cx, struct core_process *process, int fd)
+{
+    if (mln_failed(mln_reach_attach(cx, process->reach, fd))) {
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, "nothing outside can be reached");
+    }
+}
+
 /* Until monitor says stop or is gone. */
 static void listen_to_monitor(struct core_process *process)
 {
-    static struct mln_ring_fds rings[CONTROL_RINGS_MAX];
+    static struct control_fds fds;
     MLN_AUTO(mln_arena_drop)
     struct mln_arena *arena = mln_arena_new(MLN_REQUEST_ARENA_BYTES, false);
     struct mln_cx own, *cx = &own;
@@ -159,10 +175,9 @@ static void listen_to_monitor(struct core_process *process)
     mln_cx_init(cx, arena);
     while (goes_on) {
         struct control_message message;
-        unsigned n_rings = 0;
         mln_cx_clear(cx);
         mln_arena_reset(arena);
-        struct mln_err err = control_receive(cx, FD_CONTROL, false, &message, rings, &n_rings);
+        struct mln_err err = control_receive(cx, FD_CONTROL, false, &message, &fds);
         if (mln_failed(err)) {
             break;
         }
@@ -171,12 +186,14 @@ static void listen_to_monitor(struct core_process *process)
         } else if (message.kind == CONTROL_STATE) {
             take_state(process, &message);
         } else if (message.kind == CONTROL_RINGS) {
-            err =
-                workers_attach(cx, atomic_load(&process->workers), message.number, rings, n_rings);
+            err = workers_attach(cx, atomic_load(&process->workers), message.number, fds.rings,
+                                 fds.n_rings);
             if (mln_failed(err)) {
                 mln_log_fault(MLN_LOG_ERROR, "core", cx, "rings of front cannot be served");
                 on_broken(process, message.number);
             }
+        } else if (message.kind == CONTROL_REACH) {
+            take_reach(cx, process, fds.reach);
         }
         goes_on = message.kind != CONTROL_STOP;
         mln_wipe(&message, sizeof(message));
@@ -251,9 +268,8 @@ static struct mln_err load_keys(struct mln_cx *cx, struct core_process *process,
 static struct mln_err may_use_keyfile(struct mln_cx *cx, bool *ret)
 {
     struct control_message message;
-    struct mln_ring_fds rings[CONTROL_RINGS_MAX];
-    unsigned n_rings = 0;
-    MLN_TRY(control_receive(cx, FD_CONTROL, false, &message, rings, &n_rings));
+    struct control_fds fds;
+    MLN_TRY(control_receive(cx, FD_CONTROL, false, &message, &fds));
     if (message.kind != CONTROL_START) {
         return mln_fail(cx, MLN_E_INVALID, "core: monitor did not say how to start");
     }
@@ -280,6 +296,7 @@ static struct mln_err open_core(struct mln_cx *cx, struct core_process *process,
         .durable_reads = mln_get_bool(mln_get(boot, "durable_reads"), false),
         .publish = on_topic,
         .root = on_root,
+        .reach = on_reach,
         .arg = process,
     };
     MLN_TRY(mln_cx_err(cx));
@@ -315,6 +332,7 @@ static struct mln_err run(struct mln_cx *cx, struct core_process *process)
     raise_descriptors();
     bool can_lock = can_lock_much();
     MLN_TRY(load_keys(cx, process, mln_get(boot, "listeners")));
+    MLN_TRY(mln_reach_new(cx, &process->reach));
     MLN_TRY(open_core(cx, process, boot));
     MLN_TRY(init_dev(cx, process, boot, &token));
     struct workers_config config = {.core = process->core,
@@ -338,6 +356,7 @@ static void finish(struct core_process *process)
     if (process->core != NULL) {
         mln_core_close(process->core);
     }
+    mln_reach_free(process->reach);
     for (unsigned i = 0; i < MLN_COUNT(process->keys); i++) {
         mln_secret_drop(&process->keys[i]);
     }

@@ -13,8 +13,8 @@
 
 /* Descriptors of a child, by number. */
 #define FD_BOOT    3 /* memfd: configuration */
-#define FD_CONTROL 4 /* core, box: socket to monitor; front: readable when it shall stop */
-#define FD_STATE   5 /* front: its sandbox line goes here */
+#define FD_CONTROL 4 /* core, box: socket to monitor; front: readable when it shall stop; reach: socket to core */
+#define FD_STATE   5 /* front, reach: its sandbox line goes here */
 #define FD_MORE    6 /* front: listeners, then three a ring */
 
 #define BOOT_MAX_BYTES (8u << 20) /* certificates of all listeners and room to spare */
@@ -62,5 +62,6 @@ struct mln_err tls_files_make(struct mln_cx *cx, const char *dir, const char *ho
 int server_run(const struct mln_server_options *options); /* becomes the monitor */
 int core_main(void);
 int front_main(void);
+int reach_main(void);
 /* argv of the program, for name_process; set once by main(). */
 void name_keep(int argc, char **argv);

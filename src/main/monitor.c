@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,8 +53,8 @@ struct monitor {
     enum phase phase;
     int64_t deadline_ns; /* of the phase */
     int code;
-    int signal_fd, control_fd, state_fd, stop_fd;
-    struct child core, front;
+    int signal_fd, control_fd, state_fd, reach_state_fd, stop_fd;
+    struct child core, front, reach;
     struct mln_box *box;
     int64_t box_due_ns;
     uint64_t generation;
@@ -63,7 +64,7 @@ struct monitor {
     bool was_unsealed;      /* then only we and people unseal: a key file would undo the limit */
     int64_t rekeys[REKEYS_KEPT]; /* when; the newest rekey_per_minute of them count */
     size_t n_rekeys;
-    struct line front_line, box_line;
+    struct line front_line, box_line, reach_line;
     struct control_message message; /* the last one received; wiped after use */
     char *token;                    /* of development, until it was printed */
     char vkey[256];
@@ -180,6 +181,18 @@ static void hear_front(struct monitor *m)
     }
 }
 
+static void hear_reach(struct monitor *m)
+{
+    struct line line = {0};
+    ssize_t n = read(m->reach_state_fd, line.bytes, sizeof(line.bytes));
+    mln_fd_drop(&m->reach_state_fd);
+    if (n > 0) {
+        line.len = (uint32_t)n;
+        m->reach_line = line;
+        send_state(m, "reach", &line);
+    }
+}
+
 /* ---- box ---- */
 
 static void start_box(struct monitor *m)
@@ -239,6 +252,9 @@ static struct mln_err start_core(struct monitor *m)
     complain(m, control_send(&m->cx, m->control_fd, &start), "core does not hear");
     rekey_core(m);
     send_state(m, "box", &m->box_line);
+    if (m->reach.pid > 0) {
+        (void)kill(m->reach.pid, SIGKILL); /* its socket leads to the core that died */
+    }
     return MLN_OK;
 }
 
@@ -301,6 +317,28 @@ static struct mln_err start_front(struct monitor *m)
     return err;
 }
 
+/* Core gets one end of a socket, reach the other: what they say to each other is no business of monitor's. */
+static struct mln_err start_reach(struct monitor *m)
+{
+    int pair[2] = {-1, -1}, state[2] = {-1, -1};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ||
+        pipe2(state, O_CLOEXEC) != 0) {
+        mln_fd_drop(&pair[0]);
+        mln_fd_drop(&pair[1]);
+        return mln_fail(&m->cx, MLN_E_IO, "no socket for reach (errno %d)", errno);
+    }
+    const int fds[] = {m->config->reach_boot, pair[1], state[1]};
+    struct mln_err err = control_send_reach(&m->cx, m->control_fd, pair[0]);
+    err = mln_failed(err) ? err : spawn(&m->cx, "merlon-reach", fds, MLN_COUNT(fds), &m->reach.pid);
+    mln_fd_drop(&pair[0]);
+    mln_fd_drop(&pair[1]);
+    mln_fd_drop(&state[1]);
+    mln_fd_drop(&m->reach_state_fd);
+    m->reach_state_fd = state[0];
+    m->reach.started_ns = mln_mono_ns();
+    return err;
+}
+
 /* When may it be started again? At once, unless it keeps dying at its start. */
 static void plan_restart(struct child *child)
 {
@@ -338,11 +376,10 @@ static void take_drop(struct monitor *m, uint64_t generation)
 
 static void hear_core(struct monitor *m)
 {
-    struct mln_ring_fds rings[CONTROL_RINGS_MAX];
-    unsigned n_rings = 0;
+    struct control_fds fds;
     while (m->control_fd >= 0) {
         struct control_message *message = &m->message;
-        struct mln_err err = control_receive(&m->cx, m->control_fd, true, message, rings, &n_rings);
+        struct mln_err err = control_receive(&m->cx, m->control_fd, true, message, &fds);
         if (mln_failed(err)) {
             if (!mln_is(err, MLN_E_NOT_FOUND)) {
                 mln_fd_drop(&m->control_fd);
@@ -350,7 +387,7 @@ static void hear_core(struct monitor *m)
             }
             return;
         }
-        rings_close(rings, n_rings);
+        control_fds_close(&fds);
         if (message->kind == CONTROL_READY) {
             take_ready(m);
         } else if (message->kind == CONTROL_ROOT) {
@@ -401,9 +438,24 @@ static void front_ended(struct monitor *m, int status)
     plan_restart(&m->front);
 }
 
+/* With its core it ends by itself, and that is no news. */
+static void reach_ended(struct monitor *m, int status)
+{
+    bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!is_clean && m->phase == PHASE_RUN) {
+        mln_log(MLN_LOG_ERROR, "main", "reach ended (%s %d)", WIFEXITED(status) ? "exit" : "signal",
+                WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+    }
+    mln_fd_drop(&m->reach_state_fd);
+    plan_restart(&m->reach);
+}
+
 static void reap(struct monitor *m)
 {
     int status = 0;
+    if (m->reach.pid > 0 && waitpid(m->reach.pid, &status, WNOHANG) == m->reach.pid) {
+        reach_ended(m, status);
+    }
     if (m->core.pid > 0 && waitpid(m->core.pid, &status, WNOHANG) == m->core.pid) {
         core_ended(m, status);
     }
@@ -444,6 +496,8 @@ static void step_stop(struct monitor *m)
         m->deadline_ns = mln_mono_ns() + CORE_STOP_NS;
     } else if (m->core.pid > 0) {
         (void)(is_late ? kill(m->core.pid, SIGKILL) : 0);
+    } else if (m->reach.pid > 0) {
+        (void)kill(m->reach.pid, SIGKILL); /* it holds nothing that wants an end */
     } else {
         m->phase = PHASE_END;
     }
@@ -461,6 +515,10 @@ static void step_run(struct monitor *m)
     if (m->core.pid > 0 && m->front.pid == 0 && now >= m->front.due_ns) {
         complain(m, start_front(m), "front cannot be started");
         m->front.due_ns = now + SLOW_NS;
+    }
+    if (m->core.pid > 0 && m->reach.pid == 0 && now >= m->reach.due_ns) {
+        complain(m, start_reach(m), "reach cannot be started");
+        m->reach.due_ns = now + SLOW_NS;
     }
     if (m->box == NULL && now >= m->box_due_ns) {
         start_box(m);
@@ -483,8 +541,10 @@ static void wait_for_news(struct monitor *m)
         {.fd = m->signal_fd, .events = POLLIN},
         {.fd = m->control_fd, .events = POLLIN},
         {.fd = m->state_fd, .events = POLLIN},
+        {.fd = m->reach_state_fd, .events = POLLIN},
     };
-    bool is_whole = m->phase == PHASE_RUN && m->core.pid > 0 && m->front.pid > 0 && m->box != NULL;
+    bool is_whole = m->phase == PHASE_RUN && m->core.pid > 0 && m->front.pid > 0 &&
+                    m->reach.pid > 0 && m->box != NULL;
     (void)poll(fds, MLN_COUNT(fds), is_whole ? -1 : 50);
     if (fds[0].revents != 0) {
         take_signals(m);
@@ -494,6 +554,9 @@ static void wait_for_news(struct monitor *m)
     }
     if (fds[2].revents != 0 && m->state_fd >= 0) {
         hear_front(m);
+    }
+    if (fds[3].revents != 0 && m->reach_state_fd >= 0) {
+        hear_reach(m);
     }
     reap(m);
 }
@@ -538,6 +601,7 @@ static void finish(struct monitor *m)
     mln_fd_drop(&m->signal_fd);
     mln_fd_drop(&m->control_fd);
     mln_fd_drop(&m->state_fd);
+    mln_fd_drop(&m->reach_state_fd);
     mln_fd_drop(&m->stop_fd);
     mln_free(m->token);
 }
@@ -546,7 +610,7 @@ int monitor_run(const struct monitor_config *config)
 {
     static struct monitor m;
     m = (struct monitor){
-        .config = config, .signal_fd = -1, .control_fd = -1, .state_fd = -1, .stop_fd = -1};
+        .config = config, .signal_fd = -1, .control_fd = -1, .state_fd = -1, .reach_state_fd = -1, .stop_fd = -1};
     MLN_CHECK(config->n_rings > 0 && config->n_rings <= CONTROL_RINGS_MAX);
     mln_cx_init(&m.cx, NULL);
     start_first_box(&m);

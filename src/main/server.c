@@ -28,7 +28,7 @@ struct server {
     bool is_temporary; /* the data folder goes with us */
     const char *ca;    /* --dev-tls: its certificate */
     int sockets[SERVER_LISTENERS_MAX];
-    int core_boot, front_boot;
+    int core_boot, front_boot, reach_boot;
     unsigned n_rings;
     char url[SERVER_LISTENERS_MAX][URL_MAX_BYTES];
 };
@@ -193,19 +193,22 @@ static void tell_core(struct server *s, struct mln_value *boot)
 static struct mln_err write_boots(struct server *s)
 {
     struct mln_cx *cx = &s->cx;
-    struct mln_value *front = mln_object(cx), *core = mln_object(cx);
+    struct mln_value *front = mln_object(cx), *core = mln_object(cx), *reach = mln_object(cx);
     struct mln_value *front_list = mln_array(cx), *core_list = mln_array(cx);
     for (unsigned i = 0; i < s->config.n_listeners; i++) {
         MLN_TRY(tell_listener(cx, &s->config.listeners[i], front_list, core_list));
     }
     tell_all(s, front);
     tell_all(s, core);
+    tell_all(s, reach);
+    mln_put(cx, reach, "allow", s->config.reach_allow);
     tell_core(s, core);
     mln_put(cx, front, "listeners", front_list);
     mln_put_int(cx, front, "rings", s->n_rings);
     mln_put(cx, core, "listeners", core_list);
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(boot_write(cx, front, &s->front_boot));
+    MLN_TRY(boot_write(cx, reach, &s->reach_boot));
     return boot_write(cx, core, &s->core_boot);
 }
 
@@ -263,6 +266,7 @@ static int become_monitor(struct server *s)
     struct monitor_config config = {
         .core_boot = s->core_boot,
         .front_boot = s->front_boot,
+        .reach_boot = s->reach_boot,
         .listeners = s->sockets,
         .n_listeners = s->config.n_listeners,
         .n_rings = s->n_rings,
@@ -283,6 +287,7 @@ static void clean_up(struct server *s)
     }
     mln_fd_drop(&s->core_boot);
     mln_fd_drop(&s->front_boot);
+    mln_fd_drop(&s->reach_boot);
     if (s->is_temporary &&
         nftw(s->config.data_dir, remove_one, REMOVE_FDS, FTW_DEPTH | FTW_PHYS) != 0) {
         mln_log(MLN_LOG_WARN, "main", "%s is left behind", s->config.data_dir);
@@ -293,7 +298,7 @@ int server_run(const struct mln_server_options *options)
 {
     static struct server server;
     struct server *s = &server;
-    *s = (struct server){.core_boot = -1, .front_boot = -1};
+    *s = (struct server){.core_boot = -1, .front_boot = -1, .reach_boot = -1};
     mln_fill(s->sockets, 0xff, sizeof(s->sockets));
     struct mln_arena *arena = mln_arena_new(ARENA_BYTES, false);
     int code = 0;

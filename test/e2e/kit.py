@@ -22,7 +22,7 @@ MERLON = sys.argv[1] if len(sys.argv) > 1 else os.environ.get("MERLON", str(ROOT
 TALLY = {"passed": 0, "failed": 0, "skipped": 0}
 TOKEN = "root-of-the-test"
 START_S = 20
-PROCESSES = ("merlon-monitor", "merlon-front", "merlon-core", "merlon-box")
+PROCESSES = ("merlon-monitor", "merlon-front", "merlon-core", "merlon-box", "merlon-reach")
 
 
 def note(kind, name, why=""):

@@ -45,16 +45,16 @@ def shape(server):
     command = pathlib.Path("/proc/%d/cmdline" % server.child.pid).read_bytes()
     case("the arguments are gone from monitor", TOKEN.encode() not in command, command)
     if os.geteuid() == 0:
-        for name in ("merlon-front", "merlon-box"):
+        for name in ("merlon-front", "merlon-box", "merlon-reach"):
             case("%s is not root" % name, all(uid(pid) != 0 for pid in server.process(name)))
     said = server.printed()
     for part in ("address: http://127.0.0.1:%d" % server.port, "root token: " + TOKEN, "ledger key: ", "\nready\n"):
         case("start prints %r" % part.strip(), part in said, said)
     opened = {}
-    for name in ("merlon-front", "merlon-box"):
+    for name in ("merlon-front", "merlon-box", "merlon-reach"):
         for pid in server.process(name):
             opened[name] = [os.readlink("/proc/%d/fd/%s" % (pid, fd)) for fd in os.listdir("/proc/%d/fd" % pid)]
-    case("front and box hold no file of the data folder", not any(str(server.data) in link for links in opened.values() for link in links), opened)
+    case("front, box and reach hold no file of the data folder", not any(str(server.data) in link for links in opened.values() for link in links), opened)
 
 
 class Writers:

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Core's side of reach: any number of threads ask, one thread a connection reads the answers and wakes who waits. Reach may die
+ * at any moment: what waits ends with UNREACHABLE, the next calls wait a little for its successor.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <sys/socket.h>
+#include <sys/select.h>
+#include <time.h>
+
+#include "base/cbor.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "net/reach_priv.h"
+
+#define MS_NS      ((int64_t)1000000)
+#define BACK_MS    2000 /* a restart takes some 20 ms */
+#define GRACE_MS   1500 /* reach ends a call itself at its deadline; past this it is not heard any more */
+#define SEND_S     5    /* reach reads all the time: a full socket means that it hangs */
+
+enum slot_state { SLOT_FREE, SLOT_WAITS, SLOT_DONE, SLOT_LOST };
+struct slot {
+    enum slot_state state;
+    int64_t id;
+    pthread_cond_t news;
+    struct mln_buf frame;
+};
+struct mln_reach {
+    pthread_mutex_t lock, send_lock;
+    pthread_cond_t attached;
+    int fd; /* -1: no reach runs */
+    pthread_t reader;
+    bool has_reader, is_closing;
+    int64_t last_id;
+    struct slot slots[MLN_REACH_CALLS_MAX];
+};
+
+static void init_cond(pthread_cond_t *cond)
+{
+    pthread_condattr_t attr;
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(cond, &attr);
+    (void)pthread_condattr_destroy(&attr);
+}
+
+/* false: the time is over. Takes the system's clock, for the condition does. */
+static bool wait_until(struct mln_reach *reach, pthread_cond_t *cond, const struct timespec *end)
+{
+    return pthread_cond_timedwait(cond, &reach->lock, end) != ETIMEDOUT;
+}
+
+static struct timespec end_after(int64_t ms)
+{
+    struct timespec end = {0};
+    (void)clock_gettime(CLOCK_MONOTONIC, &end);
+    int64_t ns = end.tv_nsec + ms % 1000 * MS_NS;
+    end.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
+    end.tv_nsec = (long)(ns % 1000000000);
+    return end;
+}
+
+struct mln_err mln_reach_new(struct mln_cx *cx, struct mln_reach **ret)
+{
+    struct mln_reach *reach = mln_alloc(sizeof(*reach));
+    if (reach == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "no memory for outbound calls");
+    }
+    (void)pthread_mutex_init(&reach->lock, NULL);
+    (void)pthread_mutex_init(&reach->send_lock, NULL);
+    init_cond(&reach->attached);
+    reach->fd = -1;
+    for (size_t i = 0; i < MLN_COUNT(reach->slots); i++) {
+        init_cond(&reach->slots[i].news);
+        reach->slots[i].frame.is_secret = true;
+        reach->slots[i].frame.max = MLN_REACH_FRAME_MAX;
+    }
+    *ret = reach;
+    return MLN_OK;
+}
+
+/* ---- the reading thread ---- */
+
+static void lose_all(struct mln_reach *reach)
+{
+    for (size_t i = 0; i < MLN_COUNT(reach->slots); i++) {
+        struct slot *slot = &reach->slots[i];
+        if (slot->state == SLOT_WAITS) {
+            slot->state = SLOT_LOST;
+            (void)pthread_cond_signal(&slot->news);
+        }
+    }
+}
+
+/* Whose answer is it? Nobody's when the asker gave up. */
+static struct slot *slot_of(struct mln_reach *reach, int64_t id)
+{
+    for (size_t i = 0; i < MLN_COUNT(reach->slots); i++) {
+        if (reach->slots[i].state == SLOT_WAITS && reach->slots[i].id == id) {
+            return &reach->slots[i];
+        }
+    }
+    return NULL;
+}
+
+/* The id alone; the asker parses the rest in its own arena. */
+static bool frame_id(const struct mln_buf *frame, int64_t *ret)
+{
+    static const uint8_t head[] = {0x62, 'i', 'd'}; /* the first member, after the map's head */
+    if (frame->len < 5 || frame->ptr[0] >> 5 != 5 || !mln_same(frame->ptr + 1, head, 3)) {
+        return false;
+    }
+    uint8_t first = frame->ptr[4], more = first & 0x1f;
+    size_t n = more < 24 ? 0 : more <= 27 ? (size_t)1 << (more - 24) : 99;
+    if (first >> 5 != 0 || frame->len < 5 + n) {
+        return false;
+    }
+    uint64_t id = n == 0 ? more : 0;
+    for (size_t i = 0; i < n; i++) {
+        id = id << 8 | frame->ptr[5 + i];
+    }
+    *ret = (int64_t)id;
+    return id <= INT64_MAX;
+}
+
+static void *read_main(void *arg)
+{
+    struct mln_reach *reach = arg;
+    MLN_AUTO(mln_buf_drop) struct mln_buf frame = {.is_secret = true, .max = MLN_REACH_FRAME_MAX};
+    int64_t id = 0;
+    int fd = reach->fd; /* stays open until this thread was joined */
+    while (!mln_failed(reach_frame_receive(NULL, fd, &frame)) && frame_id(&frame, &id)) {
+        (void)pthread_mutex_lock(&reach->lock);
+        struct slot *slot = slot_of(reach, id);
+        if (slot != NULL) {
+            struct mln_buf old = slot->frame;
+            slot->frame = frame;
+            frame = old;
+            slot->state = SLOT_DONE;
+            (void)pthread_cond_signal(&slot->news);
+        }
+        (void)pthread_mutex_unlock(&reach->lock);
+    }
+    (void)shutdown(fd, SHUT_RDWR); /* a reach that breaks the form is ended */
+    (void)pthread_mutex_lock(&reach->lock);
+    reach->is_closing = true;
+    lose_all(reach);
+    (void)pthread_mutex_unlock(&reach->lock);
+    return NULL;
+}
+
+/* The older connection's end. */
+static void detach(struct mln_reach *reach)
+{
+    if (reach->has_reader) {
+        (void)shutdown(reach->fd, SHUT_RDWR);
+        (void)pthread_join(reach->reader, NULL);
+        reach->has_reader = false;
+    }
+    (void)pthread_mutex_lock(&reach->send_lock);
+    (void)pthread_mutex_lock(&reach->lock);
+    mln_fd_drop(&reach->fd);
+    (void)pthread_mutex_unlock(&reach->lock);
+    (void)pthread_mutex_unlock(&reach->send_lock);
+}
+
+struct mln_err mln_reach_attach(struct mln_cx *cx, struct mln_reach *reach, int fd)
+{
+    struct timeval patience = {.tv_sec = SEND_S};
+    detach(reach);
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    (void)pthread_mutex_lock(&reach->lock);
+    reach->fd = fd;
+    reach->is_closing = false;
+    reach->has_reader = pthread_create(&reach->reader, NULL, read_main, reach) == 0;
+    if (!reach->has_reader) {
+        mln_fd_drop(&reach->fd);
+    }
+    (void)pthread_cond_broadcast(&reach->attached);
+    (void)pthread_mutex_unlock(&reach->lock);
+    return reach->has_reader ? MLN_OK : mln_fail(cx, MLN_E_MEMORY, "no thread for outbound calls");
+}
+
+void mln_reach_free(struct mln_reach *reach)
+{
+    if (reach == NULL) {
+        return;
+    }
+    detach(reach);
+    for (size_t i = 0; i < MLN_COUNT(reach->slots); i++) {
+        (void)pthread_cond_destroy(&reach->slots[i].news);
+        mln_buf_drop(&reach->slots[i].frame);
+    }
+    (void)pthread_cond_destroy(&reach->attached);
+    (void)pthread_mutex_destroy(&reach->lock);
+    (void)pthread_mutex_destroy(&reach->send_lock);
+    mln_free(reach);
+}
+
+/* ---- calls ---- */
+
+static struct mln_err take_slot(struct mln_cx *cx, struct mln_reach *reach, struct slot **ret)
+{
+    struct timespec end = end_after(BACK_MS);
+    while (reach->fd < 0 || reach->is_closing) {
+        if (!wait_until(reach, &reach->attached, &end)) {
+            return mln_fail(cx, MLN_E_UNREACHABLE, "reach: the process for outbound calls is not there");
+        }
+    }
+    for (size_t i = 0; i < MLN_COUNT(reach->slots); i++) {
+        if (reach->slots[i].state == SLOT_FREE) {
+            reach->slots[i].state = SLOT_WAITS;
+            reach->slots[i].id = ++reach->last_id;
+            *ret = &reach->slots[i];
+            return MLN_OK;
+        }
+    }
+    return mln_fail(cx, MLN_E_LIMIT, "reach: %u outbound calls run already", MLN_REACH_CALLS_MAX);
+}
+
+static struct mln_err send_ask(struct mln_cx *cx, struct mln_reach *reach, const struct slot *slot,
+                               const struct mln_value *ask)
+{
+    struct mln_value *message = mln_object(cx);
+    mln_put_int(cx, message, "id", slot->id);
+    mln_put(cx, message, "ask", ask);
+    MLN_TRY(mln_cx_err(cx));
+    (void)pthread_mutex_lock(&reach->send_lock);
+    struct mln_err err = reach_frame_send(cx, reach->fd, message);
+    if (mln_is(err, MLN_E_UNREACHABLE)) {
+        (void)shutdown(reach->fd, SHUT_RDWR); /* half a frame may be in there */
+    }
+    (void)pthread_mutex_unlock(&reach->send_lock);
+    return err;
+}
+
+/* Until the answer, the loss of reach or the deadline; the slot is free afterwards. */
+static struct mln_err await(struct mln_cx *cx, struct mln_reach *reach, struct slot *slot, int64_t ms,
+                            struct mln_buf *ret)
+{
+    struct timespec end = end_after(ms + GRACE_MS);
+    bool in_time = true;
+    (void)pthread_mutex_lock(&reach->lock);
+    while (slot->state == SLOT_WAITS && in_time) {
+        in_time = wait_until(reach, &slot->news, &end);
+    }
+    enum slot_state state = slot->state;
+    if (state == SLOT_DONE) {
+        struct mln_buf empty = {.is_secret = true, .max = MLN_REACH_FRAME_MAX};
+        *ret = slot->frame;
+        slot->frame = empty;
+    }
+    slot->state = SLOT_FREE;
+    (void)pthread_mutex_unlock(&reach->lock);
+    if (state == SLOT_LOST) {
+        return mln_fail(cx, MLN_E_UNREACHABLE, "reach: the process for outbound calls died meanwhile");
+    }
+    return state == SLOT_DONE ? MLN_OK : mln_fail(cx, MLN_E_TIMEOUT, "reach: no answer in time");
+}
+
+/* An error's code by its name; only those that reach may give. */
+static enum mln_code code_of(struct mln_bytes name)
+{
+    static const enum mln_code known[] = {MLN_E_INVALID,     MLN_E_DENIED,    MLN_E_UNREACHABLE, MLN_E_TIMEOUT,
+                                          MLN_E_TOO_LARGE,   MLN_E_LIMIT,     MLN_E_MEMORY,      MLN_E_UNSUPPORTED};
+    for (size_t i = 0; i < MLN_COUNT(known); i++) {
+        if (mln_bytes_is(name, mln_err_name(known[i]))) {
+            return known[i];
+        }
+    }
+    return MLN_E_REMOTE;
+}
+
+static struct mln_err read_answer(struct mln_cx *cx, struct mln_bytes frame, const struct mln_value **ret)
+{
+    const struct mln_value *message = NULL;
+    struct mln_bytes mine = mln_bytes_dup(cx, frame);
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(mln_cbor_parse(cx, mine, &message));
+    const struct mln_value *answer = mln_get(message, "answer");
+    if (mln_type_of(answer) == MLN_OBJECT) {
+        *ret = answer;
+        return MLN_OK;
+    }
+    struct mln_bytes text = mln_get_bytes(mln_get(message, "text"));
+    return mln_fail(cx, code_of(mln_get_bytes(mln_get(message, "code"))), "%.*s", MLN_FMT(text));
+}
+
+struct mln_err mln_reach_call(struct mln_cx *cx, struct mln_reach *reach,
+                              const struct mln_value *ask, const struct mln_value **ret)
+{
+    const char *target = NULL;
+    struct slot *slot = NULL;
+    MLN_AUTO(mln_buf_drop) struct mln_buf frame = {.is_secret = true};
+    MLN_TRY(mln_reach_target(cx, ask, &target));
+    (void)pthread_mutex_lock(&reach->lock);
+    struct mln_err err = take_slot(cx, reach, &slot);
+    (void)pthread_mutex_unlock(&reach->lock);
+    MLN_TRY(err);
+    err = send_ask(cx, reach, slot, ask);
+    if (mln_failed(err)) {
+        (void)pthread_mutex_lock(&reach->lock);
+        slot->state = SLOT_FREE;
+        (void)pthread_mutex_unlock(&reach->lock);
+        return err;
+    }
+    MLN_TRY(await(cx, reach, slot, reach_timeout_ms(ask), &frame));
+    return read_answer(cx, mln_buf_bytes(&frame), ret);
+}

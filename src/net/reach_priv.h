@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Inside reach: frames, the libraries that only this process loads, one function a protocol. */
+#pragma once
+
+#include "net/reach.h"
+
+/* A URL as reach takes it: no user information, no control characters. Views into the text. */
+struct reach_url {
+    struct mln_bytes scheme, host; /* host without brackets */
+    uint16_t port;
+    struct mln_bytes path; /* from "/", "?" or "" on */
+    bool is_v6;            /* host stood in brackets */
+};
+struct mln_err reach_url_parse(struct mln_cx *cx, struct mln_bytes text, struct reach_url *ret);
+const char *reach_url_target(struct mln_cx *cx, const struct reach_url *url);
+int64_t reach_timeout_ms(const struct mln_value *ask);
+
+/* ---- reach_frame.c ---- */
+/* Whole frames over a stream socket; frames are wiped by their owners. UNREACHABLE: the other side is gone. */
+struct mln_err reach_frame_send(struct mln_cx *cx, int fd, const struct mln_value *message);
+struct mln_err reach_frame_receive(struct mln_cx *cx, int fd, struct mln_buf *ret);
+
+/* ---- reach_http.c, reach_ldap.c: loaded at run time, so that no other process maps them ---- */
+bool reach_http_load(void);
+bool reach_ldap_load(void);
+struct mln_err reach_http(struct mln_cx *cx, const struct mln_value *allow,
+                          const struct mln_value *ask, const struct mln_value **ret);
+struct mln_err reach_ldap(struct mln_cx *cx, const struct mln_value *allow,
+                          const struct mln_value *ask, const struct mln_value **ret);
+/* A function of a loaded library as a pointer of its type. */
+bool reach_symbol(void *library, const char *name, void *ret_function, size_t size);
