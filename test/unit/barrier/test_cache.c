@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "barrier/barrier.h"
+#include "base/clock.h"
 #include "kit/kit.h"
 
 #define PLAIN_N 40u
