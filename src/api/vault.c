@@ -277,8 +277,12 @@ static void put_peer(struct mln_cx *cx, const struct mln_http_request *http, str
     mln_put_bytes(cx, rq, "from", http->peer);
     mln_put_int(cx, rq, "port", http->peer_port);
     mln_put_bool(cx, rq, "head", mln_bytes_is(http->method, "HEAD"));
-    if (http->peer_cert.len > 0) {
-        mln_put(cx, rq, "cert", mln_blob(cx, http->peer_cert));
+    struct mln_value *certs = http->n_peer_certs > 0 ? mln_array(cx) : NULL;
+    for (size_t i = 0; i < http->n_peer_certs; i++) {
+        mln_push(cx, certs, mln_blob(cx, http->peer_certs[i]));
+    }
+    if (certs != NULL) {
+        mln_put(cx, rq, "certs", certs);
     }
 }
 

@@ -146,7 +146,8 @@ static struct mln_err parse_listener(struct mln_cx *cx, const struct mln_value *
                                      const char *where, bool dev_tls, struct server_listener *ret)
 {
     static const char *const names[] = {
-        "address", "tls_cert_file", "tls_key_file", "tls_client_ca_file", "tls_disable", NULL};
+        "address",     "tls_cert_file",            "tls_key_file", "tls_client_ca_file",
+        "tls_disable", "tls_request_client_certs", NULL};
     const char *address = NULL;
     bool is_plain = false;
     if (mln_type_of(item) != MLN_OBJECT) {
@@ -158,12 +159,13 @@ static struct mln_err parse_listener(struct mln_cx *cx, const struct mln_value *
     MLN_TRY(get_text(cx, item, where, "tls_key_file", &ret->key_file));
     MLN_TRY(get_text(cx, item, where, "tls_client_ca_file", &ret->client_ca_file));
     MLN_TRY(get_bool(cx, item, where, "tls_disable", &is_plain));
+    MLN_TRY(get_bool(cx, item, where, "tls_request_client_certs", &ret->asks_certs));
     if (address == NULL) {
         return mln_fail(cx, MLN_E_INVALID, "'%saddress' is missing", where);
     }
     bool has_files = ret->cert_file != NULL && ret->key_file != NULL;
     bool has_one = ret->cert_file != NULL || ret->key_file != NULL || ret->client_ca_file != NULL;
-    if (is_plain && has_one) {
+    if (is_plain && (has_one || ret->asks_certs)) {
         return mln_fail(cx, MLN_E_INVALID, "'%stls_disable' stands beside TLS files", where);
     }
     if (!is_plain && !has_files && (ret->cert_file != NULL || ret->key_file != NULL || !dev_tls)) {

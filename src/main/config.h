@@ -24,7 +24,8 @@ struct server_listener {
     struct server_address address;
     bool is_tls;
     const char *cert_file, *key_file; /* NULL: --dev-tls makes them */
-    const char *client_ca_file;       /* NULL: clients are not asked for a certificate */
+    const char *client_ca_file;       /* verify clients' certificates here already; NULL: no */
+    bool asks_certs; /* ask for a certificate, take any or none: auth methods judge it */
 };
 /* Texts are NUL-ended, in the arena of the context or borrowed from the options. */
 struct server_config {

@@ -21,6 +21,7 @@ static void fill_listeners(const struct mln_value *list, int first_fd,
             .is_tls = mln_get_bool(mln_get(v, "tls"), true),
             .cert_pem = mln_get_bytes(mln_get(v, "cert")),
             .client_ca_pem = mln_get_bytes(mln_get(v, "client_ca")),
+            .asks_certs = mln_get_bool(mln_get(v, "asks_certs"), false),
             .key = i,
         };
     }

@@ -158,6 +158,7 @@ static struct mln_err tell_listener(struct mln_cx *cx, const struct server_liste
         MLN_TRY(read_pem(cx, listener->client_ca_file, &client_ca));
         mln_put(cx, f, "cert", mln_blob(cx, cert));
         mln_put(cx, f, "client_ca", mln_blob(cx, client_ca));
+        mln_put_bool(cx, f, "asks_certs", listener->asks_certs);
         mln_put(cx, c, "cert", mln_blob(cx, cert));
         mln_put_text(cx, c, "key_file", listener->key_file);
     }

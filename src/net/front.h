@@ -18,6 +18,7 @@ struct mln_front_listener {
     struct mln_bytes cert_pem; /* chain, public */
     struct mln_bytes
         client_ca_pem; /* verify client certificates against these; empty = do not ask */
+    bool asks_certs;   /* ask clients for a certificate and take any: core judges it */
     uint32_t key;      /* number of the listener's key in core */
 };
 

@@ -222,7 +222,8 @@ ssize_t tls_write(struct conn *conn, const uint8_t *from, size_t n);
 bool tls_flush(struct conn *conn); /* ciphertext; false when some is left or it broke */
 bool tls_has_pending(const struct conn *conn);
 void tls_close(struct conn *conn);
-struct mln_bytes tls_peer_cert(const struct conn *conn);
+/* Leaf first; *ret_n 0 = none. */
+const struct mln_bytes *tls_peer_certs(const struct conn *conn, size_t *ret_n);
 
 /* tls_provider.c: a public key whose signatures come from sign() */
 typedef int tls_sign_fn(const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len,

@@ -179,6 +179,8 @@ static struct mln_http_request view_of(struct conn *conn)
         conn->h1.framing.is_chunked
             ? mln_buf_bytes(&conn->h1.body)
             : mln_bytes_sub(in, conn->h1.head_len, request_len(conn) - conn->h1.head_len);
+    size_t n_certs = 0;
+    const struct mln_bytes *certs = conn->tls != NULL ? tls_peer_certs(conn, &n_certs) : NULL;
     return (struct mln_http_request){
         .method = head->method,
         .target = head->target,
@@ -189,7 +191,8 @@ static struct mln_http_request view_of(struct conn *conn)
         .body = body,
         .peer = mln_bytes_of(conn->peer),
         .peer_port = conn->peer_port,
-        .peer_cert = conn->tls != NULL ? tls_peer_cert(conn) : MLN_BYTES_NONE,
+        .peer_certs = certs,
+        .n_peer_certs = n_certs,
         .is_tls = conn->tls != NULL,
     };
 }

@@ -25,7 +25,8 @@ struct mln_http_request {
     struct mln_bytes body;
     struct mln_bytes peer; /* address text without port */
     uint16_t peer_port;
-    struct mln_bytes peer_cert; /* verified client certificate, DER; empty = none */
+    const struct mln_bytes *peer_certs; /* that the TLS client proved to hold, DER, leaf first */
+    size_t n_peer_certs;
     bool is_tls;
 };
 struct mln_http_answer {

@@ -20,6 +20,8 @@
 
 #define CIPHER_OUT_MAX     (64u << 10) /* then the socket must take some first */
 #define CLIENT_CERTS_DEPTH 4
+#define CLIENT_CERTS_MAX   8 /* of one client: a leaf and what leads to its authority */
+#define CLIENT_CERTS_BYTES (32u << 10) /* together, as TLS carries them */
 
 enum sign_step { SIGN_NONE, SIGN_WANTED, SIGN_ASKED, SIGN_DONE, SIGN_REFUSED };
 
@@ -30,7 +32,9 @@ struct tls_conn {
     struct mln_buf in_left; /* the same, kept from an earlier turn */
     struct mln_buf out;     /* ciphertext not yet sent */
     size_t out_at;
-    struct mln_buf peer_cert;
+    struct mln_buf peer_chain; /* DER after DER */
+    struct mln_bytes peer_certs[CLIENT_CERTS_MAX];
+    size_t n_peer_certs;
     enum sign_step step;
     size_t input_len, sig_len;
     uint8_t input[MLN_TLS_SIGN_INPUT_MAX];
@@ -169,10 +173,34 @@ static struct mln_err use_chain(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *l
     return err;
 }
 
+/* Resumed sessions would carry a certificate that was proved long ago. */
+static void no_sessions(SSL_CTX *ctx)
+{
+    static const unsigned char session_context[] = "merlon";
+    (void)SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1);
+    /* A ticket key would let who has it resume as somebody else. */
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+    (void)SSL_CTX_set_num_tickets(ctx, 0);
+    SSL_CTX_set_max_cert_list(ctx, CLIENT_CERTS_BYTES);
+}
+
+/* Core judges the chain against the authorities of its cert auth methods; TLS has the client prove that it holds the key. */
+static int take_any(int is_good, X509_STORE_CTX *store)
+{
+    (void)is_good;
+    (void)store;
+    return 1;
+}
+
+static void use_any_client(SSL_CTX *ctx)
+{
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, take_any);
+    no_sessions(ctx);
+}
+
 static struct mln_err use_client_ca(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *lib,
                                     struct mln_bytes ca)
 {
-    static const unsigned char session_context[] = "merlon";
     BIO *pem = BIO_new_mem_buf(ca.ptr, (int)ca.len);
     X509_STORE *store = SSL_CTX_get_cert_store(ctx);
     X509 *cert;
@@ -187,10 +215,7 @@ static struct mln_err use_client_ca(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CT
     }
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_verify_depth(ctx, CLIENT_CERTS_DEPTH);
-    (void)SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1);
-    /* A ticket key would let who has it resume as somebody else. */
-    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-    (void)SSL_CTX_set_num_tickets(ctx, 0);
+    no_sessions(ctx);
     return MLN_OK;
 }
 
@@ -223,6 +248,9 @@ static struct mln_err setup_one(struct mln_cx *cx, struct front *front, unsigned
     MLN_TRY(use_chain(cx, ctx, front->tls_lib, listener->cert_pem));
     if (listener->client_ca_pem.len > 0) {
         return use_client_ca(cx, ctx, front->tls_lib, listener->client_ca_pem);
+    }
+    if (listener->asks_certs) {
+        use_any_client(ctx);
     }
     return MLN_OK;
 }
@@ -314,7 +342,7 @@ void tls_conn_free(struct conn *conn)
     ERR_clear_error();
     mln_buf_drop(&tls->in_left);
     mln_buf_drop(&tls->out);
-    mln_buf_drop(&tls->peer_cert);
+    mln_buf_drop(&tls->peer_chain);
     mln_free_wiped(tls, sizeof(*tls));
     conn->tls = NULL;
 }
@@ -387,33 +415,52 @@ bool tls_has_pending(const struct conn *conn)
     return conn->tls->in_len > 0 || SSL_pending(conn->tls->ssl) > 0;
 }
 
-struct mln_bytes tls_peer_cert(const struct conn *conn)
+const struct mln_bytes *tls_peer_certs(const struct conn *conn, size_t *ret_n)
 {
-    return mln_buf_bytes(&conn->tls->peer_cert);
+    *ret_n = conn->tls->n_peer_certs;
+    return conn->tls->peer_certs;
 }
 
 /* ---- handshake ---- */
 
-static bool keep_peer_cert(struct tls_conn *tls)
+static bool keep_cert(struct tls_conn *tls, X509 *cert)
 {
-    X509 *cert = SSL_get0_peer_certificate(tls->ssl);
-    if (cert == NULL || SSL_get_verify_result(tls->ssl) != X509_V_OK) {
-        return true;
-    }
     unsigned char *der = NULL;
     int n = i2d_X509(cert, &der);
-    if (n > 0) {
-        mln_buf_add(&tls->peer_cert, der, (size_t)n);
+    if (n > 0 && tls->n_peer_certs < CLIENT_CERTS_MAX) {
+        mln_buf_add(&tls->peer_chain, der, (size_t)n);
+        tls->peer_certs[tls->n_peer_certs++] = mln_bytes_at(NULL, (size_t)n);
     }
     OPENSSL_free(der);
-    return n > 0 && !tls->peer_cert.has_failed;
+    return n > 0 && !tls->peer_chain.has_failed;
+}
+
+/* Leaf first. A listener with authorities has let nobody through whose chain does not lead to one. */
+static bool keep_peer_certs(struct conn *conn)
+{
+    struct tls_conn *tls = conn->tls;
+    X509 *leaf = SSL_get0_peer_certificate(tls->ssl);
+    STACK_OF(X509) *more = SSL_get_peer_cert_chain(tls->ssl);
+    if (leaf == NULL || (!conn->listener->asks_certs && SSL_get_verify_result(tls->ssl) != X509_V_OK)) {
+        return true;
+    }
+    bool is_kept = keep_cert(tls, leaf);
+    for (int i = 0; is_kept && i < sk_X509_num(more); i++) {
+        is_kept = keep_cert(tls, sk_X509_value(more, i));
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < tls->n_peer_certs; i++) {
+        tls->peer_certs[i].ptr = tls->peer_chain.ptr + at;
+        at += tls->peer_certs[i].len;
+    }
+    return is_kept;
 }
 
 static void handshake_done(struct conn *conn)
 {
     struct tls_conn *tls = conn->tls;
     (void)SSL_clear_mode(tls->ssl, SSL_MODE_ASYNC);
-    if (!keep_peer_cert(tls)) {
+    if (!keep_peer_certs(conn)) {
         conn_kill(conn);
         return;
     }

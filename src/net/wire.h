@@ -7,7 +7,8 @@
  *           "token":secret text|absent, "ns":text, "from":"addr", "port":int,
  *           "head":bool (HTTP HEAD), "wrap":text|absent,
  *           "headers":{lower-case name: text} (only those the API knows)|absent,
- *           "cert":bytes|absent (client certificate, DER, verified by front),
+ *           "certs":array of bytes|absent (the client's certificates, DER, leaf first; TLS
+ *           proved that it holds the leaf's key, core judges the chain),
  *           "raw":bytes|absent (a body that is not JSON), "ct":text|absent}
  * ANSWER   {"status":int, "request_id":text, "data":value|absent, "bare":value|absent,
  *           "top":object|absent, "raw":bytes|absent, "ct":text|absent, "immutable":bool,

@@ -29,6 +29,8 @@ struct ek {
     struct mln_actor actor;
     struct mln_services services;
     struct mln_txn *txn;
+    const struct mln_bytes *client_certs; /* DER, leaf first: of the TLS client from now on; NULL = none */
+    size_t n_client_certs;
     size_t calls;        /* of services.call */
     size_t blocks;       /* of services.block */
     const char *topic;   /* last published */
@@ -256,6 +258,11 @@ static inline void ek_begin(struct ek *k, struct mln_request *rq)
     *rq = (struct mln_request){.cx = k->cx, .id = "9e0f9b2a-0000-4000-8000-000000000000", .txn = k->txn,
                                .ns = MLN_NS_ROOT, .source = "127.0.0.1", .now_ns = k->now_ns, .actor = &k->actor,
                                .services = &k->services, .detail = mln_object(k->cx), .core = k};
+    struct mln_value *certs = k->n_client_certs > 0 ? mln_array(k->cx) : NULL;
+    for (size_t i = 0; i < k->n_client_certs; i++) {
+        mln_push(k->cx, certs, mln_blob(k->cx, k->client_certs[i]));
+    }
+    rq->client_certs = certs;
 }
 
 /* Write what the handler wrote, as the pipeline does, or drop it with the error. */

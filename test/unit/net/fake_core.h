@@ -255,7 +255,8 @@ static struct mln_err fake_api_request(struct mln_cx *cx, const struct mln_http_
     struct mln_value *v = mln_object(cx);
     mln_put(cx, v, "path", mln_string(cx, http->path));
     mln_put(cx, v, "raw", mln_blob(cx, http->body));
-    mln_put(cx, v, "cert", mln_blob(cx, http->peer_cert));
+    mln_put(cx, v, "cert", mln_blob(cx, http->n_peer_certs > 0 ? http->peer_certs[0] : MLN_BYTES_NONE));
+    mln_put_int(cx, v, "certs", (int64_t)http->n_peer_certs);
     mln_put(cx, v, "token", mln_secret_string(cx, mln_http_header(http, "x-vault-token")));
     mln_put(cx, v, "from", mln_string(cx, http->peer));
     *ret = v;

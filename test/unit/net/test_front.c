@@ -884,6 +884,31 @@ static void test_tls_client_certificate(void **state)
     BIO_free(pem);
 }
 
+/* A listener that only asks takes what it gets: whose it is, core judges. A client without its key gets nowhere. */
+static void test_tls_any_client_certificate(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    (void)state;
+    struct server *s = server_start(1);
+    EVP_PKEY *key;
+    X509 *cert = client_cert(&key);
+    s->listeners[2].client_ca_pem = MLN_BYTES_NONE;
+    s->listeners[2].asks_certs = true;
+    (void)server_run(s);
+    SSL_CTX *ctx = client_ctx(s);
+    int der_n = i2d_X509(cert, NULL);
+    for (unsigned i = 0; i < MLN_COUNT(versions); i++) {
+        struct mln_buf all = {0};
+        assert_int_equal(cert_seen(s, ctx, NULL, NULL, versions[i], &all), 0);
+        assert_int_equal(cert_seen(s, ctx, cert, key, versions[i], &all), der_n);
+        mln_buf_drop(&all);
+    }
+    X509_free(cert);
+    EVP_PKEY_free(key);
+    SSL_CTX_free(ctx);
+    server_end(s, 0);
+}
+
 /* ---- as a process of its own ---- */
 
 static pid_t server_fork(struct server *s, uint64_t nth_allocation, bool from_then_on)
@@ -974,6 +999,7 @@ int main(void)
         KIT_TEST(test_tls_big_body),
         KIT_TEST(test_tls_refused_signature),
         KIT_TEST(test_tls_client_certificate),
+        KIT_TEST(test_tls_any_client_certificate),
         KIT_TEST(test_each_allocation_fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
