@@ -37,7 +37,7 @@ static void buf_return(struct mln_buf *mine, struct mln_buf *spare)
 
 static void count_held(struct conn *conn)
 {
-    size_t cap = conn->in.cap + conn->h1.body.cap;
+    size_t cap = conn->in.cap + conn->h1.body.cap + h2_held(conn);
     size_t held = cap > FRONT_SPARE_BYTES_MAX ? cap : 0;
     conn->loop->held_bytes += held - conn->held;
     conn->held = held;
@@ -91,6 +91,7 @@ struct conn *conn_new(struct loop *loop, int fd, const struct mln_front_listener
 void conn_free(struct conn *conn)
 {
     tls_conn_free(conn);
+    h2_end(conn);
     mln_buf_drop(&conn->in);
     mln_buf_drop(&conn->out);
     mln_buf_drop(&conn->h1.body);
@@ -288,6 +289,9 @@ void conn_go(struct conn *conn)
     unsigned reads = 0;
     while (conn_reads(conn) && reads < FRONT_READS_PER_TURN && read_once(conn)) {
         reads++;
+    }
+    if (conn->ops->pump != NULL && conn_reads(conn)) {
+        conn->ops->pump(conn);
     }
     if (conn->state == CONN_DEAD) {
         return;

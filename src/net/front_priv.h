@@ -5,6 +5,7 @@
  *
  *   front.c   start, sandbox, threads     loop.c   epoll turns, accept, ring, stop
  *   conn.c    bytes in and out             h1.c     requests and answers of HTTP/1.1
+ *   h2.c, h2_answer.c  the same of HTTP/2
  *   wheel.c   deadlines                    tls.c    OpenSSL over buffers
  *   tls_provider.c  signing by core
  */
@@ -75,18 +76,21 @@ int wheel_timeout_ms(const struct wheel *wheel, int64_t now_ns); /* -1 = nothing
 
 /* ---- connections ---- */
 
-/* A protocol on a connection; HTTP/2 will be another. */
+/* A protocol on a connection. */
 struct conn_ops {
     const char *name;
     void (*input)(struct conn *conn); /* bytes came into conn->in, or conn->is_eof */
-    void (*answer)(struct conn *conn, const struct mln_value *answer); /* NULL = unreadable */
+    void (*pump)(struct conn *conn);  /* after all input of a turn: send what there is; NULL = nothing */
+    bool (*owns)(const struct conn *conn, uint64_t id); /* does it wait for this answer? */
+    /* for an id that it owns; answer NULL = unreadable */
+    void (*answer)(struct conn *conn, uint64_t id, const struct mln_value *answer);
     void (*credit)(struct conn *conn);  /* a request that waited may be sent */
     void (*drained)(struct conn *conn); /* all output was sent */
     void (*late)(struct conn *conn);    /* its deadline passed */
     void (*full)(struct conn *conn);    /* front holds too much: refuse this one */
     void (*stop)(struct conn *conn);    /* leave as soon as is polite */
 };
-extern const struct conn_ops h1_ops;
+extern const struct conn_ops h1_ops, h2_ops;
 
 enum conn_state {
     CONN_HANDSHAKE, /* TLS */
@@ -106,7 +110,9 @@ struct h1 {
     struct mln_http1_chunks chunks;
     struct mln_buf body; /* of a chunked request */
     bool is_head;        /* the method, for the answer */
+    bool is_used;        /* a request was sent on: what follows is HTTP/1.1 for good */
 };
+struct h2; /* h2_priv.h */
 
 struct conn {
     struct source source;
@@ -130,6 +136,7 @@ struct conn {
     size_t held;     /* bytes counted in the loop */
     size_t lingered;
     struct h1 h1;
+    struct h2 *h2; /* NULL while it speaks HTTP/1.1 */
     char peer[48];
     uint16_t peer_port;
     struct conn *next_ready, *next_waiting, *next_dead;
@@ -202,6 +209,13 @@ bool conn_flush(struct conn *conn);
  */
 bool conn_hold(struct conn *conn, size_t n);
 void conn_finish(struct conn *conn); /* the last answer was sent: linger or close */
+
+/* ---- HTTP/2 ---- */
+
+/* From here on the connection speaks HTTP/2: what stands in conn->in is its preface. False: kill it. */
+bool h2_begin(struct conn *conn);
+void h2_end(struct conn *conn);              /* frees; any connection */
+size_t h2_held(const struct conn *conn);     /* bytes of bodies on their way in */
 
 /* ---- TLS ---- */
 

@@ -3,7 +3,7 @@
  * HTTP/1.1 on a connection: one request at a time goes to core, so pipelined ones are answered in
  * order by themselves. The request stays in conn->in until it was sent; then it is wiped.
  */
-#include <inttypes.h>
+#include <string.h>
 
 #include "base/cbor.h"
 #include "base/clock.h"
@@ -133,8 +133,14 @@ static void send_fault(struct conn *conn, struct mln_err err, int status, bool c
     send_answer(conn, &ans);
 }
 
-static void h1_answer(struct conn *conn, const struct mln_value *answer)
+static bool h1_owns(const struct conn *conn, uint64_t id)
 {
+    return conn->id == id;
+}
+
+static void h1_answer(struct conn *conn, uint64_t id, const struct mln_value *answer)
+{
+    (void)id;
     struct loop *loop = conn->loop;
     struct mln_buf *out = begin_out(conn);
     struct mln_http_answer ans = {.status = 200};
@@ -166,6 +172,7 @@ static void request_done(struct conn *conn)
     conn->h1.head_len = 0;
     conn->h1.chunks = (struct mln_http1_chunks){0};
     conn->h1.framing.has_length = false;
+    conn->h1.is_used = true;
 }
 
 /*
@@ -352,8 +359,37 @@ static bool read_request(struct conn *conn)
     return true;
 }
 
+/*
+ * The preface of HTTP/2 in clear, by prior knowledge (RFC 9113 section 3.3): no request of HTTP/1.1 begins so. True when this input is
+ * none of HTTP/1.1, or may yet turn out so.
+ */
+static bool takes_preface(struct conn *conn)
+{
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    size_t n = conn->in.len < sizeof(preface) - 1 ? conn->in.len : sizeof(preface) - 1;
+    bool is_first = conn->tls == NULL && !conn->h1.is_used && conn->state == CONN_HEAD;
+    if (!is_first || n == 0 || memcmp(conn->in.ptr, preface, n) != 0) {
+        return false;
+    }
+    if (n < sizeof(preface) - 1) {
+        return n >= 3; /* "P" and "PR" may still become POST or another verb */
+    }
+    if (!h2_begin(conn)) {
+        conn_kill(conn);
+        return true;
+    }
+    conn->ops->input(conn);
+    return true;
+}
+
 static void h1_input(struct conn *conn)
 {
+    if (takes_preface(conn)) {
+        if (conn->is_eof && conn->state != CONN_DEAD) {
+            conn_kill(conn);
+        }
+        return;
+    }
     while (conn_reads(conn) && conn->in.len > 0) {
         if (!read_request(conn)) {
             break;
@@ -412,6 +448,7 @@ static void h1_stop(struct conn *conn)
 const struct conn_ops h1_ops = {
     .name = "http/1.1",
     .input = h1_input,
+    .owns = h1_owns,
     .answer = h1_answer,
     .credit = h1_credit,
     .drained = h1_drained,

@@ -257,11 +257,12 @@ static void take_answer(struct loop *loop, const struct mln_ring_head *head)
     if (head->kind == MLN_WIRE_ANSWER) {
         loop->in_flight -= loop->in_flight > 0;
     } else if (!is_signed) {
-        return; /* topics: nobody follows one on HTTP/1.1 */
+        return; /* topics: nobody follows one over HTTP yet */
     }
     uint32_t slot = (uint32_t)(head->id & ((1u << SLOT_BITS) - 1));
     struct conn *conn = slot < loop->n_slots ? loop->slots[slot] : NULL;
-    if (conn == NULL || conn->id != head->id) {
+    bool waits = conn != NULL && (is_signed ? conn->id == head->id : conn->ops->owns(conn, head->id));
+    if (!waits) {
         return; /* its connection went away, or gave up waiting */
     }
     const struct mln_value *value = NULL;
@@ -272,7 +273,7 @@ static void take_answer(struct loop *loop, const struct mln_ring_head *head)
     if (is_signed) {
         tls_signed(conn, value);
     } else {
-        conn->ops->answer(conn, value);
+        conn->ops->answer(conn, head->id, value);
     }
 }
 

@@ -114,7 +114,7 @@ static int sign_by_core(const unsigned char *input, size_t n, unsigned char *sig
 static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                            const unsigned char *in, unsigned in_len, void *arg)
 {
-    static const unsigned char ours[] = "\x08http/1.1";
+    static const unsigned char ours[] = "\x02h2\x08http/1.1";
     (void)ssl;
     (void)arg;
     unsigned char *picked = NULL;
@@ -464,9 +464,15 @@ static void handshake_done(struct conn *conn)
         conn_kill(conn);
         return;
     }
+    const unsigned char *protocol = NULL;
+    unsigned n = 0;
+    SSL_get0_alpn_selected(tls->ssl, &protocol, &n);
     conn->state = CONN_HEAD;
     conn->id = 0;
     conn_deadline(conn, conn->loop->front->config.header_deadline_ns);
+    if (mln_bytes_is(mln_bytes_at(protocol, n), "h2") && !h2_begin(conn)) {
+        conn_kill(conn);
+    }
 }
 
 static void ask_core(struct conn *conn)
