@@ -110,10 +110,12 @@ static struct mln_err sys_policy_write(struct mln_request *rq, struct mln_reply 
 {
     struct mln_bytes name, text;
     struct mln_policy *policy = NULL;
-    (void)re;
     MLN_TRY(policy_name(rq, &name));
     if (mln_bytes_is(name, "root")) {
         return mln_fail(rq->cx, MLN_E_INVALID, "cannot update \"root\" policy");
+    }
+    if (!mln_bytes_eq(name, mln_get_bytes(mln_field_of(rq, "name")))) {
+        mln_reply_warn(rq, re, "policy name was converted to lower case");
     }
     MLN_TRY(policy_text(rq, &text));
     MLN_TRY(mln_policy_parse(rq->cx, text, &policy));

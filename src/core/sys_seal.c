@@ -5,6 +5,7 @@
 #include "base/io.h"
 
 #define CLUSTER_NAME "merlon"
+#define SHARE_MIN    16 /* bytes: what is shorter is no share of any server */
 
 static bool is_initialized(struct mln_request *rq)
 {
@@ -134,12 +135,12 @@ static struct mln_err share_of(struct mln_request *rq, struct mln_buf *ret)
         return mln_fail(rq->cx, MLN_E_INVALID,
                         "'key' must be specified in request body as JSON, or 'reset' set to true");
     }
-    if (!mln_failed(mln_hex_parse(rq->cx, text, ret))) {
+    if (!mln_failed(mln_hex_parse(rq->cx, text, ret)) && ret->len >= SHARE_MIN) {
         return MLN_OK;
     }
     mln_cx_clear(rq->cx);
     mln_buf_clear(ret);
-    if (mln_failed(mln_base64_parse(rq->cx, text, MLN_B64_STD, ret))) {
+    if (mln_failed(mln_base64_parse(rq->cx, text, MLN_B64_STD, ret)) || ret->len < SHARE_MIN) {
         return mln_refail(rq->cx, MLN_E_INVALID, "'key' must be a valid hex or base64 string");
     }
     return MLN_OK;

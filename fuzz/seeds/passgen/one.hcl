@@ -1,0 +1,2 @@
+length=20
+rule "charset" { charset="abcdefghij" min-chars=1 }
