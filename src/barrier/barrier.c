@@ -31,6 +31,8 @@ struct mln_barrier {
     struct mln_secret root;
     struct cache *cache; /* under `keys`, as what it was opened with */
     _Atomic bool is_sealed;
+    _Atomic uint64_t seals_max; /* when a tick finds a key due; 0 = the maximum */
+    _Atomic int64_t age_max_ns; /* 0 = never by age */
 };
 
 struct read_lock {
@@ -276,6 +278,7 @@ struct mln_err mln_barrier_new(struct mln_cx *cx, struct mln_store *store, struc
     pthread_mutex_init(&b->admin, NULL);
     b->store = store;
     b->is_sealed = true;
+    b->age_max_ns = MLN_KEY_AGE_MAX_NS;
     *ret = b;
     return MLN_OK;
 }
@@ -604,17 +607,25 @@ static struct mln_err next_due(struct mln_cx *cx, struct mln_barrier *b, struct 
     if (b->rings == NULL) {
         return sealed(cx);
     }
-    int64_t now = mln_now_ns();
+    int64_t now = mln_now_ns(), age_ns = b->age_max_ns;
+    uint64_t seals_max = b->seals_max != 0 && b->seals_max < MLN_KEY_SEALS_MAX ? b->seals_max
+                                                                              : MLN_KEY_SEALS_MAX;
     *ret = MLN_BYTES_NONE;
     for (size_t i = 0; i < b->n && ret->len == 0; i++) {
         const struct keyring *ring = b->rings[i];
-        bool is_due = ring->seals >= MLN_KEY_SEALS_MAX ||
-                      now - ring->made_ns[ring->n - 1] > MLN_KEY_AGE_MAX_NS;
+        bool is_due = ring->seals >= seals_max ||
+                      (age_ns > 0 && now - ring->made_ns[ring->n - 1] > age_ns);
         if (is_due && mln_bytes_cmp(ring->ns, after) > 0) {
             *ret = mln_bytes_dup(cx, ring->ns);
         }
     }
     return mln_cx_err(cx);
+}
+
+void mln_barrier_limits(struct mln_barrier *b, uint64_t seals_max, int64_t age_max_ns)
+{
+    b->seals_max = seals_max;
+    b->age_max_ns = age_max_ns;
 }
 
 struct mln_err mln_barrier_tick(struct mln_cx *cx, struct mln_barrier *b, size_t *ret_n)

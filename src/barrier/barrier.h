@@ -61,6 +61,8 @@ struct mln_err mln_barrier_add_namespace(struct mln_cx *cx, struct mln_barrier *
 #define MLN_KEY_SEALS_MAX  ((uint64_t)1 << 32)
 #define MLN_KEY_AGE_MAX_NS ((int64_t)365 * 86400 * 1000000000)
 struct mln_err mln_barrier_tick(struct mln_cx *cx, struct mln_barrier *b, size_t *ret_n);
+/* When a tick finds a key due: earlier than the maxima above if so said, 0 = only at the maximum. seals_max above it is the maximum. */
+void mln_barrier_limits(struct mln_barrier *b, uint64_t seals_max, int64_t age_max_ns);
 struct mln_barrier_status {
     uint32_t term;        /* newest key id */
     int64_t install_ns;   /* when it was made */

@@ -9,33 +9,18 @@
  *                    data:
  *                    "merlon seal 1" 00 || the config row, so that a changed config does not open
  */
-#include "barrier/seal.h"
+#include "barrier/seal_priv.h"
 
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "barrier/keyring_priv.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/text.h"
 
 #define CONFIG_VERSION 1
-#define CONFIG_N       4u
-#define SEAL_KEY       MLN_BYTES("core/seal")
-#define CONFIG_KEY     MLN_BYTES("core/seal-config")
-#define SEAL_LABEL     MLN_BYTES("merlon seal 1\0")
 #define KEYFILE_MAX    256
-
-struct mln_seal {
-    struct mln_store *store;
-    struct mln_barrier *barrier;
-    pthread_mutex_t lock;
-    struct mln_secret given[255];
-    unsigned n;
-    char nonce[37];
-};
 
 static void unlock(pthread_mutex_t **held)
 {
@@ -81,7 +66,7 @@ void mln_seal_free(struct mln_seal *seal)
 
 /* ---- rows ---- */
 
-static struct mln_err check_config(struct mln_cx *cx, const struct mln_seal_config *config)
+struct mln_err seal_check_config(struct mln_cx *cx, const struct mln_seal_config *config)
 {
     bool is_one = config->shares == 1 && config->threshold == 1;
     bool is_many =
@@ -95,7 +80,7 @@ static struct mln_err check_config(struct mln_cx *cx, const struct mln_seal_conf
                             "share of one");
 }
 
-static void put_config(uint8_t row[CONFIG_N], const struct mln_seal_config *config)
+void seal_put_config(uint8_t row[CONFIG_N], const struct mln_seal_config *config)
 {
     row[0] = CONFIG_VERSION;
     row[1] = (uint8_t)config->kind;
@@ -103,8 +88,8 @@ static void put_config(uint8_t row[CONFIG_N], const struct mln_seal_config *conf
     row[3] = (uint8_t)config->threshold;
 }
 
-static struct mln_err read_row(struct mln_cx *cx, struct mln_seal *seal, struct mln_bytes key,
-                               struct mln_bytes *ret)
+struct mln_err seal_row(struct mln_cx *cx, struct mln_seal *seal, struct mln_bytes key,
+                        struct mln_bytes *ret, uint64_t *ret_version)
 {
     MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
     struct mln_bytes row = MLN_BYTES_NONE;
@@ -116,25 +101,28 @@ static struct mln_err read_row(struct mln_cx *cx, struct mln_seal *seal, struct 
     }
     MLN_TRY(err);
     *ret = mln_bytes_dup(cx, row);
+    if (ret_version != NULL) {
+        *ret_version = version;
+    }
     return mln_cx_err(cx);
 }
 
-static struct mln_err read_config(struct mln_cx *cx, struct mln_seal *seal,
-                                  struct mln_seal_config *ret, struct mln_bytes *ret_row)
+struct mln_err seal_config(struct mln_cx *cx, struct mln_seal *seal, struct mln_seal_config *ret,
+                           struct mln_bytes *ret_row)
 {
     if (!mln_barrier_is_initialized(
             cx, seal->barrier)) { /* also a seal whose barrier was not made yet */
         return mln_fail(cx, MLN_E_UNINIT, "Vault is not initialized");
     }
     struct mln_bytes row = MLN_BYTES_NONE;
-    MLN_TRY(read_row(cx, seal, CONFIG_KEY, &row));
+    MLN_TRY(seal_row(cx, seal, CONFIG_KEY, &row, NULL));
     if (row.len != CONFIG_N || row.ptr[0] != CONFIG_VERSION) {
         return mln_fail(cx, MLN_E_CORRUPT,
                         "the seal's configuration is damaged or of a newer format");
     }
     struct mln_seal_config config = {
         .kind = (enum mln_seal_kind)row.ptr[1], .shares = row.ptr[2], .threshold = row.ptr[3]};
-    if (mln_failed(check_config(NULL, &config))) {
+    if (mln_failed(seal_check_config(NULL, &config))) {
         return mln_fail(cx, MLN_E_CORRUPT, "the seal's configuration is damaged");
     }
     *ret = config;
@@ -146,7 +134,7 @@ struct mln_err mln_seal_read_config(struct mln_cx *cx, struct mln_seal *seal,
                                     struct mln_seal_config *ret)
 {
     struct mln_bytes row = MLN_BYTES_NONE;
-    return read_config(cx, seal, ret, &row);
+    return seal_config(cx, seal, ret, &row);
 }
 
 static struct mln_err write_rows(struct mln_cx *cx, struct mln_seal *seal, struct mln_bytes config,
@@ -168,8 +156,8 @@ static struct mln_err write_rows(struct mln_cx *cx, struct mln_seal *seal, struc
 
 /* ---- initialising ---- */
 
-static struct mln_err make_shares(struct mln_cx *cx, const struct mln_seal_config *config,
-                                  const struct mln_secret *unseal_key, struct mln_bytes *ret_shares)
+struct mln_err seal_make_shares(struct mln_cx *cx, const struct mln_seal_config *config,
+                                const struct mln_secret *unseal_key, struct mln_bytes *ret_shares)
 {
     uint8_t shares[255][MLN_SHAMIR_SECRET_MAX + 1];
     size_t n = config->shares == 1 ? unseal_key->len : unseal_key->len + 1;
@@ -212,7 +200,7 @@ static struct mln_err init_rows(struct mln_cx *cx, struct mln_seal *seal,
     uint8_t row[CONFIG_N];
     MLN_AUTO(mln_secret_drop) struct mln_secret root = {0};
     MLN_TRY(mln_secret_random(cx, MLN_KEY_BYTES, &root));
-    put_config(row, config);
+    seal_put_config(row, config);
     /* The seal first: without a keyring it counts for nothing and is made anew. */
     MLN_TRY(write_rows(cx, seal, mln_bytes_at(row, CONFIG_N), unseal_key, &root));
     return mln_barrier_init(cx, seal->barrier, &root);
@@ -222,7 +210,7 @@ struct mln_err mln_seal_init(struct mln_cx *cx, struct mln_seal *seal,
                              const struct mln_seal_config *config, const char *keyfile,
                              struct mln_bytes *ret_shares, size_t *ret_n)
 {
-    MLN_TRY(check_config(cx, config));
+    MLN_TRY(seal_check_config(cx, config));
     if (config->kind == MLN_SEAL_KEYFILE && keyfile == NULL) {
         return mln_fail(cx, MLN_E_INVALID, "a key file seal needs the name of its file");
     }
@@ -234,7 +222,7 @@ struct mln_err mln_seal_init(struct mln_cx *cx, struct mln_seal *seal,
     MLN_TRY(mln_secret_random(cx, MLN_KEY_BYTES, &unseal_key));
     bool is_file = config->kind == MLN_SEAL_KEYFILE;
     MLN_TRY(is_file ? write_keyfile(cx, keyfile, &unseal_key)
-                    : make_shares(cx, config, &unseal_key, ret_shares));
+                    : seal_make_shares(cx, config, &unseal_key, ret_shares));
     struct mln_err err = init_rows(cx, seal, config, &unseal_key);
     if (mln_failed(err)) {
         if (is_file) {
@@ -248,19 +236,24 @@ struct mln_err mln_seal_init(struct mln_cx *cx, struct mln_seal *seal,
 
 /* ---- unsealing ---- */
 
+struct mln_err seal_open_root(struct mln_cx *cx, struct mln_seal *seal, struct mln_bytes config,
+                              const struct mln_secret *unseal_key, struct mln_secret *ret)
+{
+    struct mln_bytes row = MLN_BYTES_NONE;
+    MLN_TRY(seal_row(cx, seal, SEAL_KEY, &row, NULL));
+    struct mln_err err = unseal_key->len == MLN_KEY_BYTES
+                             ? row_open(cx, unseal_key->ptr, SEAL_LABEL, config, row, ret)
+                             : (struct mln_err){MLN_E_FORGED};
+    return mln_is(err, MLN_E_FORGED)
+               ? mln_refail(cx, MLN_E_FORGED, "invalid key: the root key cannot be opened with it")
+               : err;
+}
+
 static struct mln_err unseal_with(struct mln_cx *cx, struct mln_seal *seal, struct mln_bytes config,
                                   const struct mln_secret *unseal_key)
 {
-    struct mln_bytes row = MLN_BYTES_NONE;
     MLN_AUTO(mln_secret_drop) struct mln_secret root = {0};
-    MLN_TRY(read_row(cx, seal, SEAL_KEY, &row));
-    struct mln_err err = unseal_key->len == MLN_KEY_BYTES
-                             ? row_open(cx, unseal_key->ptr, SEAL_LABEL, config, row, &root)
-                             : (struct mln_err){MLN_E_FORGED};
-    if (mln_is(err, MLN_E_FORGED)) {
-        return mln_refail(cx, MLN_E_FORGED, "invalid key: the root key cannot be opened with it");
-    }
-    MLN_TRY(err);
+    MLN_TRY(seal_open_root(cx, seal, config, unseal_key, &root));
     return mln_barrier_unseal(cx, seal->barrier, &root);
 }
 
@@ -273,6 +266,15 @@ static bool is_given(const struct mln_seal *seal, struct mln_bytes share)
     return is_same;
 }
 
+struct mln_err seal_combine(struct mln_cx *cx, const struct mln_bytes *shares, size_t n,
+                            struct mln_secret *ret)
+{
+    struct mln_err err = mln_shamir_combine(cx, shares, n, ret);
+    return mln_is(err, MLN_E_INVALID)
+               ? mln_refail(cx, MLN_E_FORGED, "invalid key: the shares do not belong together")
+               : err;
+}
+
 static struct mln_err combine(struct mln_cx *cx, struct mln_seal *seal, struct mln_bytes config)
 {
     struct mln_bytes views[255];
@@ -280,11 +282,7 @@ static struct mln_err combine(struct mln_cx *cx, struct mln_seal *seal, struct m
     for (unsigned i = 0; i < seal->n; i++) {
         views[i] = mln_secret_bytes(&seal->given[i]);
     }
-    struct mln_err err = mln_shamir_combine(cx, views, seal->n, &unseal_key);
-    if (mln_is(err, MLN_E_INVALID)) {
-        return mln_refail(cx, MLN_E_FORGED, "invalid key: the shares do not belong together");
-    }
-    MLN_TRY(err);
+    MLN_TRY(seal_combine(cx, views, seal->n, &unseal_key));
     return unseal_with(cx, seal, config, &unseal_key);
 }
 
@@ -312,7 +310,7 @@ struct mln_err mln_seal_give(struct mln_cx *cx, struct mln_seal *seal, struct ml
     struct mln_seal_config config;
     struct mln_bytes row = MLN_BYTES_NONE;
     SEAL_LOCK(held, seal);
-    MLN_TRY(read_config(cx, seal, &config, &row));
+    MLN_TRY(seal_config(cx, seal, &config, &row));
     if (!mln_barrier_is_sealed(seal->barrier)) {
         forget_shares(seal);
         *ret_progress = 0;
@@ -348,7 +346,7 @@ void mln_seal_progress(struct mln_seal *seal, struct mln_seal_progress *ret)
     mln_copy(ret->nonce, seal->nonce, sizeof(ret->nonce));
 }
 
-static struct mln_err read_keyfile(struct mln_cx *cx, const char *path, struct mln_secret *ret)
+struct mln_err seal_read_keyfile(struct mln_cx *cx, const char *path, struct mln_secret *ret)
 {
     MLN_AUTO(mln_fd_drop) int fd = -1;
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {.is_secret = true};
@@ -372,11 +370,11 @@ struct mln_err mln_seal_open_keyfile(struct mln_cx *cx, struct mln_seal *seal, c
     struct mln_seal_config config;
     struct mln_bytes row = MLN_BYTES_NONE;
     SEAL_LOCK(held, seal);
-    MLN_TRY(read_config(cx, seal, &config, &row));
+    MLN_TRY(seal_config(cx, seal, &config, &row));
     if (config.kind != MLN_SEAL_KEYFILE) {
         return mln_fail(cx, MLN_E_UNSUPPORTED, "this seal takes shares and has no key file");
     }
     MLN_AUTO(mln_secret_drop) struct mln_secret key = {0};
-    MLN_TRY(read_keyfile(cx, keyfile, &key));
+    MLN_TRY(seal_read_keyfile(cx, keyfile, &key));
     return unseal_with(cx, seal, row, &key);
 }

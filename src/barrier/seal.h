@@ -43,3 +43,28 @@ struct mln_seal_progress {
 void mln_seal_progress(struct mln_seal *seal, struct mln_seal_progress *ret);
 struct mln_err mln_seal_open_keyfile(struct mln_cx *cx, struct mln_seal *seal,
                                      const char *keyfile); /* unseal from the file */
+
+/* ---- what holders of shares decide while the server is open ---- */
+/* Do these open the seal? Nothing changes. FORGED when not; a wrong number of them is FORGED too. */
+struct mln_err mln_seal_prove(struct mln_cx *cx, struct mln_seal *seal, const struct mln_bytes *shares,
+                              size_t n);
+/* A new unseal key, not yet in force. Made by _begin with its shares (in the arena of cx, secret), dropped by _drop. */
+struct mln_seal_change {
+    struct mln_seal_config config;
+    struct mln_secret key;
+};
+/* errors INVALID (as init), UNSUPPORTED (a key file) */
+struct mln_err mln_seal_change_begin(struct mln_cx *cx, const struct mln_seal_config *config,
+                                     struct mln_bytes *ret_shares, struct mln_seal_change *ret);
+/* Are these the change's shares? FORGED */
+struct mln_err mln_seal_change_prove(struct mln_cx *cx, const struct mln_seal_change *change,
+                                     const struct mln_bytes *shares, size_t n);
+/* From now on the new shares open, the old ones do not: one batch, so that nothing lies between. SEALED, CONFLICT, FULL, IO */
+struct mln_err mln_seal_change_commit(struct mln_cx *cx, struct mln_seal *seal,
+                                      const struct mln_seal_change *change);
+void mln_seal_change_drop(struct mln_seal_change *change);
+/*
+ * Forget a seal whose initialisation was cut off before anything was stored: all rows go. The caller has made sure of that.
+ * keyfile   removed when it is this seal's; may be NULL
+ */
+struct mln_err mln_seal_discard(struct mln_cx *cx, struct mln_seal *seal, const char *keyfile);

@@ -51,6 +51,7 @@ static void init_locks(struct mln_core *core)
     pthread_mutex_init(&core->load_lock, NULL);
     pthread_mutex_init(&core->state_lock, NULL);
     pthread_mutex_init(&core->tick_lock, NULL);
+    pthread_mutex_init(&core->ceremonies.lock, NULL);
 }
 
 static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
@@ -74,7 +75,7 @@ static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
 static struct mln_err open_keyfile(struct mln_cx *cx, struct mln_core *core)
 {
     if (core->config.seal != MLN_SEAL_KEYFILE || core->config.keyfile == NULL ||
-        !mln_barrier_is_initialized(cx, core->barrier)) {
+        !mln_core_is_initialized(cx, core)) {
         return MLN_OK;
     }
     MLN_TRY(mln_seal_open_keyfile(cx, core->seal, core->config.keyfile));
@@ -120,6 +121,7 @@ void mln_core_close(struct mln_core *core)
     pthread_mutex_destroy(&core->load_lock);
     pthread_mutex_destroy(&core->state_lock);
     pthread_mutex_destroy(&core->tick_lock);
+    pthread_mutex_destroy(&core->ceremonies.lock);
     struct mln_secret home = core->home;
     mln_secret_drop(&home);
 }
@@ -164,6 +166,7 @@ struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const
     pthread_rwlock_wrlock(&core->gate);
     struct mln_err err = atomic_load(&core->is_open) ? MLN_OK : open_ledger(cx, core);
     err = mln_failed(err) ? err : mln_mounts_load(cx, core);
+    err = mln_failed(err) ? err : mln_rotate_load(cx, core);
     err = mln_failed(err) ? err : note_system(cx, core, action);
     if (mln_failed(err)) {
         mln_ledger_close(core->ledger);
@@ -189,6 +192,7 @@ void mln_core_seal_now(struct mln_core *core, bool on_purpose)
     core->ledger = NULL;
     mln_policies_forget(core);
     mln_mounts_forget(core);
+    mln_ceremonies_forget(core);
     if (core->barrier != NULL) {
         mln_barrier_seal(core->barrier);
     }
@@ -287,9 +291,10 @@ static struct mln_err init_locked(struct mln_cx *cx, struct mln_core *core,
                                   struct mln_bytes *ret_shares, size_t *ret_n,
                                   const char **ret_token)
 {
-    if (mln_barrier_is_initialized(cx, core->barrier)) {
+    if (mln_core_is_initialized(cx, core)) {
         return mln_fail(cx, MLN_E_EXISTS, "Vault is already initialized");
     }
+    MLN_TRY(mln_core_discard_unfinished(cx, core));
     MLN_TRY(mln_seal_init(cx, core->seal, seal, core->config.keyfile, ret_shares, ret_n));
     MLN_TRY(unseal_with(cx, core, ret_shares, *ret_n));
     MLN_TRY(mln_core_unsealed(cx, core, "initialise"));
@@ -422,6 +427,7 @@ static void tick_open(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
     if (mln_failed(mln_mounts_sweep(cx, core, &more))) {
         failed(cx, "rows of an unmounted engine are not deleted yet");
     }
+    mln_ceremonies_tick(core);
     tick_engines(cx, core, now_ns);
     tick_keys(cx, core, now_ns);
 }

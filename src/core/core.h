@@ -21,6 +21,7 @@ struct mln_core_config {
     int64_t default_ttl_s, max_ttl_s;   /* of tokens; 0 = 768 h */
     bool is_dev;            /* said so in seal status; init mounts "secret/" (kv v2) as well */
     bool durable_reads;     /* read_durability: disk: a read's record is on disk before its answer leaves */
+    bool unauthed_rekey, unauthed_root; /* sys/rekey and sys/generate-root are answered without a token */
     bool no_sync;           /* tests only */
     /*
      * A new version of a topic: main sends it to every front. From any thread, not under core's locks. NULL = nobody listens.

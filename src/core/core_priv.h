@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "barrier/txn.h"
+#include "core/ceremony.h"
 #include "core/core.h"
 #include "policy/acl.h"
 
@@ -106,16 +107,23 @@ struct mln_core {
     struct mln_arena *state_arena; /* what processes said of themselves */
     struct mln_value *state;
     struct mln_cx state_cx;
+    struct mln_ceremonies ceremonies;
     pthread_mutex_t tick_lock;
     int64_t last_tick_ns, last_rotate_ns;
 };
 struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core,
                                  const char *action); /* open ledger, mounts, keys */
 void mln_core_seal_now(struct mln_core *core, bool on_purpose);
+/* Keys are there and something lies under them: an initialisation that was cut off before its first rows does not count. */
+bool mln_core_is_initialized(struct mln_cx *cx, struct mln_core *core);
+struct mln_err mln_core_discard_unfinished(struct mln_cx *cx, struct mln_core *core); /* what such a one left */
 /* Keys, root token, default mounts; shares in the arena. A Shamir seal is closed again afterwards. errors EXISTS, INVALID */
 struct mln_err mln_core_init(struct mln_cx *cx, struct mln_core *core,
                              const struct mln_seal_config *seal, const char *root_token,
                              struct mln_bytes *ret_shares, size_t *ret_n, const char **ret_token);
+
+/* When keys are rotated, as sys/rotate/config keeps it (sys_rotate.c). */
+struct mln_err mln_rotate_load(struct mln_cx *cx, struct mln_core *core);
 
 /* One request on its way (pipeline.c). rq.core points to it. */
 struct mln_run {

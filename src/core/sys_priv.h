@@ -26,3 +26,11 @@
     {                                                                                              \
         .name = n, .type = MLN_FIELD_DURATION, .help = h, .is_query = true                         \
     }
+
+/* ---- what parts of the seal share (sys_seal.c) ---- */
+/* The field "key": one share, hex or base64. INVALID */
+struct mln_err sys_share_of(struct mln_request *rq, struct mln_buf *ret);
+/* Do the shares given to a ceremony open the seal? FORGED, INVALID */
+struct mln_err sys_prove_shares(struct mln_request *rq, const struct mln_ceremony *c);
+/* A path without a token that is off: for strangers as if they had none, for others as if it were not there. */
+struct mln_err sys_refuse_open(struct mln_request *rq, bool is_on);

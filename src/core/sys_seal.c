@@ -9,7 +9,7 @@
 
 static bool is_initialized(struct mln_request *rq)
 {
-    return mln_barrier_is_initialized(rq->cx, mln_core_of(rq)->barrier);
+    return mln_core_is_initialized(rq->cx, mln_core_of(rq));
 }
 
 /* Vault's clients parse the version: a level of their API first, then ours. */
@@ -102,6 +102,26 @@ static void put_shares(struct mln_cx *cx, const struct mln_bytes *shares, size_t
     mln_put(cx, bare, "root_token", mln_secret_string(cx, mln_bytes_of(token)));
 }
 
+/* What Vault takes and this server does not is refused: shares that should have come encrypted must not come in clear. */
+static struct mln_err check_init(struct mln_request *rq, bool is_shamir)
+{
+    static const char *const recovery[] = {"recovery_shares", "recovery_threshold"};
+    if (mln_len(mln_field_of(rq, "pgp_keys")) > 0 || mln_len(mln_field_of(rq, "root_token_pgp_key")) > 0) {
+        return mln_fail(rq->cx, MLN_E_UNSUPPORTED,
+                        "pgp_keys and root_token_pgp_key are not supported: shares and token are "
+                        "answered as they are");
+    }
+    bool has_recovery = mln_len(mln_field_of(rq, "recovery_pgp_keys")) > 0;
+    for (size_t i = 0; i < MLN_COUNT(recovery); i++) {
+        has_recovery = has_recovery || mln_get_int(mln_field_of(rq, recovery[i]), 0) != 0;
+    }
+    return !has_recovery ? MLN_OK
+                         : mln_fail(rq->cx, MLN_E_INVALID,
+                                    "parameters recovery_shares,recovery_threshold,recovery_pgp_keys "
+                                    "not applicable to seal type %s",
+                                    is_shamir ? "shamir" : "keyfile");
+}
+
 static struct mln_err sys_init(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_cx *cx = rq->cx;
@@ -109,6 +129,7 @@ static struct mln_err sys_init(struct mln_request *rq, struct mln_reply *re)
     int64_t n = mln_get_int(mln_field_of(rq, "secret_shares"), 0),
             t = mln_get_int(mln_field_of(rq, "secret_threshold"), 0);
     bool is_shamir = core->config.seal == MLN_SEAL_SHAMIR;
+    MLN_TRY(check_init(rq, is_shamir));
     if (is_shamir && (n < 1 || n > 255 || t < 1 || t > n || (t == 1 && n > 1))) {
         return mln_fail(cx, MLN_E_INVALID,
                         "invalid seal configuration: 1 to 255 shares, a threshold of 2 to their "
@@ -128,7 +149,7 @@ static struct mln_err sys_init(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(cx);
 }
 
-static struct mln_err share_of(struct mln_request *rq, struct mln_buf *ret)
+struct mln_err sys_share_of(struct mln_request *rq, struct mln_buf *ret)
 {
     struct mln_bytes text = mln_bytes_trim(mln_get_bytes(mln_field_of(rq, "key")));
     if (text.len == 0) {
@@ -147,17 +168,41 @@ static struct mln_err share_of(struct mln_request *rq, struct mln_buf *ret)
 }
 
 /* A key file's seal is opened by who can show what the file holds: its key in hex, as the file has it. */
-static struct mln_err show_keyfile(struct mln_request *rq, struct mln_bytes key)
+static struct mln_err check_keyfile(struct mln_request *rq, struct mln_bytes key)
 {
     const char *path = mln_core_of(rq)->config.keyfile;
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {.is_secret = true};
     MLN_AUTO(mln_buf_drop) struct mln_buf held = {.is_secret = true};
     MLN_TRY(mln_file_read_all(rq->cx, path, 4096, &text));
     MLN_TRY(mln_hex_parse(rq->cx, mln_bytes_trim(mln_buf_bytes(&text)), &held));
-    if (!mln_eq_ct(key.ptr, key.len, held.ptr, held.len)) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "the key is not that of the key file");
+    return mln_eq_ct(key.ptr, key.len, held.ptr, held.len)
+               ? MLN_OK
+               : mln_fail(rq->cx, MLN_E_INVALID, "the key is not that of the key file");
+}
+
+static struct mln_err show_keyfile(struct mln_request *rq, struct mln_bytes key)
+{
+    MLN_TRY(check_keyfile(rq, key));
+    return mln_seal_open_keyfile(rq->cx, mln_core_of(rq)->seal, mln_core_of(rq)->config.keyfile);
+}
+
+struct mln_err sys_prove_shares(struct mln_request *rq, const struct mln_ceremony *c)
+{
+    struct mln_bytes given[255];
+    size_t n = mln_ceremony_given(c, given);
+    return mln_core_of(rq)->config.seal == MLN_SEAL_KEYFILE
+               ? check_keyfile(rq, n == 1 ? given[0] : MLN_BYTES_NONE)
+               : mln_seal_prove(rq->cx, mln_core_of(rq)->seal, given, n);
+}
+
+struct mln_err sys_refuse_open(struct mln_request *rq, bool is_on)
+{
+    if (!rq->route->is_open || is_on) {
+        return MLN_OK;
     }
-    return mln_seal_open_keyfile(rq->cx, mln_core_of(rq)->seal, path);
+    return rq->actor->kind == MLN_ACTOR_STRANGER
+               ? mln_fail(rq->cx, MLN_E_DENIED, "permission denied")
+               : mln_fail(rq->cx, MLN_E_NO_ROUTE, "unsupported path");
 }
 
 static struct mln_err give_share(struct mln_request *rq)
@@ -171,7 +216,7 @@ static struct mln_err give_share(struct mln_request *rq)
     if (!mln_core_is_sealed(core)) {
         return MLN_OK;
     }
-    MLN_TRY(share_of(rq, &share));
+    MLN_TRY(sys_share_of(rq, &share));
     if (core->config.seal == MLN_SEAL_KEYFILE) {
         MLN_TRY(show_keyfile(rq, mln_buf_bytes(&share)));
     } else {
@@ -204,18 +249,6 @@ static struct mln_err sys_seal(struct mln_request *rq, struct mln_reply *re)
     return MLN_OK;
 }
 
-static struct mln_err sys_leader(struct mln_request *rq, struct mln_reply *re)
-{
-    struct mln_value *bare = mln_object(rq->cx);
-    mln_put_bool(rq->cx, bare, "ha_enabled", false);
-    mln_put_bool(rq->cx, bare, "is_self", !mln_core_is_sealed(mln_core_of(rq)));
-    mln_put_text(rq->cx, bare, "active_time", "0001-01-01T00:00:00Z");
-    mln_put_text(rq->cx, bare, "leader_address", "");
-    mln_put_text(rq->cx, bare, "leader_cluster_address", "");
-    re->bare = bare;
-    return mln_cx_err(rq->cx);
-}
-
 static struct mln_err sys_status(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_cx *cx = rq->cx;
@@ -245,30 +278,17 @@ static struct mln_err sys_status(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(cx);
 }
 
-static struct mln_err sys_key_status(struct mln_request *rq, struct mln_reply *re)
-{
-    struct mln_barrier_status status = {0};
-    struct mln_value *data = mln_object(rq->cx);
-    MLN_TRY(mln_barrier_key_status(rq->cx, mln_core_of(rq)->barrier, rq->ns, &status));
-    mln_put_int(rq->cx, data, "term", status.term);
-    mln_put_text(rq->cx, data, "install_time", mln_time_text_go(rq->cx, status.install_ns));
-    mln_put_int(rq->cx, data, "encryptions", (int64_t)status.encryptions);
-    re->data = re->top = data;
-    return mln_cx_err(rq->cx);
-}
-
-static struct mln_err sys_rotate(struct mln_request *rq, struct mln_reply *re)
-{
-    (void)re;
-    rq->services->block(rq);
-    return mln_barrier_rotate(rq->cx, mln_core_of(rq)->barrier, rq->ns);
-}
-
 /* ---- paths ---- */
 
 static const struct mln_field init_fields[] = {
     F_INT("secret_shares", "5", "How many shares."),
     F_INT("secret_threshold", "3", "How many of them unseal."),
+    F_LIST("pgp_keys", "Refused: not supported."),
+    F_TEXT("root_token_pgp_key", "Refused: not supported."),
+    F_INT("recovery_shares", NULL, "Refused: this seal has no recovery keys."),
+    F_INT("recovery_threshold", NULL, "Refused: this seal has no recovery keys."),
+    F_LIST("recovery_pgp_keys", "Refused: this seal has no recovery keys."),
+    F_INT("stored_shares", NULL, "Old, without meaning."),
     {0},
 };
 static const struct mln_field unseal_fields[] = {
@@ -323,24 +343,11 @@ const struct mln_path mln_sys_seal[] = {
      .is_open = true,
      .is_exempt = true,
      .works_sealed = true},
-    {.pattern = "leader",
-     .summary = "Who leads.",
-     .read = sys_leader,
-     .is_open = true,
-     .is_exempt = true,
-     .works_sealed = true},
     {.pattern = "seal",
      .summary = "Seal: all keys are wiped.",
      .write = sys_seal,
      .is_sudo = true,
      .is_relief = true,
-     .controls = "SC-12"},
-    {.pattern = "key-status", .summary = "The barrier's newest key.", .read = sys_key_status},
-    {.pattern = "rotate",
-     .summary = "A new key for the barrier.",
-     .write = sys_rotate,
-     .is_sudo = true,
-     .may_block = true,
      .controls = "SC-12"},
     {0},
 };

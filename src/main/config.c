@@ -146,8 +146,15 @@ static struct mln_err parse_listener(struct mln_cx *cx, const struct mln_value *
                                      const char *where, bool dev_tls, struct server_listener *ret)
 {
     static const char *const names[] = {
-        "address",     "tls_cert_file",            "tls_key_file", "tls_client_ca_file",
-        "tls_disable", "tls_request_client_certs", NULL};
+        "address",
+        "tls_cert_file",
+        "tls_key_file",
+        "tls_client_ca_file",
+        "tls_disable",
+        "tls_request_client_certs",
+        "disable_unauthed_rekey_endpoints",
+        "disable_unauthed_generate_root_endpoints",
+        NULL};
     const char *address = NULL;
     bool is_plain = false;
     if (mln_type_of(item) != MLN_OBJECT) {
@@ -160,6 +167,10 @@ static struct mln_err parse_listener(struct mln_cx *cx, const struct mln_value *
     MLN_TRY(get_text(cx, item, where, "tls_client_ca_file", &ret->client_ca_file));
     MLN_TRY(get_bool(cx, item, where, "tls_disable", &is_plain));
     MLN_TRY(get_bool(cx, item, where, "tls_request_client_certs", &ret->asks_certs));
+    ret->no_unauthed_rekey = ret->no_unauthed_root = true;
+    MLN_TRY(get_bool(cx, item, where, "disable_unauthed_rekey_endpoints", &ret->no_unauthed_rekey));
+    MLN_TRY(get_bool(cx, item, where, "disable_unauthed_generate_root_endpoints",
+                     &ret->no_unauthed_root));
     if (address == NULL) {
         return mln_fail(cx, MLN_E_INVALID, "'%saddress' is missing", where);
     }
@@ -177,6 +188,23 @@ static struct mln_err parse_listener(struct mln_cx *cx, const struct mln_value *
     return server_address_parse(cx, address, &ret->address);
 }
 
+/* Core does not know by which listener a request came: what is on at one would be on at all. */
+static struct mln_err check_alike(struct mln_cx *cx, const struct server_config *config)
+{
+    const struct server_listener *first = &config->listeners[0];
+    for (unsigned i = 1; i < config->n_listeners; i++) {
+        const struct server_listener *l = &config->listeners[i];
+        if (l->no_unauthed_rekey != first->no_unauthed_rekey ||
+            l->no_unauthed_root != first->no_unauthed_root) {
+            return mln_fail(cx, MLN_E_INVALID,
+                            "'listeners[%u].disable_unauthed_...' must be the same for all "
+                            "listeners",
+                            i);
+        }
+    }
+    return MLN_OK;
+}
+
 static struct mln_err parse_listeners(struct mln_cx *cx, const struct mln_value *list, bool dev_tls,
                                       struct server_config *config)
 {
@@ -191,7 +219,7 @@ static struct mln_err parse_listeners(struct mln_cx *cx, const struct mln_value 
         MLN_TRY(parse_listener(cx, mln_item(list, i), where, dev_tls, &config->listeners[i]));
     }
     config->n_listeners = (unsigned)mln_len(list);
-    return MLN_OK;
+    return check_alike(cx, config);
 }
 
 static struct mln_err parse_seal(struct mln_cx *cx, const struct mln_value *all,
@@ -348,6 +376,7 @@ static struct mln_err fill_dev(struct mln_cx *cx, const struct mln_server_option
     config->log_level = MLN_LOG_INFO;
     config->n_listeners = 1;
     config->listeners[0].is_tls = options->dev_tls;
+    config->listeners[0].no_unauthed_rekey = config->listeners[0].no_unauthed_root = true;
     return server_address_parse(cx, address != NULL ? address : "127.0.0.1:8200",
                                 &config->listeners[0].address);
 }

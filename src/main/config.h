@@ -26,6 +26,7 @@ struct server_listener {
     const char *cert_file, *key_file; /* NULL: --dev-tls makes them */
     const char *client_ca_file;       /* verify clients' certificates here already; NULL: no */
     bool asks_certs; /* ask for a certificate, take any or none: auth methods judge it */
+    bool no_unauthed_rekey, no_unauthed_root; /* sys/rekey, sys/generate-root: off unless said otherwise */
 };
 /* Texts are NUL-ended, in the arena of the context or borrowed from the options. */
 struct server_config {

@@ -26,6 +26,8 @@ struct ck {
     const struct mln_value *answer;
     struct mln_buf buf;
     unsigned blocks;
+    bool is_shamir, is_unauthed; /* instead of a key file; sys/rekey and sys/generate-root without a token */
+    const char *keys[8];         /* of a Shamir seal, hex */
 };
 
 static inline void ck_block(void *arg)
@@ -36,14 +38,17 @@ static inline void ck_block(void *arg)
 static inline void ck_open(struct ck *k)
 {
     struct mln_core_config config = {.data_dir = k->dir, .origin = "test.local/ledger", .seal = MLN_SEAL_KEYFILE, .keyfile = k->keyfile,
-                                     .registries = ck_registries, .is_dev = true, .no_sync = true};
+                                     .registries = ck_registries, .is_dev = true, .no_sync = true,
+                                     .unauthed_rekey = k->is_unauthed, .unauthed_root = k->is_unauthed};
+    config.seal = k->is_shamir ? MLN_SEAL_SHAMIR : MLN_SEAL_KEYFILE;
     struct mln_err err = mln_core_open(&k->cx, &config, &k->core);
     if (mln_failed(err)) {
         fail_msg("open: %s (%s)", k->cx.text, k->cx.note);
     }
 }
 
-static inline struct ck *ck_new(void)
+/* Opened, not initialised. */
+static inline struct ck *ck_new_bare(bool is_shamir, bool is_unauthed)
 {
     struct ck *k = calloc(1, sizeof(*k));
     assert_non_null(k);
@@ -53,7 +58,15 @@ static inline struct ck *ck_new(void)
     (void)snprintf(k->keyfile, sizeof(k->keyfile), "%s/unseal.key", k->dir);
     k->arena = mln_arena_new(64u << 20, false);
     mln_cx_init(&k->cx, k->arena);
+    k->is_shamir = is_shamir;
+    k->is_unauthed = is_unauthed;
     ck_open(k);
+    return k;
+}
+
+static inline struct ck *ck_new(void)
+{
+    struct ck *k = ck_new_bare(false, false);
     struct mln_err err = mln_core_init_dev(&k->cx, k->core, "root", &k->root);
     if (mln_failed(err)) {
         fail_msg("init: %s (%s)", k->cx.text, k->cx.note);
@@ -157,4 +170,22 @@ static inline const char *ck_token(struct ck *k, const char *json)
 {
     CK_WANT(k, ck_call(k, "root", "write", "auth/token/create", json), 200);
     return mln_get_text(&k->cx, mln_get(mln_get(k->answer, "auth"), "client_token"), "");
+}
+
+/* Initialised with shares of a Shamir seal and unsealed; k->root is the token, k->keys the shares. */
+static inline struct ck *ck_new_shamir(unsigned shares, unsigned threshold, bool is_unauthed)
+{
+    struct ck *k = ck_new_bare(true, is_unauthed);
+    const char *json = mln_text_format(&k->cx, "{\"secret_shares\":%u,\"secret_threshold\":%u}", shares, threshold);
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/init", json), 200);
+    const struct mln_value *bare = mln_get(k->answer, "bare");
+    k->root = mln_get_text(&k->cx, mln_get(bare, "root_token"), "");
+    for (unsigned i = 0; i < shares; i++) {
+        k->keys[i] = mln_get_text(&k->cx, mln_item(mln_get(bare, "keys"), i), "");
+    }
+    for (unsigned i = 0; i < threshold; i++) {
+        json = mln_text_format(&k->cx, "{\"key\":\"%s\"}", k->keys[i]);
+        CK_WANT(k, ck_call(k, NULL, "write", "sys/unseal", json), 200);
+    }
+    return k;
 }

@@ -54,6 +54,12 @@ static void test_refused(void **state)
         {"listeners of the wrong kind", "listeners: {a: b}\n", "'listeners'"},
         {"a listener that is a text", "listeners: [x]\n", "'listeners'"},
         {"unknown key of a listener", LISTENERS "    tls_crt: x\n", "'listeners[0].tls_crt'"},
+        {"a switch as a text", LISTENERS "    disable_unauthed_rekey_endpoints: 'no'\n",
+         "'listeners[0].disable_unauthed_rekey_endpoints'"},
+        {"listeners that differ",
+         LISTENERS "    disable_unauthed_generate_root_endpoints: false\n"
+                   "  - address: 127.0.0.1:2\n    tls_disable: true\n",
+         "'listeners[1].disable_unauthed_...'"},
         {"a listener without address", "listeners:\n  - tls_disable: true\n",
          "'listeners[0].address'"},
         {"no certificate", "listeners:\n  - address: 127.0.0.1:1\n",

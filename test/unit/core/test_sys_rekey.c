@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* New shares: with and without a token, with verification, cut off and refused. */
+#include "core_kit.h"
+
+#define R k->root
+
+static const char *text_at(struct ck *k, const char *where)
+{
+    const char *json = ck_at(k, where); /* a JSON string: without its quotes */
+    return mln_text_dup(&k->cx, mln_bytes_sub(mln_bytes_of(json), 1, mln_bytes_of(json).len - 2));
+}
+
+static int give(struct ck *k, const char *token, const char *path, const char *key, const char *nonce)
+{
+    return ck_call(k, token, "write", path,
+                   mln_text_format(&k->cx, "{\"key\":\"%s\",\"nonce\":\"%s\"}", key, nonce));
+}
+
+/* Do these open a sealed server? It stays open when they do. */
+static bool opens(struct ck *k, const char *const *keys, unsigned n)
+{
+    CK_WANT(k, ck_call(k, k->root, "write", "sys/seal", NULL), 204);
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/unseal", "{\"reset\":true}"), 200);
+    for (unsigned i = 0; i < n; i++) {
+        (void)ck_call(k, NULL, "write", "sys/unseal", mln_text_format(&k->cx, "{\"key\":\"%s\"}", keys[i]));
+    }
+    return !mln_core_is_sealed(k->core);
+}
+
+static void keep_keys(struct ck *k, const char *part, const char *keys[8])
+{
+    const struct mln_value *list = mln_get(mln_get(k->answer, part), "keys");
+    for (size_t i = 0; i < mln_len(list); i++) {
+        keys[i] = mln_get_text(&k->cx, mln_item(list, i), "");
+    }
+}
+
+static void test_open(void **state)
+{
+    (void)state;
+    MLN_AUTO(ck_drop) struct ck *k = ck_new_shamir(3, 2, true);
+    const char *keys[8] = {0};
+    CK_WANT(k, ck_call(k, NULL, "read", "sys/rekey/init", NULL), 200);
+    assert_string_equal(ck_at(k, "bare"),
+                        "{\"nonce\":\"\",\"started\":false,\"t\":0,\"n\":0,\"progress\":0,\"required\":2,"
+                        "\"pgp_fingerprints\":null,\"backup\":false,\"verification_required\":false}");
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/rekey/init", "{\"secret_shares\":4,\"secret_threshold\":3}"), 200);
+    const char *nonce = text_at(k, "bare|nonce");
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/rekey/init", "{\"secret_shares\":4,\"secret_threshold\":3}"), 400);
+    assert_string_equal(ck_error(k), "rekey already in progress");
+    CK_WANT(k, give(k, NULL, "sys/rekey/update", k->keys[0], "no"), 400);
+    assert_string_equal(ck_error(k), "incorrect nonce supplied");
+    CK_WANT(k, give(k, NULL, "sys/rekey/update", k->keys[0], nonce), 200);
+    assert_string_equal(ck_at(k, "bare|progress"), "1");
+    CK_WANT(k, give(k, NULL, "sys/rekey/update", k->keys[0], nonce), 400);
+    CK_WANT(k, give(k, NULL, "sys/rekey/update", k->keys[2], nonce), 200);
+    assert_string_equal(ck_at(k, "bare|complete"), "true");
+    keep_keys(k, "bare", keys);
+    CK_WANT(k, ck_call(k, NULL, "read", "sys/rekey/init", NULL), 200);
+    assert_string_equal(ck_at(k, "bare|started"), "false");
+    assert_false(opens(k, k->keys, 2));
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/unseal", "{\"reset\":true}"), 200);
+    for (unsigned i = 1; i < 4; i++) {
+        CK_WANT(k, ck_call(k, NULL, "write", "sys/unseal", mln_text_format(&k->cx, "{\"key\":\"%s\"}", keys[i])), 200);
+    }
+    assert_false(mln_core_is_sealed(k->core));
+    CK_WANT(k, ck_call(k, R, "read", "sys/mounts", NULL), 200); /* all that was stored is as it was */
+}
+
+static void test_wrong_shares(void **state)
+{
+    (void)state;
+    MLN_AUTO(ck_drop) struct ck *k = ck_new_shamir(3, 2, true);
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/rekey/init", "{\"secret_shares\":1,\"secret_threshold\":1}"), 200);
+    const char *nonce = text_at(k, "bare|nonce");
+    CK_WANT(k, give(k, NULL, "sys/rekey/update", k->keys[0], nonce), 200);
+    CK_WANT(k, give(k, NULL, "sys/rekey/update", "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff77",
+                    nonce), 400);
+    CK_WANT(k, ck_call(k, NULL, "read", "sys/rekey/init", NULL), 200);
+    assert_string_equal(ck_at(k, "bare|progress"), "0");
+    CK_WANT(k, ck_call(k, NULL, "delete", "sys/rekey/init", NULL), 204);
+    CK_WANT(k, give(k, NULL, "sys/rekey/update", k->keys[0], nonce), 400);
+    assert_string_equal(ck_error(k), "no barrier rekey in progress");
+    assert_true(opens(k, k->keys, 2));
+}
+
+static void test_verified(void **state)
+{
+    (void)state;
+    MLN_AUTO(ck_drop) struct ck *k = ck_new_shamir(1, 1, false);
+    const char *keys[8] = {0};
+    CK_WANT(k, ck_call(k, R, "write", "sys/rotate/root/init",
+                       "{\"secret_shares\":2,\"secret_threshold\":2,\"require_verification\":true}"), 200);
+    const char *nonce = text_at(k, "data|nonce");
+    CK_WANT(k, ck_call(k, R, "read", "sys/rotate/root/verify", NULL), 400);
+    assert_string_equal(ck_error(k), "no rekey verification in progress");
+    CK_WANT(k, give(k, R, "sys/rotate/root/update", k->keys[0], nonce), 200);
+    keep_keys(k, "data", keys);
+    const char *verify = text_at(k, "data|verification_nonce");
+    CK_WANT(k, ck_call(k, R, "read", "sys/rotate/root/init", NULL), 200);
+    assert_string_equal(ck_at(k, "top|verification_required"), "true");
+    CK_WANT(k, give(k, R, "sys/rotate/root/update", k->keys[0], nonce), 400);
+    CK_WANT(k, give(k, R, "sys/rotate/root/verify", keys[0], verify), 200);
+    assert_string_equal(ck_at(k, "data|progress"), "1");
+    CK_WANT(k, ck_call(k, R, "delete", "sys/rotate/root/verify", NULL), 204);
+    CK_WANT(k, give(k, R, "sys/rotate/root/verify", keys[0], verify), 400); /* a new nonce now */
+    CK_WANT(k, ck_call(k, R, "read", "sys/rotate/root/verify", NULL), 200);
+    verify = text_at(k, "data|nonce");
+    CK_WANT(k, give(k, R, "sys/rotate/root/verify", keys[0], verify), 200);
+    CK_WANT(k, give(k, R, "sys/rotate/root/verify", k->keys[0], verify), 400); /* an old share */
+    CK_WANT(k, give(k, R, "sys/rotate/root/verify", keys[0], verify), 200);
+    CK_WANT(k, give(k, R, "sys/rotate/root/verify", keys[1], verify), 200);
+    assert_string_equal(ck_at(k, "data|complete"), "true");
+    assert_true(opens(k, keys, 2));
+}
+
+/* Sealed before the new shares were verified: the old ones open, and nothing of the ceremony is left. */
+static void test_cut_off(void **state)
+{
+    (void)state;
+    MLN_AUTO(ck_drop) struct ck *k = ck_new_shamir(1, 1, false);
+    CK_WANT(k, ck_call(k, R, "write", "sys/rotate/root/init",
+                       "{\"secret_shares\":2,\"secret_threshold\":2,\"require_verification\":true}"), 200);
+    CK_WANT(k, give(k, R, "sys/rotate/root/update", k->keys[0], text_at(k, "data|nonce")), 200);
+    assert_true(opens(k, k->keys, 1));
+    CK_WANT(k, ck_call(k, R, "read", "sys/rotate/root/init", NULL), 200);
+    assert_string_equal(ck_at(k, "data|started"), "false");
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    MLN_AUTO(ck_drop) struct ck *k = ck_new_shamir(1, 1, false);
+    const struct ck_step t[] = {
+        {NULL, "read", "sys/rekey/init", NULL, 403, NULL, "permission denied"},
+        {R, "read", "sys/rekey/init", NULL, 404, NULL, "unsupported path"},
+        {R, "write", "sys/rekey/update", "{\"key\":\"00\"}", 404, NULL, "unsupported path"},
+        {NULL, "write", "sys/rekey-recovery-key/init", "{}", 403, NULL, "permission denied"},
+        {NULL, "write", "sys/rotate/root/init", "{}", 403, NULL, "permission denied"},
+        {R, "write", "sys/rotate/root/init", "{}", 400, NULL, NULL},
+        {R, "write", "sys/rotate/root/init", "{\"secret_shares\":3,\"secret_threshold\":1}", 400, NULL, NULL},
+        {R, "write", "sys/rotate/root/init",
+         "{\"secret_shares\":1,\"secret_threshold\":1,\"pgp_keys\":[\"x\"]}", 400, NULL,
+         "pgp_keys are not supported: the new shares are answered as they are"},
+        {R, "write", "sys/rotate/root/init", "{\"secret_shares\":1,\"secret_threshold\":1,\"backup\":true}", 400,
+         NULL, "cannot request a backup of the new keys without providing PGP keys for encryption"},
+        {R, "write", "sys/rotate/root/update", "{\"key\":\"00\",\"nonce\":\"x\"}", 400, NULL,
+         "no barrier rekey in progress"},
+        {R, "write", "sys/rotate/recovery/init", "{}", 400, NULL, "recovery rekeying not supported"},
+        {R, "read", "sys/rotate/root/backup", NULL, 400, NULL, "no backed-up keys found"},
+        {R, "delete", "sys/rotate/root/backup", NULL, 204, NULL, NULL},
+        {NULL, "write", "sys/init", "{\"secret_shares\":1,\"secret_threshold\":1,\"pgp_keys\":[\"x\"]}", 400, NULL,
+         "pgp_keys and root_token_pgp_key are not supported: shares and token are answered as they are"},
+        {NULL, "write", "sys/init", "{\"secret_shares\":1,\"secret_threshold\":1,\"recovery_shares\":1}", 400, NULL,
+         "parameters recovery_shares,recovery_threshold,recovery_pgp_keys not applicable to seal type shamir"},
+    };
+    CK_PLAY(k, t);
+}
+
+static void test_key_file(void **state)
+{
+    (void)state;
+    MLN_AUTO(ck_drop) struct ck *k = ck_new();
+    CK_WANT(k, ck_call(k, R, "write", "sys/rotate/root/init", "{\"secret_shares\":1,\"secret_threshold\":1}"), 400);
+    assert_string_equal(ck_error(k), "this seal has a key file: there are no shares to make anew");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_open),    cmocka_unit_test(test_wrong_shares), cmocka_unit_test(test_verified),
+        cmocka_unit_test(test_cut_off), cmocka_unit_test(test_refused),      cmocka_unit_test(test_key_file),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
