@@ -3,7 +3,6 @@
  * HTTP/1.1 on a connection: one request at a time goes to core, so pipelined ones are answered in
  * order by themselves. The request stays in conn->in until it was sent; then it is wiped.
  */
-#include <string.h>
 
 #include "base/cbor.h"
 #include "base/clock.h"
@@ -368,7 +367,7 @@ static bool takes_preface(struct conn *conn)
     static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     size_t n = conn->in.len < sizeof(preface) - 1 ? conn->in.len : sizeof(preface) - 1;
     bool is_first = conn->tls == NULL && !conn->h1.is_used && conn->state == CONN_HEAD;
-    if (!is_first || n == 0 || memcmp(conn->in.ptr, preface, n) != 0) {
+    if (!is_first || n == 0 || !mln_bytes_eq(mln_bytes_sub(mln_buf_bytes(&conn->in), 0, n), mln_bytes_at(preface, n))) {
         return false;
     }
     if (n < sizeof(preface) - 1) {

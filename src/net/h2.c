@@ -158,6 +158,8 @@ static struct mln_http_request view_of(struct h2 *h2, const struct h2_stream *st
     struct conn *conn = h2->conn;
     struct mln_http_header *headers = conn->loop->head.headers;
     struct mln_bytes target = text_of(stream, stream->target);
+    size_t n_certs = 0;
+    const struct mln_bytes *certs = conn->tls != NULL ? tls_peer_certs(conn, &n_certs) : NULL;
     struct mln_http_request http = {
         .method = text_of(stream, stream->method),
         .target = target,
@@ -166,7 +168,8 @@ static struct mln_http_request view_of(struct h2 *h2, const struct h2_stream *st
         .body = mln_buf_bytes(&stream->body),
         .peer = mln_bytes_of(conn->peer),
         .peer_port = conn->peer_port,
-        .peer_cert = conn->tls != NULL ? tls_peer_cert(conn) : MLN_BYTES_NONE,
+        .peer_certs = certs,
+        .n_peer_certs = n_certs,
         .is_tls = conn->tls != NULL,
     };
     http.path = mln_bytes_cut(target, '?', &http.query);
