@@ -81,6 +81,8 @@ struct mln_services {
      * entity, no such member). INVALID for a malformed template.
      */
     struct mln_err (*fill)(struct mln_request *rq, struct mln_bytes text, const char **ret);
+    /* The mount of an accessor ("auth_userpass_1a2b3c4d"); NULL when there is none. Lives as long as the request. */
+    const struct mln_mount *(*mount)(struct mln_request *rq, const char *accessor);
 };
 
 struct mln_request {

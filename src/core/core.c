@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "identity/identity.h"
 
 #define STATE_ARENA_BYTES (1u << 20) /* what processes say of themselves: a few lines each */
 #define EXPIRE_BATCH                                                                               \
@@ -47,6 +48,7 @@ static void init_locks(struct mln_core *core)
     pthread_rwlockattr_destroy(&fair);
     pthread_rwlock_init(&core->mounts_lock, NULL);
     pthread_rwlock_init(&core->acl_lock, NULL);
+    pthread_rwlock_init(&core->person_lock, NULL);
     pthread_mutex_init(&core->seal_lock, NULL);
     pthread_mutex_init(&core->load_lock, NULL);
     pthread_mutex_init(&core->state_lock, NULL);
@@ -64,7 +66,9 @@ static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
     MLN_TRY(mln_barrier_new(cx, core->store, &core->barrier));
     MLN_TRY(mln_seal_new(cx, core->store, core->barrier, &core->seal));
     core->state_arena = mln_arena_new(STATE_ARENA_BYTES, false);
-    if (core->state_arena == NULL) {
+    core->persons = mln_alloc_array(MLN_PERSON_CACHE, sizeof(*core->persons));
+    atomic_store(&core->person_epoch, 1);
+    if (core->state_arena == NULL || core->persons == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "no memory to start");
     }
     mln_cx_init(&core->state_cx, core->state_arena);
@@ -117,6 +121,8 @@ void mln_core_close(struct mln_core *core)
     pthread_rwlock_destroy(&core->gate);
     pthread_rwlock_destroy(&core->mounts_lock);
     pthread_rwlock_destroy(&core->acl_lock);
+    pthread_rwlock_destroy(&core->person_lock);
+    mln_free(core->persons);
     pthread_mutex_destroy(&core->seal_lock);
     pthread_mutex_destroy(&core->load_lock);
     pthread_mutex_destroy(&core->state_lock);
@@ -191,6 +197,7 @@ void mln_core_seal_now(struct mln_core *core, bool on_purpose)
     mln_ledger_close(core->ledger);
     core->ledger = NULL;
     mln_policies_forget(core);
+    mln_persons_forget(core);
     mln_mounts_forget(core);
     mln_ceremonies_forget(core);
     if (core->barrier != NULL) {
@@ -238,6 +245,9 @@ static struct mln_err add_mounts(struct mln_run *run)
     mln_push(run->rq.cx, rows,
              mln_mounts_row(run->rq.cx, "sys/", "system",
                             "system endpoints used for control, policy and debugging", NULL));
+    if (has_engine(run->core, "identity")) {
+        mln_push(run->rq.cx, rows, mln_mounts_row(run->rq.cx, MLN_IDENTITY_MOUNT, "identity", "identity store", NULL));
+    }
     MLN_TRY(mln_mounts_put(run->rq.cx, run->rq.txn, rows));
     MLN_TRY(add_mount(run, "auth/token/", "token", "token based credentials", NULL));
     if (has_engine(run->core, "cubbyhole")) {
@@ -374,7 +384,11 @@ static struct mln_err tick_engine(struct mln_cx *cx, struct mln_core *core,
     run.rq.path = mln_bytes_of(mount->path);
     MLN_TRY(mount->engine->tick(&run.rq));
     const char *action = mln_text_format(cx, "tick %s", mount->path);
-    return mln_core_commit(core, cx, txn, action, run.rq.detail);
+    MLN_TRY(mln_core_commit(core, cx, txn, action, run.rq.detail));
+    if (mln_txn_has_writes(txn) && mln_bytes_is(mln_bytes_of(mount->path), MLN_IDENTITY_MOUNT)) {
+        atomic_fetch_add(&core->person_epoch, 1);
+    }
+    return MLN_OK;
 }
 
 static void failed(struct mln_cx *cx, const char *what)

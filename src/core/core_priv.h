@@ -75,12 +75,21 @@ const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine
                                       struct mln_bytes rest, struct mln_value *captures);
 
 /* ---- the core itself (core.c) ---- */
-#define MLN_ACL_CACHE 64u /* sets of policies whose tables are kept */
+#define MLN_ACL_CACHE 256u /* tables that are kept: one a set of policies, and for entities one a set and entity */
+#define MLN_ACL_WAYS  4u   /* places that a set may have in it */
 struct mln_acl_entry {
-    char *names; /* joined, in order */
+    char *names; /* joined, in order; with an entity's id behind */
     struct mln_acl *acl;
-    uint64_t epoch;
+    uint64_t epoch, person_epoch; /* the second 0 without an entity */
     uint64_t used; /* for replacing the one that was not asked for longest */
+};
+#define MLN_PERSON_CACHE     1024u  /* entities that are kept: about a kilobyte each */
+#define MLN_PERSON_BYTES_MAX 65536u /* larger ones are read each time */
+struct mln_person_entry {
+    char *id;
+    uint8_t *bytes; /* what mln_identity_person said, as CBOR */
+    size_t len;
+    uint64_t epoch;
 };
 /* Locks in this order: seal_lock, tick_lock, gate, load_lock, then the others, each alone. */
 struct mln_core {
@@ -102,6 +111,9 @@ struct mln_core {
     pthread_rwlock_t acl_lock;
     struct mln_acl_entry acls[MLN_ACL_CACHE];
     atomic_ullong acl_epoch, acl_clock;
+    pthread_rwlock_t person_lock;
+    struct mln_person_entry *persons;
+    atomic_ullong person_epoch; /* starts at 1 */
     atomic_ullong topic_version; /* the last one given out */
     pthread_mutex_t state_lock;
     struct mln_arena *state_arena; /* what processes said of themselves */
@@ -125,6 +137,11 @@ struct mln_err mln_core_init(struct mln_cx *cx, struct mln_core *core,
 /* When keys are rotated, as sys/rotate/config keeps it (sys_rotate.c). */
 struct mln_err mln_rotate_load(struct mln_cx *cx, struct mln_core *core);
 
+/* Who policy judges: names of policies, sorted; person as mln_identity_person says it, NULL for tokens without an entity. */
+struct mln_subject {
+    const struct mln_value *names, *person;
+};
+
 /* One request on its way (pipeline.c). rq.core points to it. */
 struct mln_run {
     struct mln_request rq;
@@ -141,7 +158,8 @@ struct mln_run {
     const char *reason;            /* of the decision: "policy", "root", "open", "no token", ... */
     unsigned depth;                /* of services.call */
     uint64_t topic_version;        /* before the transaction began */
-    bool has_blocked, reload_mounts, changed_policies, seals;
+    struct mln_subject subject;    /* what policy judges; names NULL for strangers */
+    bool has_blocked, reload_mounts, changed_policies, changed_identity, seals;
     bool is_system;   /* the system's own work: everything is allowed */
     bool is_refused;  /* by token or policy: recorded as denied */
     const char *rule; /* the pattern that decided */
@@ -215,10 +233,22 @@ struct mln_err mln_token_expire(struct mln_core *core, struct mln_cx *cx, int64_
                                 size_t max);
 extern const struct mln_engine mln_method_token; /* auth/token: type "token" */
 
-/* ---- entities (entity.c): a person or workload behind an auth mount's alias; view "root/entity/" ---- */
-struct mln_err mln_entity_find_or_make(struct mln_cx *cx, struct mln_txn *txn,
-                                       const struct mln_mount *mount, const char *alias,
-                                       int64_t now_ns, const char **ret_id, const char **ret_name);
+/* ---- entities (entity.c): a person or workload behind the aliases of auth mounts; the rows are src/identity's ---- */
+/* Policies and person behind a token's entry. UNAUTHENTIC without text: its entity is disabled or gone. */
+struct mln_err mln_subject_of(struct mln_core *core, struct mln_cx *cx, const struct mln_value *entry,
+                              struct mln_subject *ret);
+/* What mln_identity_person says, from memory while nothing has changed. NOT_FOUND without text. */
+struct mln_err mln_person_find(struct mln_core *core, struct mln_cx *cx, const char *id,
+                               const struct mln_value **ret);
+void mln_persons_forget(struct mln_core *core); /* wipe the cache */
+/* identity_policies of a token's entity into an answer of its lookup; absent when there are none. */
+struct mln_err mln_entity_show(struct mln_request *rq, const struct mln_value *entry,
+                               struct mln_value *data);
+/* The same for the auth object of an answer, whose policies are then all of both kinds. */
+struct mln_err mln_entity_show_auth(struct mln_request *rq, const struct mln_value **auth);
+/* Entity of a login; fills entity_id and entity_name. DENIED when it is disabled. */
+struct mln_err mln_entity_login(struct mln_request *rq, const struct mln_login *login,
+                                struct mln_token_spec *spec);
 
 /* ---- policies (policies.c): texts in view "root/policy/"; compiled and cached by text digest ---- */
 #define MLN_POLICY_DEFAULT_NAME "default"
@@ -228,6 +258,10 @@ struct mln_err mln_entity_find_or_make(struct mln_cx *cx, struct mln_txn *txn,
  */
 struct mln_err mln_policies_use(
     struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
+    struct mln_err (*use)(void *arg, struct mln_cx *cx, const struct mln_acl *acl), void *arg);
+/* The same for who may have an entity: templates in paths are filled in for it. */
+struct mln_err mln_policies_use_as(
+    struct mln_core *core, struct mln_cx *cx, const struct mln_subject *subject,
     struct mln_err (*use)(void *arg, struct mln_cx *cx, const struct mln_acl *acl), void *arg);
 struct mln_err mln_policies_start(struct mln_cx *cx,
                                   struct mln_txn *txn); /* the default policy, at init */

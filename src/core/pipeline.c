@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "identity/identity.h"
 
 #define TRIES_MAX     100     /* conflicts of one request before it gives up: with 64 writers on one key a commit lets one through */
 #define TRIES_EAGER   4       /* made at once; the others wait first */
@@ -130,6 +131,27 @@ static const struct mln_value *entry_with_id(struct mln_run *run)
     return entry;
 }
 
+/* The actor of a token. One whose entity is disabled or gone is as good as none. */
+static struct mln_err become(struct mln_run *run, bool is_open)
+{
+    struct mln_cx *cx = run->rq.cx;
+    struct mln_err err = mln_subject_of(run->core, cx, run->entry, &run->subject);
+    if (mln_is(err, MLN_E_UNAUTHENTIC)) {
+        run->entry = NULL;
+        run->subject = (struct mln_subject){0};
+        run->reason = is_open ? "open" : "entity";
+        return is_open ? MLN_OK : mln_fail(cx, MLN_E_UNAUTHENTIC, "permission denied");
+    }
+    MLN_TRY(err);
+    mln_token_actor(cx, run->entry, &run->actor);
+    if (run->subject.person != NULL) {
+        run->actor.entity_id = mln_get_text(cx, mln_get(run->subject.person, "id"), "");
+        run->actor.entity_name = mln_get_text(cx, mln_get(run->subject.person, "name"), "");
+    }
+    run->actor.token = entry_with_id(run);
+    return mln_cx_err(cx);
+}
+
 /* Open paths take a token too, to answer for it; a bad one makes a stranger there. */
 static struct mln_err who(struct mln_run *run)
 {
@@ -146,9 +168,7 @@ static struct mln_err who(struct mln_run *run)
         return is_open ? MLN_OK : mln_fail(rq->cx, MLN_E_UNAUTHENTIC, "permission denied");
     }
     MLN_TRY(err);
-    mln_token_actor(rq->cx, run->entry, &run->actor);
-    run->actor.token = entry_with_id(run);
-    return mln_cx_err(rq->cx);
+    return become(run, is_open);
 }
 
 /* ---- may they ---- */
@@ -178,7 +198,7 @@ struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_
     if (run->is_system || run->actor.is_root) {
         return MLN_OK;
     }
-    return mln_policies_use(run->core, cx, run->rq.txn, run->actor.policies, ask, &q);
+    return mln_policies_use_as(run->core, cx, &run->subject, ask, &q);
 }
 
 static struct mln_err look(void *arg, struct mln_cx *cx, const struct mln_acl *acl)
@@ -200,7 +220,7 @@ static struct mln_err capability_of_write(struct mln_run *run, unsigned *ret)
     if (rq->route == NULL || rq->route->exists == NULL) {
         return MLN_OK;
     }
-    MLN_TRY(mln_policies_use(run->core, rq->cx, rq->txn, run->actor.policies, look, &q));
+    MLN_TRY(mln_policies_use_as(run->core, rq->cx, &run->subject, look, &q));
     if ((q.got & both) == 0 || (q.got & both) == both) {
         return MLN_OK;
     }
@@ -299,7 +319,11 @@ static struct mln_err act(struct mln_run *run)
     if (run->reply.login != NULL) {
         MLN_TRY(mln_token_login(rq, run->reply.login, &run->reply.auth));
     }
+    if (run->reply.auth != NULL) {
+        MLN_TRY(mln_entity_show_auth(rq, &run->reply.auth));
+    }
     if (mln_txn_has_writes(rq->txn)) {
+        run->changed_identity = run->changed_identity || mln_bytes_is(mln_bytes_of(rq->mount->path), MLN_IDENTITY_MOUNT);
         MLN_TRY(mln_mounts_expect(rq->cx, rq->txn, rq->mount));
     }
     return mln_cx_err(rq->cx);
@@ -334,7 +358,8 @@ static void again(struct mln_run *run)
     run->reply = (struct mln_reply){0};
     run->actor = stranger;
     run->entry = NULL;
-    run->is_refused = run->reload_mounts = run->changed_policies = run->seals = false;
+    run->subject = (struct mln_subject){0};
+    run->is_refused = run->reload_mounts = run->changed_policies = run->changed_identity = run->seals = false;
     run->topics = run->calls = NULL;
     run->rule = run->reason = NULL;
     rq->detail = mln_object(rq->cx);
@@ -363,6 +388,9 @@ static void settle(struct mln_run *run)
     struct mln_cx *cx = run->rq.cx;
     if (run->changed_policies) {
         atomic_fetch_add(&core->acl_epoch, 1);
+    }
+    if (run->changed_identity) {
+        atomic_fetch_add(&core->person_epoch, 1);
     }
     if (run->reload_mounts && mln_failed(mln_mounts_load(cx, core))) {
         mln_log_fault(MLN_LOG_ERROR, "core", cx, "the mount table of before stays until the next change");

@@ -11,11 +11,16 @@
     8192u /* of one set as key of the cache; longer sets are compiled each time */
 
 static const char default_policy[] =
-    "# What every token may: see and end itself, ask what it may, its own cubbyhole.\n"
+    "# What every token may: see, renew and end itself, ask what it may, see its own entity, use leases that it knows,\n"
+    "# its own cubbyhole, wrapping and hashing, and log in at applications through an OIDC provider.\n"
     "path \"auth/token/lookup-self\" {\n    capabilities = [\"read\"]\n}\n"
     "path \"auth/token/renew-self\" {\n    capabilities = [\"update\"]\n}\n"
     "path \"auth/token/revoke-self\" {\n    capabilities = [\"update\"]\n}\n"
     "path \"sys/capabilities-self\" {\n    capabilities = [\"update\"]\n}\n"
+    "path \"identity/entity/id/{{identity.entity.id}}\" {\n    capabilities = [\"read\"]\n}\n"
+    "path \"identity/entity/name/{{identity.entity.name}}\" {\n    capabilities = [\"read\"]\n}\n"
+    "path \"identity/oidc/provider/+/authorize\" {\n    capabilities = [\"read\", \"update\"]\n}\n"
+    "path \"sys/control-group/request\" {\n    capabilities = [\"update\"]\n}\n"
     "path \"sys/internal/ui/resultant-acl\" {\n    capabilities = [\"read\"]\n}\n"
     "path \"sys/renew\" {\n    capabilities = [\"update\"]\n}\n"
     "path \"sys/leases/renew\" {\n    capabilities = [\"update\"]\n}\n"
@@ -67,9 +72,10 @@ static struct mln_err load_one(struct mln_cx *cx, struct mln_txn *txn, struct ml
     return MLN_OK;
 }
 
-static struct mln_err compile(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
-                              struct mln_acl **ret)
+static struct mln_err compile(struct mln_cx *cx, struct mln_txn *txn,
+                              const struct mln_subject *subject, struct mln_acl **ret)
 {
+    const struct mln_value *names = subject->names;
     MLN_AUTO(parsed_drop)
     struct parsed parsed = {.policies =
                                 mln_new_array(cx, mln_len(names) + 1, sizeof(*parsed.policies))};
@@ -82,28 +88,52 @@ static struct mln_err compile(struct mln_cx *cx, struct mln_txn *txn, const stru
             MLN_TRY(load_one(cx, txn, name, &parsed));
         }
     }
-    return mln_acl_new(cx, (const struct mln_policy *const *)parsed.policies, parsed.n, is_root,
-                       ret);
+    const struct mln_policy *const *list = (const struct mln_policy *const *)parsed.policies;
+    return is_root ? mln_acl_new(cx, list, parsed.n, true, ret)
+                   : mln_acl_new_for(cx, list, parsed.n, subject->person, ret);
 }
 
 /* ---- the cache ---- */
 
-static const char *join(struct mln_cx *cx, const struct mln_value *names)
+static const char *key_of(struct mln_cx *cx, const struct mln_subject *subject)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf buf = {0};
-    for (size_t i = 0; i < mln_len(names); i++) {
-        mln_buf_add_bytes(&buf, mln_get_bytes(mln_item(names, i)));
+    for (size_t i = 0; i < mln_len(subject->names); i++) {
+        mln_buf_add_bytes(&buf, mln_get_bytes(mln_item(subject->names, i)));
         mln_buf_add_byte(&buf, '\n');
     }
+    mln_buf_add_bytes(&buf, mln_get_bytes(mln_get(subject->person, "id")));
     return mln_text_dup(cx, mln_buf_bytes(&buf));
 }
 
-/* Under acl_lock, either way. */
-static struct mln_acl_entry *cached(struct mln_core *core, const char *names, uint64_t epoch)
+/* What a table is of: its key and the states of policies and identity that it was made from. */
+struct place {
+    const char *key;
+    size_t set; /* where its places begin */
+    uint64_t epoch, person_epoch;
+};
+
+static struct mln_err place_of(struct mln_core *core, struct mln_cx *cx,
+                               const struct mln_subject *subject, struct place *ret)
 {
-    for (size_t i = 0; i < MLN_ACL_CACHE; i++) {
-        struct mln_acl_entry *e = &core->acls[i];
-        if (e->acl != NULL && e->epoch == epoch && mln_bytes_is(mln_bytes_of(e->names), names)) {
+    uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+    ret->epoch = atomic_load(&core->acl_epoch);
+    ret->person_epoch = subject->person != NULL ? atomic_load(&core->person_epoch) : 0;
+    ret->key = key_of(cx, subject);
+    for (const char *p = ret->key; *p != 0; p++) {
+        h = (h ^ (uint8_t)*p) * 0x100000001b3u;
+    }
+    ret->set = (h ^ h >> 32) % (MLN_ACL_CACHE / MLN_ACL_WAYS) * MLN_ACL_WAYS;
+    return mln_cx_err(cx);
+}
+
+/* Under acl_lock, either way. */
+static const struct mln_acl_entry *cached(const struct mln_core *core, const struct place *at)
+{
+    for (size_t i = 0; i < MLN_ACL_WAYS; i++) {
+        const struct mln_acl_entry *e = &core->acls[at->set + i];
+        if (e->acl != NULL && e->epoch == at->epoch && e->person_epoch == at->person_epoch &&
+            mln_bytes_is(mln_bytes_of(e->names), at->key)) {
             return e;
         }
     }
@@ -126,38 +156,46 @@ void mln_policies_forget(struct mln_core *core)
     pthread_rwlock_unlock(&core->acl_lock);
 }
 
-/* Hands the table over; without memory for its name it is not kept. */
-static void keep(struct mln_core *core, const char *names, uint64_t epoch, struct mln_acl *acl)
+/* An empty place, else the oldest: of another state before those of this one. */
+static bool is_better(const struct mln_acl_entry *e, const struct mln_acl_entry *slot)
 {
-    char *copy = mln_strdup(names);
+    if (e->acl == NULL || slot->acl == NULL) {
+        return e->acl == NULL;
+    }
+    return e->epoch < slot->epoch || (e->epoch == slot->epoch && e->used < slot->used);
+}
+
+/* Hands the table over; without memory for its name it is not kept. */
+static void keep(struct mln_core *core, const struct place *at, struct mln_acl *acl)
+{
+    char *copy = mln_bytes_of(at->key).len <= NAMES_MAX_BYTES ? mln_strdup(at->key) : NULL;
     if (copy == NULL) {
         mln_acl_free(acl);
         return;
     }
     pthread_rwlock_wrlock(&core->acl_lock);
-    struct mln_acl_entry *slot = &core->acls[0];
-    for (size_t i = 0; i < MLN_ACL_CACHE; i++) {
-        struct mln_acl_entry *e = &core->acls[i];
-        bool is_better = e->acl == NULL ||
-                         (slot->acl != NULL && (e->epoch < slot->epoch ||
-                                                (e->epoch == slot->epoch && e->used < slot->used)));
-        slot = is_better ? e : slot;
+    struct mln_acl_entry *slot = &core->acls[at->set];
+    for (size_t i = 1; i < MLN_ACL_WAYS; i++) {
+        struct mln_acl_entry *e = &core->acls[at->set + i];
+        slot = is_better(e, slot) ? e : slot;
     }
     clear(slot);
-    *slot = (struct mln_acl_entry){
-        .names = copy, .acl = acl, .epoch = epoch, .used = atomic_fetch_add(&core->acl_clock, 1)};
+    *slot = (struct mln_acl_entry){.names = copy,
+                                   .acl = acl,
+                                   .epoch = at->epoch,
+                                   .person_epoch = at->person_epoch,
+                                   .used = atomic_fetch_add(&core->acl_clock, 1)};
     pthread_rwlock_unlock(&core->acl_lock);
 }
 
-struct mln_err mln_policies_use(
-    struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
+struct mln_err mln_policies_use_as(
+    struct mln_core *core, struct mln_cx *cx, const struct mln_subject *subject,
     struct mln_err (*use)(void *arg, struct mln_cx *cx, const struct mln_acl *acl), void *arg)
 {
-    uint64_t epoch = atomic_load(&core->acl_epoch);
-    const char *key = join(cx, names);
-    MLN_TRY(mln_cx_err(cx));
+    struct place at = {0};
+    MLN_TRY(place_of(core, cx, subject, &at));
     pthread_rwlock_rdlock(&core->acl_lock);
-    const struct mln_acl_entry *hit = cached(core, key, epoch);
+    const struct mln_acl_entry *hit = cached(core, &at);
     struct mln_err err = hit != NULL ? use(arg, cx, hit->acl) : MLN_OK;
     pthread_rwlock_unlock(&core->acl_lock);
     if (hit != NULL) {
@@ -166,14 +204,18 @@ struct mln_err mln_policies_use(
     /* The request's own snapshot may be older than the epoch: read the texts in a transaction of this moment. */
     MLN_AUTO(mln_txn_drop) struct mln_txn *fresh = NULL;
     struct mln_acl *acl = NULL;
-    (void)txn;
     MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &fresh));
-    MLN_TRY(compile(cx, fresh, names, &acl));
+    MLN_TRY(compile(cx, fresh, subject, &acl));
     err = use(arg, cx, acl);
-    if (mln_bytes_of(key).len > NAMES_MAX_BYTES) {
-        mln_acl_free(acl);
-    } else {
-        keep(core, key, epoch, acl);
-    }
+    keep(core, &at, acl);
     return err;
+}
+
+struct mln_err mln_policies_use(
+    struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *names,
+    struct mln_err (*use)(void *arg, struct mln_cx *cx, const struct mln_acl *acl), void *arg)
+{
+    const struct mln_subject subject = {.names = names};
+    (void)txn;
+    return mln_policies_use_as(core, cx, &subject, use, arg);
 }

@@ -2,7 +2,9 @@
 /* What handlers may ask of core, and the system's own work. */
 #include "core/core_priv.h"
 
+#include "identity/identity.h"
 #include "net/reach.h"
+#include "policy/template.h"
 
 #define CALL_DEPTH_MAX 8 /* of engines that call engines */
 
@@ -55,6 +57,8 @@ static struct mln_err service_call(struct mln_request *rq, enum mln_op op, const
     MLN_TRY(err);
     note_call(run, &inner);
     if (mln_txn_has_writes(rq->txn)) {
+        run->changed_identity = run->changed_identity ||
+                                mln_bytes_is(mln_bytes_of(inner.mount->path), MLN_IDENTITY_MOUNT);
         MLN_TRY(mln_mounts_expect(rq->cx, rq->txn, inner.mount));
     }
     return mln_cx_err(rq->cx);
@@ -129,15 +133,26 @@ static struct mln_err service_reach(struct mln_request *rq, const struct mln_val
 static struct mln_err service_entity(struct mln_request *rq, const char *id,
                                      const struct mln_value **ret)
 {
-    (void)ret;
-    return mln_fail(rq->cx, MLN_E_NOT_FOUND, "no entity %s", id);
+    struct mln_err err = mln_person_find(mln_core_of(rq), rq->cx, id, ret);
+    return mln_is(err, MLN_E_NOT_FOUND) ? mln_fail(rq->cx, MLN_E_NOT_FOUND, "no such entity") : err;
 }
 
 static struct mln_err service_fill(struct mln_request *rq, struct mln_bytes text, const char **ret)
 {
-    bool has_template = mln_bytes_find_bytes(text, MLN_BYTES("{{")) < text.len;
-    *ret = has_template ? NULL : mln_text_dup(rq->cx, text);
-    return mln_cx_err(rq->cx);
+    const struct mln_template_who who = {.person = mln_run_of(rq)->subject.person,
+                                         .now_s = rq->now_ns / 1000000000};
+    return mln_template_fill(rq->cx, text, MLN_TEMPLATE_TEXT, &who, ret);
+}
+
+static const struct mln_mount *service_mount(struct mln_request *rq, const char *accessor)
+{
+    const struct mln_mount_table *table = mln_run_of(rq)->table;
+    for (size_t i = 0; table != NULL && i < table->n; i++) {
+        if (mln_bytes_is(mln_bytes_of(table->mounts[i].accessor), accessor)) {
+            return &table->mounts[i];
+        }
+    }
+    return NULL;
 }
 
 const struct mln_services mln_core_services = {
@@ -148,6 +163,7 @@ const struct mln_services mln_core_services = {
     .reach = service_reach,
     .entity = service_entity,
     .fill = service_fill,
+    .mount = service_mount,
 };
 
 struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,

@@ -2,6 +2,8 @@
 /* sys/mounts and sys/auth: list, enable, read, tune, disable. */
 #include "core/sys_mounts_priv.h"
 
+#include "identity/identity.h"
+
 /* ---- rows ---- */
 
 const struct mln_value *sys_mount_row(const struct mln_value *rows, struct mln_bytes path)
@@ -205,6 +207,8 @@ static struct mln_err mount_remove(struct mln_request *rq, struct mln_reply *re)
         return MLN_OK;
     }
     MLN_TRY(mln_mounts_gone(rq->cx, rq->txn, mln_get_text(rq->cx, mln_get(row, "uuid"), "?")));
+    MLN_TRY(mln_identity_mount_gone(rq->cx, rq->txn, mln_get_text(rq->cx, mln_get(row, "accessor"), "?")));
+    mln_run_of(rq)->changed_identity = true;
     return replace(rq, rows, row, NULL);
 }
 

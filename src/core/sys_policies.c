@@ -164,21 +164,35 @@ static struct mln_err fill(void *arg, struct mln_cx *cx, const struct mln_acl *a
     return mln_cx_err(cx);
 }
 
-static struct mln_err capabilities_of(struct mln_request *rq, struct mln_reply *re, const struct mln_value *policies)
+static struct mln_err capabilities_of(struct mln_request *rq, struct mln_reply *re, const struct mln_subject *subject)
 {
-    struct asked a = {.paths = mln_field_of(rq, "paths"), .data = mln_object(rq->cx), .is_root = mln_token_names(policies, "root")};
+    struct asked a = {.paths = mln_field_of(rq, "paths"), .data = mln_object(rq->cx)};
+    a.is_root = mln_token_names(subject->names, "root");
     a.paths = mln_len(a.paths) > 0 ? a.paths : mln_field_of(rq, "path");
     if (mln_len(a.paths) == 0) {
         return mln_fail(rq->cx, MLN_E_INVALID, "paths must be supplied");
     }
-    MLN_TRY(mln_policies_use(mln_core_of(rq), rq->cx, rq->txn, policies, fill, &a));
+    MLN_TRY(mln_policies_use_as(mln_core_of(rq), rq->cx, subject, fill, &a));
     re->data = re->top = a.data;
     return mln_cx_err(rq->cx);
 }
 
 static struct mln_err sys_capabilities_self(struct mln_request *rq, struct mln_reply *re)
 {
-    return capabilities_of(rq, re, rq->actor->policies);
+    return capabilities_of(rq, re, &mln_run_of(rq)->subject);
+}
+
+/* Of another token, with what its entity has; a disabled entity may nothing. */
+static struct mln_err capabilities_of_entry(struct mln_request *rq, struct mln_reply *re, const struct mln_value *entry)
+{
+    struct mln_subject subject = {0};
+    struct mln_err err = mln_subject_of(mln_core_of(rq), rq->cx, entry, &subject);
+    if (mln_is(err, MLN_E_UNAUTHENTIC)) {
+        subject = (struct mln_subject){.names = mln_array(rq->cx)};
+    } else {
+        MLN_TRY(err);
+    }
+    return capabilities_of(rq, re, &subject);
 }
 
 static struct mln_err sys_capabilities(struct mln_request *rq, struct mln_reply *re)
@@ -190,7 +204,7 @@ static struct mln_err sys_capabilities(struct mln_request *rq, struct mln_reply 
         return mln_refail(rq->cx, MLN_E_INVALID, "invalid token");
     }
     MLN_TRY(err);
-    return capabilities_of(rq, re, mln_get(entry, "policies"));
+    return capabilities_of_entry(rq, re, entry);
 }
 
 static struct mln_err sys_capabilities_accessor(struct mln_request *rq, struct mln_reply *re)
@@ -202,7 +216,7 @@ static struct mln_err sys_capabilities_accessor(struct mln_request *rq, struct m
         return mln_refail(rq->cx, MLN_E_INVALID, "invalid accessor");
     }
     MLN_TRY(err);
-    return capabilities_of(rq, re, mln_get(entry, "policies"));
+    return capabilities_of_entry(rq, re, entry);
 }
 
 /* ---- paths ---- */

@@ -22,7 +22,7 @@ static struct mln_err may_use(struct mln_request *rq, struct mln_bytes mount, bo
 {
     struct touch t = {.mount = mount, .is_touched = rq->actor->is_root};
     if (rq->actor->kind != MLN_ACTOR_STRANGER && !t.is_touched) {
-        MLN_TRY(mln_policies_use(mln_core_of(rq), rq->cx, rq->txn, rq->actor->policies, touches,
+        MLN_TRY(mln_policies_use_as(mln_core_of(rq), rq->cx, &mln_run_of(rq)->subject, touches,
                                  &t));
     }
     *ret = t.is_touched;
@@ -118,7 +118,7 @@ static struct mln_err ui_rules(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_value *data = mln_object(rq->cx);
     if (!rq->actor->is_root) {
-        MLN_TRY(mln_policies_use(mln_core_of(rq), rq->cx, rq->txn, rq->actor->policies, show_rules,
+        MLN_TRY(mln_policies_use_as(mln_core_of(rq), rq->cx, &mln_run_of(rq)->subject, show_rules,
                                  data));
     }
     mln_put_bool(rq->cx, data, "root", rq->actor->is_root);

@@ -60,6 +60,7 @@ static struct mln_err answer_lookup(struct mln_request *rq, struct mln_reply *re
     }
     mln_put(cx, data, "id", mln_secret_string(cx, id));
     put_times(rq, entry, data);
+    MLN_TRY(mln_entity_show(rq, entry, data));
     int64_t period_s = mln_get_int(mln_get(entry, "period_s"), 0);
     if (period_s > 0) {
         mln_put_int(cx, data, "period", period_s);

@@ -132,8 +132,7 @@ struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *l
     }
     login_times(rq, login, &spec);
     if (login->alias != NULL) {
-        MLN_TRY(mln_entity_find_or_make(cx, rq->txn, rq->mount, login->alias, rq->now_ns,
-                                        &spec.entity_id, &spec.entity_name));
+        MLN_TRY(mln_entity_login(rq, login, &spec));
     }
     mln_put_text(cx, rq->detail, "login", spec.display_name);
     return mln_token_create(mln_core_of(rq), cx, rq->txn, rq->now_ns, &spec, ret_auth, NULL);

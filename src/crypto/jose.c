@@ -93,7 +93,8 @@ static bool is_of_kind(const EVP_PKEY *key, const struct alg *a)
     switch (a->kind) {
     case EC:
         return EVP_PKEY_is_a(key, "EC") == 1 &&
-               EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, curve, sizeof(curve), NULL) == 1 &&
+               EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, curve, sizeof(curve),
+                                              NULL) == 1 &&
                EVP_PKEY_get_bits(key) == (a->half == 66 ? 521 : (int)a->half * 8) &&
                mln_bytes_starts(mln_bytes_of(curve), a->half == 32   ? MLN_BYTES("prime256v1")
                                                      : a->half == 48 ? MLN_BYTES("secp384r1")
@@ -108,11 +109,15 @@ static bool is_of_kind(const EVP_PKEY *key, const struct alg *a)
     }
 }
 
-static struct mln_err load(struct mln_cx *cx, const struct alg *a, struct mln_bytes der, EVP_PKEY **ret)
+static struct mln_err load(struct mln_cx *cx, const struct alg *a, struct mln_bytes der,
+                           EVP_PKEY **ret)
 {
     const unsigned char *at = der.ptr;
-    PKCS8_PRIV_KEY_INFO *info = der.len > 0 && der.len < AEAD_MAX ? d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)der.len) : NULL;
-    MLN_AUTO(pkey_drop) EVP_PKEY *key = info != NULL && at == der.ptr + der.len ? EVP_PKCS82PKEY(info) : NULL;
+    PKCS8_PRIV_KEY_INFO *info = der.len > 0 && der.len < AEAD_MAX
+                                    ? d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)der.len)
+                                    : NULL;
+    MLN_AUTO(pkey_drop)
+    EVP_PKEY *key = info != NULL && at == der.ptr + der.len ? EVP_PKCS82PKEY(info) : NULL;
     PKCS8_PRIV_KEY_INFO_free(info);
     if (key == NULL || !is_of_kind(key, a)) {
         return mln_fail(cx, MLN_E_INVALID, "the key is none for %s", a->name);
@@ -124,8 +129,8 @@ static struct mln_err load(struct mln_cx *cx, const struct alg *a, struct mln_by
 /* ---- JWK ---- */
 
 /* pad: bytes that the number is filled up to; 0: as short as it is (RFC 7518 sec. 2, Base64urlUInt). */
-static struct mln_err put_number(struct mln_cx *cx, const EVP_PKEY *key, const char *param, const char *name, size_t pad,
-                                 struct mln_value *jwk)
+static struct mln_err put_number(struct mln_cx *cx, const EVP_PKEY *key, const char *param,
+                                 const char *name, size_t pad, struct mln_value *jwk)
 {
     uint8_t bytes[SIGNATURE_BYTES];
     BIGNUM *raw = NULL;
@@ -137,11 +142,13 @@ static struct mln_err put_number(struct mln_cx *cx, const EVP_PKEY *key, const c
     if (len > (int)sizeof(bytes) || BN_bn2binpad(n, bytes, len) != len) {
         return crypto_failed(cx, "reading a public key");
     }
-    mln_put_text(cx, jwk, name, mln_base64_text(cx, mln_bytes_at(bytes, (size_t)len), MLN_B64_URL_RAW));
+    mln_put_text(cx, jwk, name,
+                 mln_base64_text(cx, mln_bytes_at(bytes, (size_t)len), MLN_B64_URL_RAW));
     return MLN_OK;
 }
 
-static struct mln_err put_public(struct mln_cx *cx, const struct alg *a, const EVP_PKEY *key, struct mln_value *jwk)
+static struct mln_err put_public(struct mln_cx *cx, const struct alg *a, const EVP_PKEY *key,
+                                 struct mln_value *jwk)
 {
     if (a->kind == RSA_PKCS1 || a->kind == RSA_PSS) {
         MLN_TRY(put_number(cx, key, OSSL_PKEY_PARAM_RSA_N, "n", 0, jwk));
@@ -160,8 +167,8 @@ static struct mln_err put_public(struct mln_cx *cx, const struct alg *a, const E
     return MLN_OK;
 }
 
-struct mln_err mln_jose_jwk(struct mln_cx *cx, enum mln_jose_alg alg, const char *kid, struct mln_bytes der,
-                            const struct mln_value **ret)
+struct mln_err mln_jose_jwk(struct mln_cx *cx, enum mln_jose_alg alg, const char *kid,
+                            struct mln_bytes der, const struct mln_value **ret)
 {
     const struct alg *a = &algs[alg];
     EVP_PKEY *loaded = NULL;
@@ -185,22 +192,26 @@ struct mln_err mln_jose_jwk(struct mln_cx *cx, enum mln_jose_alg alg, const char
 static bool prepare(const struct alg *a, EVP_PKEY *key, EVP_MD_CTX *ctx)
 {
     EVP_PKEY_CTX *options = NULL; /* ctx's own */
-    if (EVP_DigestSignInit_ex(ctx, &options, a->kind == ED25519 ? NULL : a->hash, NULL, NULL, key, NULL) != 1) {
+    if (EVP_DigestSignInit_ex(ctx, &options, a->kind == ED25519 ? NULL : a->hash, NULL, NULL, key,
+                              NULL) != 1) {
         return false;
     }
-    return a->kind != RSA_PSS || (EVP_PKEY_CTX_set_rsa_padding(options, RSA_PKCS1_PSS_PADDING) == 1 &&
-                                  EVP_PKEY_CTX_set_rsa_pss_saltlen(options, RSA_PSS_SALTLEN_DIGEST) == 1);
+    return a->kind != RSA_PSS ||
+           (EVP_PKEY_CTX_set_rsa_padding(options, RSA_PKCS1_PSS_PADDING) == 1 &&
+            EVP_PKEY_CTX_set_rsa_pss_saltlen(options, RSA_PSS_SALTLEN_DIGEST) == 1);
 }
 
 /* Appends "." and the signature over all that jwt holds from `from` on. */
-static struct mln_err add_signature(struct mln_cx *cx, const struct alg *a, EVP_PKEY *key, size_t from, struct mln_buf *jwt)
+static struct mln_err add_signature(struct mln_cx *cx, const struct alg *a, EVP_PKEY *key,
+                                    size_t from, struct mln_buf *jwt)
 {
     uint8_t sig[SIGNATURE_BYTES];
     size_t n = sizeof(sig);
     MLN_AUTO(mln_buf_drop) struct mln_buf raw = {0};
     MLN_AUTO(md_ctx_drop) EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     struct mln_bytes input = mln_bytes_from(mln_buf_bytes(jwt), from);
-    if (ctx == NULL || !prepare(a, key, ctx) || EVP_DigestSign(ctx, sig, &n, input.ptr, input.len) != 1) {
+    if (ctx == NULL || !prepare(a, key, ctx) ||
+        EVP_DigestSign(ctx, sig, &n, input.ptr, input.len) != 1) {
         return crypto_failed(cx, "signing a token");
     }
     struct mln_bytes signature = mln_bytes_at(sig, n);
@@ -241,7 +252,8 @@ struct mln_err mln_jose_sign(struct mln_cx *cx, const struct mln_jose_key *key, 
     return add_signature(cx, a, pkey, from, jwt);
 }
 
-struct mln_err mln_jose_half_hash(struct mln_cx *cx, enum mln_jose_alg alg, struct mln_bytes text, const char **ret)
+struct mln_err mln_jose_half_hash(struct mln_cx *cx, enum mln_jose_alg alg, struct mln_bytes text,
+                                  const char **ret)
 {
     uint8_t digest[EVP_MAX_MD_SIZE];
     size_t n = 0;

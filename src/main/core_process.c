@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "core/core.h"
 #include "crypto/crypto.h"
+#include "identity/identity.h"
 #include "main/control.h"
 #include "main/main_priv.h"
 #include "main/workers.h"
@@ -283,7 +284,7 @@ static struct mln_err open_core(struct mln_cx *cx, struct core_process *process,
     bool has_keyfile = false;
     MLN_TRY(may_use_keyfile(cx, &has_keyfile));
     static const struct mln_engine *const *const registries[] = {mln_engines, mln_methods,
-                                                                 mln_assurances, NULL};
+                                                                 mln_assurances, mln_identities, NULL};
     struct mln_core_config config = {
         .data_dir = mln_get_text(cx, mln_get(boot, "data"), ""),
         .origin = mln_get_text(cx, mln_get(boot, "origin"), ""),

@@ -6,6 +6,9 @@
  */
 #include "policy/acl_priv.h"
 
+#include "base/limits.h"
+#include "policy/template.h"
+
 #include <stdlib.h>
 
 struct mln_acl {
@@ -15,6 +18,13 @@ struct mln_acl {
     size_t exact_n, n;
     uint32_t *slots; /* hash table over the exact rules: position + 1, 0 is free */
     size_t mask;
+};
+
+/* What a table is made from. */
+struct policies {
+    const struct mln_policy *const *list;
+    size_t n;
+    const struct mln_value *person; /* fills templates; NULL: none can be */
 };
 
 static uint64_t hash_of(struct mln_bytes path)
@@ -112,10 +122,38 @@ static int cmp_order(const void *a, const void *b)
     return cmp_specific(*y, *x);
 }
 
-static struct mln_err collect(struct mln_cx *cx, const struct mln_policy *const *policies, size_t n,
+/* The rule with its path filled in; NULL when it cannot be, or would be no path any more. */
+static struct mln_err fill_rule(struct mln_cx *cx, const struct acl_rule *rule,
+                                const struct mln_value *person, const struct acl_rule **ret)
+{
+    const struct mln_template_who who = {.person = person};
+    const char *path = NULL;
+    *ret = NULL;
+    struct mln_err err = mln_template_fill(cx, rule->pattern, MLN_TEMPLATE_PATH, &who, &path);
+    if (mln_is(err, MLN_E_INVALID)) { /* refused when policies are written; one from before fills nothing */
+        mln_cx_clear(cx);
+        return MLN_OK;
+    }
+    MLN_TRY(err);
+    if (path == NULL || mln_bytes_of(path).len > MLN_PATH_MAX_BYTES) {
+        return MLN_OK;
+    }
+    struct acl_rule *filled = MLN_NEW(cx, struct acl_rule);
+    MLN_TRY(mln_cx_err(cx));
+    *filled = *rule;
+    filled->pattern = mln_bytes_of(path);
+    filled->is_glob = filled->has_plus = false;
+    filled->plus_n = 0;
+    acl_rule_classify(filled);
+    *ret = filled;
+    return MLN_OK;
+}
+
+static struct mln_err collect(struct mln_cx *cx, const struct policies *from,
                               const struct acl_rule ***ret, size_t *ret_n)
 {
-    size_t most = 0, used = 0;
+    const struct mln_policy *const *policies = from->list;
+    size_t most = 0, used = 0, n = from->n;
     for (size_t i = 0; i < n; i++) {
         most += policies[i]->n;
     }
@@ -124,7 +162,10 @@ static struct mln_err collect(struct mln_cx *cx, const struct mln_policy *const 
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < policies[i]->n; j++) {
             const struct acl_rule *rule = &policies[i]->rules[j];
-            if (!acl_rule_is_template(rule)) { /* what cannot be filled in is dropped */
+            if (acl_rule_is_template(rule)) {
+                MLN_TRY(fill_rule(cx, rule, from->person, &rule));
+            }
+            if (rule != NULL) {
                 all[used++] = rule;
             }
         }
@@ -157,12 +198,11 @@ static struct mln_err index_exact(struct mln_cx *cx, struct mln_acl *acl)
     return MLN_OK;
 }
 
-static struct mln_err compile(struct mln_cx *cx, const struct mln_policy *const *policies, size_t n,
-                              struct mln_acl *acl)
+static struct mln_err compile(struct mln_cx *cx, const struct policies *from, struct mln_acl *acl)
 {
     const struct acl_rule **all = NULL;
     size_t all_n = 0;
-    MLN_TRY(collect(cx, policies, n, &all, &all_n));
+    MLN_TRY(collect(cx, from, &all, &all_n));
     acl->rules = mln_new_array(cx, all_n + 1, sizeof(*acl->rules));
     MLN_TRY(mln_cx_err(cx));
     for (size_t i = 0; i < all_n; i++) {
@@ -182,8 +222,8 @@ static void acl_drop(struct mln_acl **acl)
     mln_acl_free(*acl);
 }
 
-struct mln_err mln_acl_new(struct mln_cx *cx, const struct mln_policy *const *policies, size_t n,
-                           bool is_root, struct mln_acl **ret)
+static struct mln_err new_table(struct mln_cx *cx, const struct policies *from, bool is_root,
+                                struct mln_acl **ret)
 {
     MLN_AUTO(acl_drop) struct mln_acl *acl = mln_alloc(sizeof(*acl));
     if (acl == NULL || (acl->arena = mln_arena_new(ACL_MEMORY_MAX, false)) == NULL) {
@@ -192,12 +232,26 @@ struct mln_err mln_acl_new(struct mln_cx *cx, const struct mln_policy *const *po
     acl->is_root = is_root;
     struct mln_cx inner;
     mln_cx_init(&inner, acl->arena);
-    struct mln_err err = compile(&inner, policies, n, acl);
+    struct mln_err err = compile(&inner, from, acl);
     if (mln_failed(err)) {
         return mln_fail(cx, (enum mln_code)err.code, "%s", inner.text);
     }
     *ret = mln_take(&acl);
     return MLN_OK;
+}
+
+struct mln_err mln_acl_new(struct mln_cx *cx, const struct mln_policy *const *policies, size_t n,
+                           bool is_root, struct mln_acl **ret)
+{
+    const struct policies from = {.list = policies, .n = n};
+    return new_table(cx, &from, is_root, ret);
+}
+
+struct mln_err mln_acl_new_for(struct mln_cx *cx, const struct mln_policy *const *policies,
+                               size_t n, const struct mln_value *person, struct mln_acl **ret)
+{
+    const struct policies from = {.list = policies, .n = n, .person = person};
+    return new_table(cx, &from, false, ret);
 }
 
 void mln_acl_free(struct mln_acl *acl)

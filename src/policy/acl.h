@@ -21,6 +21,9 @@ void mln_policy_free(struct mln_policy *policy);
 /* Many policies compiled to one decision table: most specific pattern wins across all; equal patterns: union, deny wins. */
 struct mln_acl;
 struct mln_err mln_acl_new(struct mln_cx *cx, const struct mln_policy *const *policies, size_t n, bool is_root, struct mln_acl **ret);
+/* For a person (contract's services->entity) or NULL: templates in paths are filled in; a path whose template cannot be is dropped. */
+struct mln_err mln_acl_new_for(struct mln_cx *cx, const struct mln_policy *const *policies, size_t n, const struct mln_value *person,
+                               struct mln_acl **ret);
 void mln_acl_free(struct mln_acl *acl); /* policies may go before it */
 
 /* What the token may on this path (full, without "v1/"; lists end in "/"). 0 = nothing. Root: all but DENY. */

@@ -169,15 +169,18 @@ static inline struct mln_err ek_route(struct ek *k, struct mln_request *rq, mln_
         }
         rq->mount = &k->mounts[i];
         rq->rest = mln_bytes_from(rq->path, mount.len);
-        const struct mln_path *route = rq->mount->engine->paths;
-        for (; route->pattern != NULL; route++) {
-            struct mln_value *captures = mln_object(rq->cx);
-            if (!ek_match(rq->cx, route->pattern, rq->rest, captures)) {
-                continue;
+        const struct mln_engine *engine = rq->mount->engine;
+        const struct mln_path *route = engine->paths;
+        for (size_t more = 0; route != NULL; route = engine->more_paths == NULL ? NULL : engine->more_paths[more++]) {
+            for (; route->pattern != NULL; route++) {
+                struct mln_value *captures = mln_object(rq->cx);
+                if (!ek_match(rq->cx, route->pattern, rq->rest, captures)) {
+                    continue;
+                }
+                rq->route = route;
+                *ret = ek_handler(route, rq->op);
+                return *ret == NULL ? mln_fail(rq->cx, MLN_E_METHOD, "unsupported operation") : ek_fields(rq, captures);
             }
-            rq->route = route;
-            *ret = ek_handler(route, rq->op);
-            return *ret == NULL ? mln_fail(rq->cx, MLN_E_METHOD, "unsupported operation") : ek_fields(rq, captures);
         }
     }
     return mln_fail(rq->cx, MLN_E_NO_ROUTE, "no handler for route");

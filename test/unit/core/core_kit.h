@@ -12,10 +12,11 @@
 #include "core/core.h"
 #include "kit/kit.h"
 
+extern const struct mln_engine *const mln_identities[];
 extern const struct mln_engine mln_engine_kv, mln_engine_transit, mln_method_userpass;
 static const struct mln_engine *const ck_engines[] = {&mln_engine_kv, &mln_engine_transit, NULL};
 static const struct mln_engine *const ck_methods[] = {&mln_method_userpass, NULL};
-static const struct mln_engine *const *const ck_registries[] = {ck_engines, ck_methods, NULL};
+static const struct mln_engine *const *const ck_registries[] = {ck_engines, ck_methods, mln_identities, NULL};
 
 struct ck {
     char dir[64], keyfile[96];

@@ -58,7 +58,8 @@ static EVP_PKEY *public_key(struct mln_cx *cx, const struct mln_value *jwk)
         struct mln_bytes y = decoded(cx, mln_get_bytes(mln_get(jwk, "y")));
         mln_copy(point + 1, x.ptr, x.len);
         mln_copy(point + 1 + x.len, y.ptr, y.len);
-        OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, mln_get_text(cx, mln_get(jwk, "crv"), ""), 0);
+        OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME,
+                                        mln_get_text(cx, mln_get(jwk, "crv"), ""), 0);
         OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point, 1 + x.len + y.len);
         key = from_params("EC", bld);
     } else {
@@ -77,7 +78,8 @@ static const char *hash_of(const char *name)
     return name[2] == '2' ? "SHA256" : name[2] == '3' ? "SHA384" : "SHA512";
 }
 
-static int verify(struct mln_cx *cx, const char *alg, EVP_PKEY *key, struct mln_bytes input, struct mln_bytes sig)
+static int verify(struct mln_cx *cx, const char *alg, EVP_PKEY *key, struct mln_bytes input,
+                  struct mln_bytes sig)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf der = {0};
     EVP_PKEY_CTX *options = NULL;
@@ -115,7 +117,8 @@ static void check_alg(struct mln_cx *cx, enum mln_jose_alg alg)
     assert_true(mln_is_text(mln_get(header, "alg"), mln_jose_alg_name(alg)));
     assert_true(mln_value_eq(claims, body));
     EVP_PKEY *pub = public_key(cx, jwk);
-    struct mln_bytes input = mln_bytes_at(first.ptr, first.len + 1 + second.len), raw = decoded(cx, sig);
+    struct mln_bytes input = mln_bytes_at(first.ptr, first.len + 1 + second.len),
+                     raw = decoded(cx, sig);
     assert_int_equal(verify(cx, mln_jose_alg_name(alg), pub, input, raw), 1);
     input.len--;
     assert_int_not_equal(verify(cx, mln_jose_alg_name(alg), pub, input, raw), 1);
@@ -150,15 +153,20 @@ static void test_refused(void **state)
     MLN_AUTO(mln_buf_drop) struct mln_buf der = {.is_secret = true};
     const struct mln_value *jwk = NULL;
     kit_ok(cx, mln_jose_generate(cx, MLN_JOSE_ES256, &der));
-    static const enum mln_jose_alg others[] = {MLN_JOSE_ES384, MLN_JOSE_ES512, MLN_JOSE_RS256, MLN_JOSE_PS512, MLN_JOSE_EDDSA};
+    static const enum mln_jose_alg others[] = {MLN_JOSE_ES384, MLN_JOSE_ES512, MLN_JOSE_RS256,
+                                               MLN_JOSE_PS512, MLN_JOSE_EDDSA};
     for (size_t i = 0; i < MLN_COUNT(others); i++) {
         kit_refused(cx, mln_jose_jwk(cx, others[i], "k", mln_buf_bytes(&der), &jwk), MLN_E_INVALID);
     }
     for (size_t n = 0; n < der.len; n += 7) {
-        kit_refused(cx, mln_jose_jwk(cx, MLN_JOSE_ES256, "k", mln_bytes_sub(mln_buf_bytes(&der), 0, n), &jwk), MLN_E_INVALID);
+        kit_refused(
+            cx,
+            mln_jose_jwk(cx, MLN_JOSE_ES256, "k", mln_bytes_sub(mln_buf_bytes(&der), 0, n), &jwk),
+            MLN_E_INVALID);
     }
     mln_buf_add_byte(&der, 0);
-    kit_refused(cx, mln_jose_jwk(cx, MLN_JOSE_ES256, "k", mln_buf_bytes(&der), &jwk), MLN_E_INVALID);
+    kit_refused(cx, mln_jose_jwk(cx, MLN_JOSE_ES256, "k", mln_buf_bytes(&der), &jwk),
+                MLN_E_INVALID);
 }
 
 /* at_hash of the example in OpenID Connect Core 1.0, appendix A.3. */

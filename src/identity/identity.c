@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine "identity": its tables of paths; the registry of this room. */
+#include "identity/identity_priv.h"
+
+#define MLN_IDENTITY(name) extern const struct mln_engine mln_identity_##name;
+#include "identity/identity.def"
+#undef MLN_IDENTITY
+
+const struct mln_engine *const mln_identities[] = {
+#define MLN_IDENTITY(name) &mln_identity_##name,
+#include "identity/identity.def"
+#undef MLN_IDENTITY
+    NULL,
+};
+
+static const struct mln_path *const more_paths[] = {
+    id_alias_paths, id_group_paths, id_group_alias_paths, id_lookup_paths, NULL,
+};
+
+const struct mln_engine mln_identity_identity = {
+    .type = "identity",
+    .kind = MLN_MOUNT_SECRET,
+    .summary = "Who they are: entities, aliases and groups behind all auth methods.",
+    .paths = id_entity_paths,
+    .more_paths = more_paths,
+    .tick = id_sweep,
+    .tick_s = 1,
+};
