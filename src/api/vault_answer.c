@@ -101,24 +101,23 @@ static const char *type_of(struct mln_cx *cx, const struct mln_value *type)
                                                       : "application/octet-stream";
 }
 
+static void add_line(struct mln_buf *lines, const char *name, const struct mln_value *value)
+{
+    if (mln_type_of(value) == MLN_INT) {
+        mln_buf_add_format(lines, "%s: %lld\r\n", name, (long long)mln_get_int(value, 0));
+    }
+}
+
 static const char *extra_of(struct mln_cx *cx, const struct mln_value *answer)
 {
-    const struct mln_value *ledger = mln_get(answer, "ledger");
-    const struct mln_value *retry = mln_get(answer, "retry_after");
-    if (mln_type_of(ledger) != MLN_INT && mln_type_of(retry) != MLN_INT) {
-        return NULL;
-    }
-    const char *first = "", *second = "";
-    if (mln_type_of(ledger) == MLN_INT) {
-        first = mln_text_format(cx, "X-Merlon-Ledger-Index: %lld\r\n",
-                                (long long)mln_get_int(ledger, 0));
-    }
-    if (mln_type_of(retry) == MLN_INT) {
-        second = mln_text_format(cx, "Retry-After: %lld\r\n", (long long)mln_get_int(retry, 0));
-    }
-    return second[0] == 0  ? first
-           : first[0] == 0 ? second
-                           : mln_text_format(cx, "%s%s", first, second);
+    const struct mln_value *rate = mln_get(answer, "rate");
+    MLN_AUTO(mln_buf_drop) struct mln_buf lines = {0};
+    add_line(&lines, "X-Merlon-Ledger-Index", mln_get(answer, "ledger"));
+    add_line(&lines, "Retry-After", mln_get(answer, "retry_after"));
+    add_line(&lines, "X-Ratelimit-Limit", mln_get(rate, "limit"));
+    add_line(&lines, "X-Ratelimit-Remaining", mln_get(rate, "remaining"));
+    add_line(&lines, "X-Ratelimit-Reset", mln_get(rate, "reset"));
+    return lines.len == 0 ? NULL : mln_text_dup(cx, mln_buf_bytes(&lines));
 }
 
 struct mln_err mln_vault_answer(struct mln_cx *cx, const struct mln_value *answer,

@@ -33,7 +33,7 @@ static void put_errors(struct mln_run *run, struct mln_err err, const char *text
     mln_put_int(cx, out, "status", mln_err_http(err.code));
     mln_put(cx, out, "errors", errors);
     if (mln_is(err, MLN_E_LIMIT)) {
-        mln_put_int(cx, out, "retry_after", 1);
+        mln_put_int(cx, out, "retry_after", run->rate.is_shown ? run->rate.reset_s : 1);
     }
 }
 
@@ -110,6 +110,13 @@ void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *ans
         put_errors(run, err, text, out);
     } else {
         put_reply(run, out);
+    }
+    if (run->rate.is_shown) {
+        struct mln_value *rate = mln_object(cx);
+        mln_put_int(cx, rate, "limit", run->rate.limit);
+        mln_put_int(cx, rate, "remaining", run->rate.left);
+        mln_put_int(cx, rate, "reset", run->rate.reset_s);
+        mln_put(cx, out, "rate", rate);
     }
     if (run->ledger_index != UINT64_MAX) {
         mln_put_int(cx, out, "ledger", (int64_t)run->ledger_index);

@@ -54,6 +54,7 @@ static void init_locks(struct mln_core *core)
     pthread_mutex_init(&core->state_lock, NULL);
     pthread_mutex_init(&core->tick_lock, NULL);
     pthread_mutex_init(&core->ceremonies.lock, NULL);
+    mln_quotas_init(&core->quotas);
 }
 
 static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
@@ -128,6 +129,7 @@ void mln_core_close(struct mln_core *core)
     pthread_mutex_destroy(&core->state_lock);
     pthread_mutex_destroy(&core->tick_lock);
     pthread_mutex_destroy(&core->ceremonies.lock);
+    mln_quotas_drop(&core->quotas);
     struct mln_secret home = core->home;
     mln_secret_drop(&home);
 }
@@ -173,6 +175,7 @@ struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const
     struct mln_err err = atomic_load(&core->is_open) ? MLN_OK : open_ledger(cx, core);
     err = mln_failed(err) ? err : mln_mounts_load(cx, core);
     err = mln_failed(err) ? err : mln_rotate_load(cx, core);
+    err = mln_failed(err) ? err : mln_quotas_load(cx, core);
     err = mln_failed(err) ? err : note_system(cx, core, action);
     if (mln_failed(err)) {
         mln_ledger_close(core->ledger);
@@ -200,6 +203,7 @@ void mln_core_seal_now(struct mln_core *core, bool on_purpose)
     mln_persons_forget(core);
     mln_mounts_forget(core);
     mln_ceremonies_forget(core);
+    mln_quotas_forget(core);
     if (core->barrier != NULL) {
         mln_barrier_seal(core->barrier);
     }

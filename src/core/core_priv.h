@@ -8,6 +8,7 @@
 #include "barrier/txn.h"
 #include "core/ceremony.h"
 #include "core/core.h"
+#include "core/quota.h"
 #include "policy/acl.h"
 
 /* Core's own rows lie beside the mounts' (whose ids are UUIDs, so they cannot meet): "root/<noun>/". */
@@ -120,6 +121,7 @@ struct mln_core {
     struct mln_value *state;
     struct mln_cx state_cx;
     struct mln_ceremonies ceremonies;
+    struct mln_quotas quotas;
     pthread_mutex_t tick_lock;
     int64_t last_tick_ns, last_rotate_ns;
 };
@@ -159,7 +161,8 @@ struct mln_run {
     unsigned depth;                /* of services.call */
     uint64_t topic_version;        /* before the transaction began */
     struct mln_subject subject;    /* what policy judges; names NULL for strangers */
-    bool has_blocked, reload_mounts, changed_policies, changed_identity, seals;
+    bool has_blocked, reload_mounts, changed_policies, changed_identity, changed_quotas, seals;
+    struct mln_rate rate; /* what the limit of this path says */
     bool is_system;   /* the system's own work: everything is allowed */
     bool is_refused;  /* by token or policy: recorded as denied */
     const char *rule; /* the pattern that decided */

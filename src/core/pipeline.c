@@ -359,7 +359,8 @@ static void again(struct mln_run *run)
     run->actor = stranger;
     run->entry = NULL;
     run->subject = (struct mln_subject){0};
-    run->is_refused = run->reload_mounts = run->changed_policies = run->changed_identity = run->seals = false;
+    run->is_refused = run->seals = false;
+    run->reload_mounts = run->changed_policies = run->changed_identity = run->changed_quotas = false;
     run->topics = run->calls = NULL;
     run->rule = run->reason = NULL;
     rq->detail = mln_object(rq->cx);
@@ -392,6 +393,10 @@ static void settle(struct mln_run *run)
     if (run->changed_identity) {
         atomic_fetch_add(&core->person_epoch, 1);
     }
+    if (run->changed_quotas && mln_failed(mln_quotas_load(cx, core))) {
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the quotas of before stay until the next change");
+        mln_cx_clear(cx);
+    }
     if (run->reload_mounts && mln_failed(mln_mounts_load(cx, core))) {
         mln_log_fault(MLN_LOG_ERROR, "core", cx, "the mount table of before stays until the next change");
         mln_cx_clear(cx);
@@ -422,6 +427,18 @@ static bool answer_sealed(struct mln_run *run, struct mln_err *ret)
     return true;
 }
 
+/* Refused before anything is looked up; counted with the strangers, or a flood would fill the log. */
+static struct mln_err limit(struct mln_run *run)
+{
+    struct mln_request *rq = &run->rq;
+    struct mln_err err =
+        mln_quotas_take(rq->cx, &run->core->quotas, rq->path, rq->source, rq->now_ns, &run->rate);
+    if (mln_is(err, MLN_E_LIMIT)) {
+        mln_ledger_stranger(run->core->ledger, mln_bytes_of(rq->source), "rate limit");
+    }
+    return err;
+}
+
 static struct mln_err run_open(struct mln_run *run)
 {
     struct mln_core *core = run->core;
@@ -429,7 +446,8 @@ static struct mln_err run_open(struct mln_run *run)
     pthread_rwlock_rdlock(&core->gate);
     if (atomic_load(&core->is_open)) {
         run->table = mln_mounts_hold(core);
-        err = tries(run);
+        err = limit(run);
+        err = mln_failed(err) ? err : tries(run);
         if (!mln_failed(err)) {
             settle(run);
         }

@@ -15,7 +15,7 @@
  *           "auth":object|absent, "wrap_info":object|absent, "lease_id":text, "renewable":bool,
  *           "lease_duration":int, "warnings":array|absent, "errors":array|absent,
  *           "ledger":int|absent, "topic":text|absent, "topic_version":int,
- *           "retry_after":int|absent}
+ *           "retry_after":int|absent, "rate":{"limit","remaining","reset": int}|absent}
  * SIGN     {"v":13, "hash":bytes(32|48)} or {"v":12, "tbs":bytes}, "key":int (which listener's);
  *          TLS server handshakes only (net/tls_sign.h)
  * SIGNED   {"sig":bytes}, or {} when core refused
