@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "identity/identity.h"
 
 #define TRIES_MAX     100     /* conflicts of one request before it gives up: with 64 writers on one key a commit lets one through */
@@ -177,8 +178,27 @@ struct question {
     struct mln_run *run;
     struct mln_bytes path;
     unsigned capability, got; /* got: all that the path has */
+    bool is_request;          /* what was sent, not what an engine asks */
     const struct mln_value *data;
 };
+
+/* Wrapping times and page sizes that the rule asks for: of the request itself, not of what engines ask. */
+static struct mln_err check_limits(const struct question *q, struct mln_cx *cx, const struct mln_acl *acl)
+{
+    struct mln_acl_limits limits;
+    int64_t wrap_s = 0, page = mln_get_int(mln_get(q->run->rq.data, "limit"), 0);
+    bool is_list = q->run->rq.op == MLN_OP_LIST;
+    mln_acl_limits_of(acl, q->path, is_list, &limits);
+    if (limits.min_wrap_s == 0 && limits.max_wrap_s == 0 && limits.pagination == 0) {
+        return MLN_OK;
+    }
+    (void)mln_i64_parse(mln_get_bytes(mln_get(q->run->rq.data, "limit")), &page); /* of a query */
+    (void)mln_duration_parse(mln_get_bytes(mln_get(q->run->message, "wrap")), &wrap_s);
+    bool needs_wrap = limits.min_wrap_s > 0 || limits.max_wrap_s > 0;
+    bool ok = !needs_wrap || (wrap_s > 0 && wrap_s >= limits.min_wrap_s && (limits.max_wrap_s == 0 || wrap_s <= limits.max_wrap_s));
+    ok = ok && (!is_list || limits.pagination == 0 || (page > 0 && page <= limits.pagination));
+    return ok ? MLN_OK : mln_fail(cx, MLN_E_DENIED, "permission denied");
+}
 
 static struct mln_err ask(void *arg, struct mln_cx *cx, const struct mln_acl *acl)
 {
@@ -188,7 +208,7 @@ static struct mln_err ask(void *arg, struct mln_cx *cx, const struct mln_acl *ac
     if (rule.len > 0) {
         q->run->rule = mln_text_dup(cx, rule);
     }
-    return err;
+    return mln_failed(err) || !q->is_request ? err : check_limits(q, cx, acl);
 }
 
 struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path, const struct mln_value *data)
@@ -264,7 +284,8 @@ static struct mln_err may_they(struct mln_run *run)
         return MLN_OK;
     }
     MLN_TRY(capability_of(run, &capability));
-    MLN_TRY(mln_run_may(run, capability, rq->path, rq->data));
+    struct question q = {.run = run, .path = rq->path, .capability = capability, .data = rq->data, .is_request = true};
+    MLN_TRY(mln_policies_use_as(run->core, rq->cx, &run->subject, ask, &q));
     struct mln_err err = rq->route != NULL && rq->route->is_sudo ? mln_run_may(run, MLN_CAP_SUDO, rq->path, NULL) : MLN_OK;
     run->reason = mln_is(err, MLN_E_DENIED) ? "sudo is needed" : run->reason;
     return err;

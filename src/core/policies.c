@@ -5,6 +5,7 @@
  */
 #include "core/core_priv.h"
 
+#include "base/clock.h"
 #include "base/limits.h"
 
 #define NAMES_MAX_BYTES                                                                            \
@@ -88,9 +89,10 @@ static struct mln_err compile(struct mln_cx *cx, struct mln_txn *txn,
             MLN_TRY(load_one(cx, txn, name, &parsed));
         }
     }
+    const struct mln_acl_for who = {.person = subject->person, .now_ns = mln_now_ns()};
     const struct mln_policy *const *list = (const struct mln_policy *const *)parsed.policies;
     return is_root ? mln_acl_new(cx, list, parsed.n, true, ret)
-                   : mln_acl_new_for(cx, list, parsed.n, subject->person, ret);
+                   : mln_acl_new_for(cx, list, parsed.n, &who, ret);
 }
 
 /* ---- the cache ---- */
@@ -133,7 +135,8 @@ static const struct mln_acl_entry *cached(const struct mln_core *core, const str
     for (size_t i = 0; i < MLN_ACL_WAYS; i++) {
         const struct mln_acl_entry *e = &core->acls[at->set + i];
         if (e->acl != NULL && e->epoch == at->epoch && e->person_epoch == at->person_epoch &&
-            mln_bytes_is(mln_bytes_of(e->names), at->key)) {
+            mln_bytes_is(mln_bytes_of(e->names), at->key) &&
+            (mln_acl_until_ns(e->acl) == INT64_MAX || mln_now_ns() < mln_acl_until_ns(e->acl))) {
             return e;
         }
     }

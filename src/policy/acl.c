@@ -18,13 +18,14 @@ struct mln_acl {
     size_t exact_n, n;
     uint32_t *slots; /* hash table over the exact rules: position + 1, 0 is free */
     size_t mask;
+    int64_t until_ns;
 };
 
 /* What a table is made from. */
 struct policies {
     const struct mln_policy *const *list;
     size_t n;
-    const struct mln_value *person; /* fills templates; NULL: none can be */
+    struct mln_acl_for who;
 };
 
 static uint64_t hash_of(struct mln_bytes path)
@@ -73,6 +74,11 @@ static struct mln_value *merge_required(struct mln_cx *cx, struct mln_value *a,
     return a;
 }
 
+static int64_t least(int64_t a, int64_t b) /* 0 is no limit */
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
 /* `to` gains what `from` (of the same pattern) says. */
 static void merge_rule(struct mln_cx *cx, struct acl_rule *to, const struct acl_rule *from)
 {
@@ -85,6 +91,9 @@ static void merge_rule(struct mln_cx *cx, struct acl_rule *to, const struct acl_
     to->allowed = merge_parameters(cx, to->allowed, from->allowed);
     to->denied = merge_parameters(cx, to->denied, from->denied);
     to->required = merge_required(cx, to->required, from->required);
+    to->min_wrap_s = least(to->min_wrap_s, from->min_wrap_s);
+    to->max_wrap_s = least(to->max_wrap_s, from->max_wrap_s);
+    to->pagination = least(to->pagination, from->pagination);
 }
 
 static void copy_rule(struct mln_cx *cx, struct acl_rule *to, const struct acl_rule *from)
@@ -162,8 +171,11 @@ static struct mln_err collect(struct mln_cx *cx, const struct policies *from,
     for (size_t i = 0; i < n; i++) {
         for (size_t j = 0; j < policies[i]->n; j++) {
             const struct acl_rule *rule = &policies[i]->rules[j];
+            if (rule->expires_ns != 0 && rule->expires_ns <= from->who.now_ns) {
+                continue;
+            }
             if (acl_rule_is_template(rule)) {
-                MLN_TRY(fill_rule(cx, rule, from->person, &rule));
+                MLN_TRY(fill_rule(cx, rule, from->who.person, &rule));
             }
             if (rule != NULL) {
                 all[used++] = rule;
@@ -205,7 +217,10 @@ static struct mln_err compile(struct mln_cx *cx, const struct policies *from, st
     MLN_TRY(collect(cx, from, &all, &all_n));
     acl->rules = mln_new_array(cx, all_n + 1, sizeof(*acl->rules));
     MLN_TRY(mln_cx_err(cx));
+    acl->until_ns = INT64_MAX;
     for (size_t i = 0; i < all_n; i++) {
+        bool is_sooner = all[i]->expires_ns != 0 && all[i]->expires_ns < acl->until_ns;
+        acl->until_ns = is_sooner ? all[i]->expires_ns : acl->until_ns;
         bool is_same = i > 0 && mln_bytes_eq(all[i]->pattern, all[i - 1]->pattern);
         if (is_same) {
             merge_rule(cx, &acl->rules[acl->n - 1], all[i]);
@@ -248,9 +263,9 @@ struct mln_err mln_acl_new(struct mln_cx *cx, const struct mln_policy *const *po
 }
 
 struct mln_err mln_acl_new_for(struct mln_cx *cx, const struct mln_policy *const *policies,
-                               size_t n, const struct mln_value *person, struct mln_acl **ret)
+                               size_t n, const struct mln_acl_for *who, struct mln_acl **ret)
 {
-    const struct policies from = {.list = policies, .n = n, .person = person};
+    const struct policies from = {.list = policies, .n = n, .who = *who};
     return new_table(cx, &from, false, ret);
 }
 
@@ -333,6 +348,23 @@ unsigned mln_acl_capabilities(const struct mln_acl *acl, struct mln_bytes path)
     }
     const struct acl_rule *rule = find_rule(acl, path, false);
     return rule != NULL ? rule->capabilities : 0;
+}
+
+int64_t mln_acl_until_ns(const struct mln_acl *acl)
+{
+    return acl->until_ns;
+}
+
+void mln_acl_limits_of(const struct mln_acl *acl, struct mln_bytes path, bool is_list,
+                       struct mln_acl_limits *ret)
+{
+    const struct acl_rule *rule = acl->is_root ? NULL : find_rule(acl, path, is_list);
+    *ret = (struct mln_acl_limits){0};
+    if (rule != NULL) {
+        *ret = (struct mln_acl_limits){.min_wrap_s = rule->min_wrap_s,
+                                       .max_wrap_s = rule->max_wrap_s,
+                                       .pagination = rule->pagination};
+    }
 }
 
 /* A text with "*" at its ends against another text. */

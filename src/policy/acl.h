@@ -22,8 +22,13 @@ void mln_policy_free(struct mln_policy *policy);
 struct mln_acl;
 struct mln_err mln_acl_new(struct mln_cx *cx, const struct mln_policy *const *policies, size_t n, bool is_root, struct mln_acl **ret);
 /* For a person (contract's services->entity) or NULL: templates in paths are filled in; a path whose template cannot be is dropped. */
-struct mln_err mln_acl_new_for(struct mln_cx *cx, const struct mln_policy *const *policies, size_t n, const struct mln_value *person,
+struct mln_acl_for {
+    const struct mln_value *person;
+    int64_t now_ns; /* rules that expired before are dropped; 0: none is */
+};
+struct mln_err mln_acl_new_for(struct mln_cx *cx, const struct mln_policy *const *policies, size_t n, const struct mln_acl_for *who,
                                struct mln_acl **ret);
+int64_t mln_acl_until_ns(const struct mln_acl *acl); /* when the first of its rules expires: make it anew then; INT64_MAX = never */
 void mln_acl_free(struct mln_acl *acl); /* policies may go before it */
 
 /* What the token may on this path (full, without "v1/"; lists end in "/"). 0 = nothing. Root: all but DENY. */
@@ -34,6 +39,12 @@ unsigned mln_acl_capabilities(const struct mln_acl *acl, struct mln_bytes path);
  */
 struct mln_err mln_acl_check(struct mln_cx *cx, const struct mln_acl *acl, struct mln_bytes path, unsigned capability,
                              const struct mln_value *data, struct mln_bytes *ret_rule);
+/* What the winning rule says beside capabilities; all 0 without one. */
+struct mln_acl_limits {
+    int64_t min_wrap_s, max_wrap_s; /* of the asked wrapping; either needs one to be asked for */
+    int64_t pagination;             /* lists must ask for at most so many entries ("limit") */
+};
+void mln_acl_limits_of(const struct mln_acl *acl, struct mln_bytes path, bool is_list, struct mln_acl_limits *ret);
 /* Does any rule allow anything at or below `prefix` ("secret/")? */
 bool mln_acl_touches(const struct mln_acl *acl, struct mln_bytes prefix);
 /* The table's rules one by one, for showing them: false behind the last. pattern is without the "*" of a glob. */

@@ -2,12 +2,14 @@
 /*
  * ACL policy text to rules. Source: the public documentation of Vault's policies; the facts are in docs/policies.md.
  *
- * What a policy can say and this version does not enforce (wrapping times, expiry, control groups) is refused when the
+ * What a policy can say and this version does not enforce (control groups, second factors by path) is refused when the
  * policy is written: a rule that is silently weaker than its text would be worse than none.
  */
 #include "policy/acl_priv.h"
 
 #include "base/limits.h"
+#include "base/text.h"
+#include "policy/template.h"
 
 static const struct {
     const char *name;
@@ -143,6 +145,44 @@ static struct mln_err read_required(struct reading *r, const struct mln_value *v
     return mln_cx_err(r->cx);
 }
 
+/* 90, "90" or "90s". */
+static struct mln_err read_seconds(struct reading *r, const char *key, const struct mln_value *v,
+                                   int64_t *ret)
+{
+    int64_t s = -1;
+    bool ok = mln_type_of(v) == MLN_INT ? (s = mln_get_int(v, -1)) >= 0
+                                        : mln_type_of(v) == MLN_STRING &&
+                                              mln_duration_parse(mln_get_bytes(v), &s);
+    if (!ok || s < 0) {
+        return mln_fail(r->cx, MLN_E_INVALID, "path \"%.*s\": error parsing %s", MLN_FMT(r->path),
+                        key);
+    }
+    *ret = s;
+    return MLN_OK;
+}
+
+static struct mln_err read_limit(struct reading *r, const struct mln_value *v)
+{
+    int64_t n = mln_get_int(v, -1);
+    if (n < 0) {
+        return mln_fail(r->cx, MLN_E_INVALID, "path \"%.*s\": pagination_limit must be 0 or more",
+                        MLN_FMT(r->path));
+    }
+    r->rule->pagination = n;
+    return MLN_OK;
+}
+
+/* RFC 3339, of a path or of the whole policy. */
+static struct mln_err read_expiration(struct mln_cx *cx, const struct mln_value *v, int64_t *ret)
+{
+    int64_t ns = 0;
+    if (mln_type_of(v) != MLN_STRING || !mln_time_parse(mln_get_bytes(v), &ns) || ns == 0) {
+        return mln_fail(cx, MLN_E_INVALID, "expiration must be a time such as 2030-01-31T12:00:00Z");
+    }
+    *ret = *ret != 0 && *ret < ns ? *ret : ns;
+    return MLN_OK;
+}
+
 static bool is_one_of(struct mln_bytes name, const char *const *list)
 {
     for (; *list != NULL; list++) {
@@ -156,8 +196,7 @@ static bool is_one_of(struct mln_bytes name, const char *const *list)
 static struct mln_err read_setting(struct reading *r, const struct mln_member *m)
 {
     static const char *const unsupported[] = {
-        "min_wrapping_ttl", "max_wrapping_ttl", "mfa_methods", "control_group", "expiration",
-        "pagination_limit", "list_scan_response_keys_filter_path", "subscribe_event_types", NULL,
+        "mfa_methods", "control_group", "list_scan_response_keys_filter_path", "subscribe_event_types", NULL,
     };
     if (mln_bytes_is(m->key, "capabilities")) {
         return read_capabilities(r, &m->value);
@@ -173,6 +212,18 @@ static struct mln_err read_setting(struct reading *r, const struct mln_member *m
     }
     if (mln_bytes_is(m->key, "required_parameters")) {
         return read_required(r, &m->value);
+    }
+    if (mln_bytes_is(m->key, "min_wrapping_ttl")) {
+        return read_seconds(r, "min_wrapping_ttl", &m->value, &r->rule->min_wrap_s);
+    }
+    if (mln_bytes_is(m->key, "max_wrapping_ttl")) {
+        return read_seconds(r, "max_wrapping_ttl", &m->value, &r->rule->max_wrap_s);
+    }
+    if (mln_bytes_is(m->key, "pagination_limit")) {
+        return read_limit(r, &m->value);
+    }
+    if (mln_bytes_is(m->key, "expiration")) {
+        return read_expiration(r->cx, &m->value, &r->rule->expires_ns);
     }
     if (mln_bytes_is(m->key, "comment")) {
         return MLN_OK;
@@ -209,10 +260,7 @@ void acl_rule_classify(struct acl_rule *rule)
 
 bool acl_rule_is_template(const struct acl_rule *rule)
 {
-    size_t open = mln_bytes_find_bytes(rule->pattern, MLN_BYTES("{{"));
-    return open < rule->pattern.len &&
-           mln_bytes_find_bytes(mln_bytes_from(rule->pattern, open), MLN_BYTES("}}")) <
-               rule->pattern.len - open;
+    return mln_template_has(rule->pattern);
 }
 
 static struct mln_err check_pattern(struct reading *r)
@@ -230,7 +278,12 @@ static struct mln_err check_pattern(struct reading *r)
                         "path \"%.*s\": invalid use of wildcards ('+*' is forbidden)",
                         MLN_FMT(r->path));
     }
-    return MLN_OK;
+    /* With nobody to fill them, templates are read all the same. */
+    const struct mln_template_who nobody = {0};
+    const char *filled = NULL;
+    return mln_template_has(r->path)
+               ? mln_template_fill(r->cx, r->path, MLN_TEMPLATE_PATH, &nobody, &filled)
+               : MLN_OK;
 }
 
 /* The rules lie in doubling arrays of the arena: most policies have a handful. */
@@ -263,8 +316,15 @@ static struct mln_err read_rule(struct mln_cx *cx, struct mln_policy *policy, st
     for (size_t i = 0; i < mln_len(body); i++) {
         MLN_TRY(read_setting(&r, mln_member_at(body, i)));
     }
+    if (rule->max_wrap_s > 0 && rule->max_wrap_s < rule->min_wrap_s) {
+        return mln_fail(cx, MLN_E_INVALID,
+                        "path \"%.*s\": max_wrapping_ttl cannot be less than min_wrapping_ttl",
+                        MLN_FMT(path));
+    }
     if ((rule->capabilities & MLN_CAP_DENY) != 0) {
-        *rule = (struct acl_rule){.pattern = rule->pattern, .capabilities = MLN_CAP_DENY};
+        *rule = (struct acl_rule){.pattern = rule->pattern,
+                                  .capabilities = MLN_CAP_DENY,
+                                  .expires_ns = rule->expires_ns};
     }
     acl_rule_classify(rule);
     policy->n++;
@@ -302,6 +362,7 @@ static struct mln_err read_policy(struct mln_cx *cx, struct mln_bytes text,
                                   struct mln_policy *policy)
 {
     const struct mln_value *all = NULL;
+    int64_t expires_ns = 0;
     struct mln_bytes own = mln_bytes_dup(cx, text); /* values borrow from it */
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(mln_hcl_parse(cx, own, &all));
@@ -309,9 +370,16 @@ static struct mln_err read_policy(struct mln_cx *cx, struct mln_bytes text,
         const struct mln_member *m = mln_member_at(all, i);
         if (mln_bytes_is(m->key, "path")) {
             MLN_TRY(read_paths(cx, policy, &m->value));
+        } else if (mln_bytes_is(m->key, "expiration")) {
+            MLN_TRY(read_expiration(cx, &m->value, &expires_ns));
         } else if (!mln_bytes_is(m->key, "name")) {
             return mln_fail(cx, MLN_E_INVALID, "invalid key \"%.*s\"", MLN_FMT(m->key));
         }
+    }
+    for (size_t i = 0; expires_ns != 0 && i < policy->n; i++) {
+        struct acl_rule *rule = &policy->rules[i];
+        bool is_sooner = rule->expires_ns != 0 && rule->expires_ns < expires_ns;
+        rule->expires_ns = is_sooner ? rule->expires_ns : expires_ns;
     }
     return MLN_OK;
 }

@@ -19,6 +19,9 @@ struct acl_rule {
     uint64_t head, head_mask; /* the first fixed bytes (up to 8): a cheap test before the whole one */
     struct mln_value *allowed, *denied; /* objects or NULL */
     struct mln_value *required;         /* array of names or NULL */
+    int64_t min_wrap_s, max_wrap_s;     /* 0 = no limit */
+    int64_t pagination;                 /* most entries that a list may ask for; 0 = no limit */
+    int64_t expires_ns;                 /* 0 = never */
 };
 
 struct mln_policy {

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/text.h"
 #include "policy/acl.h"
 
 #include <stdio.h>
@@ -251,7 +252,15 @@ static const struct {
     {"old form, a list", "path \"a\" { policy = [\"read\"] }", "invalid policy"},
     {"unknown key", "path \"a\" { capabilites = [\"read\"] }", "path \"a\": invalid key \"capabilites\""},
     {"unknown top key", "paths \"a\" { }", "invalid key \"paths\""},
-    {"what is not enforced", "path \"a\" { min_wrapping_ttl = \"1m\" }", "\"min_wrapping_ttl\" is not supported"},
+    {"what is not enforced", "path \"a\" { mfa_methods = [\"x\"] }", "\"mfa_methods\" is not supported"},
+    {"wrapping, no duration", "path \"a\" { min_wrapping_ttl = \"x\" }", "error parsing min_wrapping_ttl"},
+    {"wrapping, negative", "path \"a\" { max_wrapping_ttl = -1 }", "error parsing max_wrapping_ttl"},
+    {"wrapping, least above most", "path \"a\" { min_wrapping_ttl = 9 max_wrapping_ttl = 8 }", "cannot be less than min_wrapping_ttl"},
+    {"pages below zero", "path \"a\" { pagination_limit = -1 }", "pagination_limit must be 0 or more"},
+    {"expiration, no time", "path \"a\" { expiration = \"soon\" }", "expiration must be a time"},
+    {"expiration of all, a number", "expiration = 5", "expiration must be a time"},
+    {"half a template", "path \"a/{{identity.entity.id\" { }", "unbalanced templating characters"},
+    {"an unknown template", "path \"a/{{identity.entity.age}}\" { }", "unknown template directive"},
     {"control group", "path \"a\" { control_group = { } }", "\"control_group\" is not supported"},
     {"plus star", CAP("a/+*", "\"read\""), "invalid use of wildcards ('+*' is forbidden)"},
     {"no name", "path { capabilities = [\"read\"] }", "must be a block"},
@@ -277,6 +286,59 @@ static void test_refused(void **state)
         assert_null(policy);
         mln_cx_clear(cx);
     }
+}
+
+/* Limits of the winning rule; of equal ones the lower that is set. */
+static void test_limits(void **state)
+{
+    struct mln_cx *cx = kit_cx(state);
+    struct mln_acl *acl = acl_of(cx,
+                                 "path \"a\" { capabilities = [\"read\"] min_wrapping_ttl = \"1m\" max_wrapping_ttl = 120 }\n"
+                                 "path \"l/\" { capabilities = [\"list\"] pagination_limit = 50 }",
+                                 "path \"a\" { min_wrapping_ttl = 30 max_wrapping_ttl = 0 }\npath \"l/\" { pagination_limit = 9 }");
+    struct mln_acl_limits limits;
+    mln_acl_limits_of(acl, MLN_BYTES("a"), false, &limits);
+    assert_true(limits.min_wrap_s == 30 && limits.max_wrap_s == 120 && limits.pagination == 0);
+    mln_acl_limits_of(acl, MLN_BYTES("l/"), true, &limits);
+    assert_true(limits.min_wrap_s == 0 && limits.pagination == 9);
+    mln_acl_limits_of(acl, MLN_BYTES("other"), false, &limits);
+    assert_true(limits.min_wrap_s == 0 && limits.max_wrap_s == 0 && limits.pagination == 0);
+    assert_true(mln_acl_until_ns(acl) == INT64_MAX);
+    mln_acl_free(acl);
+}
+
+static void test_expiration(void **state)
+{
+    static const char text[] = "name = \"p\"\nexpiration = \"2030-01-01T00:00:00Z\"\n"
+                               "path \"a\" { capabilities = [\"read\"] }\n"
+                               "path \"b\" { capabilities = [\"read\"] expiration = \"2020-01-01T00:00:00Z\" }\n"
+                               "path \"c\" { capabilities = [\"deny\"] expiration = \"2040-01-01T00:00:00Z\" }";
+    static const struct {
+        const char *now, *until; /* until NULL: for ever */
+        unsigned a, b, c;
+    } t[] = {
+        {"2019-01-01T00:00:00Z", "2020-01-01T00:00:00Z", MLN_CAP_READ, MLN_CAP_READ, MLN_CAP_DENY},
+        {"2020-01-01T00:00:00Z", "2030-01-01T00:00:00Z", MLN_CAP_READ, 0, MLN_CAP_DENY},
+        {"2030-01-01T00:00:00Z", NULL, 0, 0, 0},
+    };
+    struct mln_cx *cx = kit_cx(state);
+    struct mln_policy *policy = NULL;
+    kit_ok(cx, mln_policy_parse(cx, mln_bytes_of(text), &policy));
+    const struct mln_policy *list[] = {policy};
+    for (size_t i = 0; i < MLN_COUNT(t); i++) {
+        struct mln_acl_for who = {0};
+        struct mln_acl *acl = NULL;
+        int64_t until_ns = INT64_MAX;
+        assert_true(mln_time_parse(mln_bytes_of(t[i].now), &who.now_ns));
+        assert_true(t[i].until == NULL || mln_time_parse(mln_bytes_of(t[i].until), &until_ns));
+        kit_ok(cx, mln_acl_new_for(cx, list, 1, &who, &acl));
+        assert_int_equal(mln_acl_capabilities(acl, MLN_BYTES("a")), t[i].a);
+        assert_int_equal(mln_acl_capabilities(acl, MLN_BYTES("b")), t[i].b);
+        assert_int_equal(mln_acl_capabilities(acl, MLN_BYTES("c")), t[i].c);
+        assert_true(mln_acl_until_ns(acl) == until_ns);
+        mln_acl_free(acl);
+    }
+    mln_policy_free(policy);
 }
 
 static void test_too_large(void **state)
@@ -500,7 +562,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_rules),         KIT_TEST(test_lists),   KIT_TEST(test_parameters),
-        KIT_TEST(test_refused),       KIT_TEST(test_too_large), KIT_TEST(test_root),
+        KIT_TEST(test_refused),       KIT_TEST(test_limits),    KIT_TEST(test_expiration), KIT_TEST(test_too_large), KIT_TEST(test_root),
         KIT_TEST(test_names_the_rule), KIT_TEST(test_capability_names), KIT_TEST(test_random_sets),
         KIT_TEST(test_allocation_faults), KIT_TEST(test_touches),
     };

@@ -134,8 +134,8 @@ static void test_acl(void **state)
     struct mln_acl *acl = NULL, *none = NULL;
     kit_ok(cx, mln_policy_parse(cx, mln_bytes_of(text), &policy));
     const struct mln_policy *list[] = {policy};
-    kit_ok(cx, mln_acl_new_for(cx, list, 1, who.person, &acl));
-    kit_ok(cx, mln_acl_new_for(cx, list, 1, NULL, &none));
+    kit_ok(cx, mln_acl_new_for(cx, list, 1, &(struct mln_acl_for){.person = who.person}, &acl));
+    kit_ok(cx, mln_acl_new_for(cx, list, 1, &(struct mln_acl_for){0}, &none));
     mln_policy_free(policy);
     assert_int_equal(mln_acl_capabilities(acl, MLN_BYTES("secret/alice/x")), MLN_CAP_READ);
     assert_int_equal(mln_acl_capabilities(acl, MLN_BYTES("secret/bob/x")), MLN_CAP_LIST);
