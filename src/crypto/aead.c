@@ -125,6 +125,36 @@ struct mln_err mln_aes_gcm_open(struct mln_cx *cx, const uint8_t key[32], const 
     return gcm(cx, t, OPEN, &call, out);
 }
 
+/* ---- AES-128-GCM ---- */
+
+struct mln_err mln_aes128_gcm_seal(struct mln_cx *cx, const uint8_t key[16],
+                                   const uint8_t nonce[12], struct mln_bytes aad,
+                                   struct mln_bytes plain, uint8_t *out)
+{
+    CRYPTO_ENTER(t);
+    struct aead_call call = {.ctx = &t->gcm128[SEAL],
+                             .cipher = crypto_algorithms()->gcm128,
+                             .key = key,
+                             .nonce = nonce,
+                             .aad = aad,
+                             .in = plain};
+    return aead_seal(cx, &call, out);
+}
+
+struct mln_err mln_aes128_gcm_open(struct mln_cx *cx, const uint8_t key[16],
+                                   const uint8_t nonce[12], struct mln_bytes aad,
+                                   struct mln_bytes box, uint8_t *out)
+{
+    CRYPTO_ENTER(t);
+    struct aead_call call = {.ctx = &t->gcm128[OPEN],
+                             .cipher = crypto_algorithms()->gcm128,
+                             .key = key,
+                             .nonce = nonce,
+                             .aad = aad,
+                             .in = box};
+    return aead_open(cx, &call, out);
+}
+
 /* ---- ChaCha20-Poly1305 ---- */
 
 struct mln_err mln_chacha_seal(struct mln_cx *cx, const uint8_t key[32], const uint8_t nonce[12],

@@ -21,8 +21,10 @@ static void forget_keys(struct crypto_thread *t)
 {
     for (size_t i = 0; i < 2; i++) {
         EVP_CIPHER_CTX_free(t->gcm[i]); /* OpenSSL wipes key schedules when it frees them */
+        EVP_CIPHER_CTX_free(t->gcm128[i]);
         EVP_CIPHER_CTX_free(t->chacha[i]);
         t->gcm[i] = NULL;
+        t->gcm128[i] = NULL;
         t->chacha[i] = NULL;
     }
     for (size_t i = 0; i < XAES_SLOTS; i++) {
@@ -31,10 +33,14 @@ static void forget_keys(struct crypto_thread *t)
     for (size_t i = 0; i < EC_SLOTS; i++) {
         EVP_PKEY_CTX_free(t->ec[i].ctx);
     }
+    for (size_t i = 0; i < PKEY_SLOTS; i++) {
+        EVP_PKEY_free(t->pkey[i].key);
+    }
     mln_wipe(t->gcm_key, sizeof(t->gcm_key));
     mln_wipe(t->xaes, sizeof(t->xaes));
     mln_wipe(t->ec, sizeof(t->ec));
     mln_wipe(t->ed, sizeof(t->ed));
+    mln_wipe(t->pkey, sizeof(t->pkey));
 }
 
 static void lock_thread(struct crypto_thread *t)
@@ -72,9 +78,11 @@ static void start(void)
 {
     algorithms.sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
     algorithms.gcm = EVP_CIPHER_fetch(NULL, "AES-256-GCM", NULL);
+    algorithms.gcm128 = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
     algorithms.chacha = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
     algorithms.ecb = EVP_CIPHER_fetch(NULL, "AES-256-ECB", NULL);
     MLN_CHECK(algorithms.sha256 != NULL && algorithms.gcm != NULL);
+    MLN_CHECK(algorithms.gcm128 != NULL);
     MLN_CHECK(algorithms.chacha != NULL && algorithms.ecb != NULL);
     MLN_CHECK(sodium_init() >= 0);
     MLN_CHECK(pthread_key_create(&thread_key, thread_ends) == 0);

@@ -54,6 +54,25 @@ struct mln_err mln_chacha_seal(struct mln_cx *cx, const uint8_t key[32], const u
                                struct mln_bytes aad, struct mln_bytes plain, uint8_t *out);
 struct mln_err mln_chacha_open(struct mln_cx *cx, const uint8_t key[32], const uint8_t nonce[12],
                                struct mln_bytes aad, struct mln_bytes box, uint8_t *out);
+/* AES-128-GCM, the rest as AES-256-GCM. */
+struct mln_err mln_aes128_gcm_seal(struct mln_cx *cx, const uint8_t key[16],
+                                   const uint8_t nonce[12], struct mln_bytes aad,
+                                   struct mln_bytes plain, uint8_t *out);
+struct mln_err mln_aes128_gcm_open(struct mln_cx *cx, const uint8_t key[16],
+                                   const uint8_t nonce[12], struct mln_bytes aad,
+                                   struct mln_bytes box, uint8_t *out);
+/* XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha), 192-bit nonce, by libsodium; the rest as AES-GCM. */
+#define MLN_XCHACHA_NONCE_BYTES 24
+struct mln_err mln_xchacha_seal(struct mln_cx *cx, const uint8_t key[32], const uint8_t nonce[24],
+                                struct mln_bytes aad, struct mln_bytes plain, uint8_t *out);
+struct mln_err mln_xchacha_open(struct mln_cx *cx, const uint8_t key[32], const uint8_t nonce[24],
+                                struct mln_bytes aad, struct mln_bytes box, uint8_t *out);
+/*
+ * AES-KWP (RFC 5649) under a 256-bit key: appends what was wrapped to plain. FORGED when the
+ * box was not made under this key.
+ */
+struct mln_err mln_aes_kwp_open(struct mln_cx *cx, const uint8_t key[32], struct mln_bytes box,
+                                struct mln_buf *plain);
 /*
  * Contexts that hold expanded keys are cached per thread. This wipes those of every thread of the
  * process (it waits for calls that run); they are made again when next needed. The barrier calls it

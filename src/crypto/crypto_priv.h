@@ -14,11 +14,14 @@
 #include <stdatomic.h>
 
 #include "crypto/crypto.h"
+#include "crypto/digest.h"
 
 #define XAES_SLOTS                                                                                 \
     4 /* long-term keys of a thread: newest and an older keyring key, the root key, one to spare */
 #define EC_SLOTS 4 /* P-256 keys of a thread: TLS, transit, sign */
 #define ED_SLOTS 2
+#define PKEY_SLOTS                                                                                 \
+    8 /* RSA and EC keys of a thread, private or public: parsing one costs as much as verifying */
 #define AEAD_MAX                                                                                   \
     ((size_t)1 << 30) /* EVP counts in int; nothing that is sealed in one piece is larger */
 
@@ -45,22 +48,29 @@ struct ed_slot {
     bool is_set;
 };
 
+struct pkey_slot {
+    EVP_PKEY *key;
+    uint8_t id[MLN_SHA256_BYTES]; /* of the DER that it was read from */
+};
+
 struct crypto_thread {
     atomic_flag lock;
     struct crypto_thread *next, *prev; /* of the registry */
     EVP_MD_CTX *sha256;
     EVP_CIPHER_CTX *gcm[2];    /* open, seal */
     struct gcm_key gcm_key[2]; /* what they are keyed with, unless it was derived for one call */
+    EVP_CIPHER_CTX *gcm128[2];
     EVP_CIPHER_CTX *chacha[2];
     struct xaes_slot xaes[XAES_SLOTS];
     struct ec_slot ec[EC_SLOTS];
     struct ed_slot ed[ED_SLOTS];
-    unsigned xaes_next, ec_next, ed_next; /* the slot that is given up next */
+    struct pkey_slot pkey[PKEY_SLOTS];
+    unsigned xaes_next, ec_next, ed_next, pkey_next; /* the slot that is given up next */
 };
 
 struct crypto_algorithms {
     EVP_MD *sha256;
-    EVP_CIPHER *gcm, *chacha, *ecb;
+    EVP_CIPHER *gcm, *gcm128, *chacha, *ecb;
 };
 
 const struct crypto_algorithms *crypto_algorithms(void);
@@ -79,3 +89,9 @@ struct mln_err crypto_failed(struct mln_cx *cx, const char *what);
  * make no key.
  */
 EVP_PKEY *crypto_ec_key(const char *curve, const uint8_t *scalar, struct mln_bytes point);
+/* OpenSSL's name of a hash; NULL for MLN_HASH_NONE. */
+const char *crypto_hash_name(enum mln_hash hash);
+static inline void crypto_md_drop(EVP_MD **p)
+{
+    EVP_MD_free(*p);
+}

@@ -1,207 +1,276 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Transit engine: signatures (ECDSA P-256 with SHA-256, Ed25519), keyed hashes, plain hashes, random bytes. */
+/* Transit engine: signatures. Ed25519 (also derived), ECDSA on three curves, RSA with PSS or PKCS #1 v1.5. */
 #include "engine/transit_priv.h"
 
-#include "base/clock.h"
 #include "base/text.h"
 
-struct sign_options {
+struct options {
+    struct mln_akey_how how;
     bool is_prehashed, is_jws;
 };
 
-/* The hash may stand in the path or in the body; only SHA-256 is there. */
-static struct mln_err check_hash(struct mln_request *rq, const char *in_path, const char *in_body)
+struct mln_err transit_read_hash(struct mln_request *rq, bool may_be_none, enum mln_hash *ret)
 {
-    static const char *const others[] = {"sha1",     "sha2-224", "sha2-384", "sha2-512", "sha3-224",
-                                         "sha3-256", "sha3-384", "sha3-512", "none"};
-    struct mln_bytes name = mln_get_bytes(mln_field_of(rq, in_path));
-    name = name.len > 0 ? name : mln_get_bytes(mln_field_of(rq, in_body));
-    if (name.len == 0 || mln_bytes_is(name, "sha2-256")) {
+    static const char *const fields[] = {"urlalgorithm", "hash_algorithm", "algorithm"};
+    struct mln_bytes name = MLN_BYTES_NONE;
+    for (size_t i = 0; i < MLN_COUNT(fields) && name.len == 0; i++) {
+        name = mln_get_bytes(mln_field_of(rq, fields[i]));
+    }
+    *ret = MLN_HASH_SHA2_256;
+    if (name.len == 0 || (mln_hash_of_name(name, ret) && (may_be_none || *ret != MLN_HASH_NONE))) {
         return MLN_OK;
     }
-    for (size_t i = 0; i < MLN_COUNT(others); i++) {
-        if (mln_bytes_is(name, others[i])) {
-            return mln_fail(rq->cx, MLN_E_UNSUPPORTED, "hash algorithm %s is not supported", others[i]);
-        }
-    }
-    return mln_fail(rq->cx, MLN_E_INVALID, "invalid hash algorithm %.*s", MLN_FMT(name));
+    return mln_fail(rq->cx, MLN_E_INVALID,
+                    may_be_none ? "invalid hash algorithm \"%.*s\""
+                                : "unsupported algorithm \"%.*s\"",
+                    MLN_FMT(name));
 }
 
-static struct mln_err read_options(struct mln_request *rq, struct sign_options *ret)
+static struct mln_err read_salt(struct mln_request *rq, const struct mln_akey_how *how, int *ret)
+{
+    struct mln_bytes text = mln_get_bytes(mln_field_of(rq, "salt_length"));
+    int64_t n = 0;
+    *ret = MLN_AKEY_SALT_AUTO;
+    if (text.len == 0 || mln_bytes_is_nocase(text, "auto")) {
+        return MLN_OK;
+    }
+    if (!mln_bytes_is_nocase(text, "hash") && !mln_i64_parse(text, &n)) {
+        return mln_fail(rq->cx, MLN_E_INVALID,
+                        "salt length not \"auto\", \"hash\", or an int: %.*s", MLN_FMT(text));
+    }
+    n = mln_bytes_is_nocase(text, "hash") ? -1 : n;
+    if (n < -1 || n > 512) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "salt length is invalid: %lld", (long long)n);
+    }
+    if (how->is_pkcs1v15) {
+        return MLN_OK;
+    }
+    /* numbers as Vault gives them meaning: 0 is auto, -1 is hash */
+    *ret = n == 0 ? MLN_AKEY_SALT_AUTO : n == -1 ? MLN_AKEY_SALT_HASH : (int)n;
+    return MLN_OK;
+}
+
+static struct mln_err read_padding(struct mln_request *rq, bool *ret_pkcs1v15)
+{
+    struct mln_bytes name = mln_get_bytes(mln_field_of(rq, "signature_algorithm"));
+    *ret_pkcs1v15 = mln_bytes_is(name, "pkcs1v15");
+    return name.len == 0 || *ret_pkcs1v15 || mln_bytes_is(name, "pss")
+               ? MLN_OK
+               : mln_fail(rq->cx, MLN_E_INVALID, "unsupported rsa signature algorithm %.*s",
+                          MLN_FMT(name));
+}
+
+static struct mln_err read_options(struct mln_request *rq, struct options *ret)
 {
     struct mln_bytes form = mln_get_bytes(mln_field_of(rq, "marshaling_algorithm"));
-    MLN_TRY(check_hash(rq, "urlalgorithm", "hash_algorithm"));
-    bool is_jws = mln_bytes_is(form, "jws");
-    if (form.len > 0 && !is_jws && !mln_bytes_is(form, "asn1")) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "invalid marshaling type %.*s", MLN_FMT(form));
+    struct options o = {.is_prehashed = mln_get_bool(mln_field_of(rq, "prehashed"), false),
+                        .is_jws = mln_bytes_is(form, "jws")};
+    MLN_TRY(transit_read_hash(rq, true, &o.how.hash));
+    if (form.len > 0 && !o.is_jws && !mln_bytes_is(form, "asn1")) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "invalid marshaling type \"%.*s\"", MLN_FMT(form));
     }
-    *ret = (struct sign_options){
-        .is_prehashed = mln_get_bool(mln_field_of(rq, "prehashed"), false),
-        .is_jws = is_jws,
-    };
+    MLN_TRY(read_padding(rq, &o.how.is_pkcs1v15));
+    MLN_TRY(read_salt(rq, &o.how, &o.how.salt));
+    if (o.how.hash == MLN_HASH_NONE && !(o.is_prehashed && o.how.is_pkcs1v15)) {
+        return mln_fail(
+            rq->cx, MLN_E_INVALID,
+            "hash_algorithm=none requires both prehashed=true and signature_algorithm=pkcs1v15");
+    }
+    *ret = o;
     return MLN_OK;
 }
 
-static struct mln_err read_input(struct mln_cx *cx, const struct mln_value *in, struct mln_buf *to)
+static struct mln_err check_signer(struct mln_cx *cx, const struct transit_key *key,
+                                   const struct options *o, const char *what)
 {
-    const struct mln_value *text = mln_get(in, "input");
-    if (mln_type_of(text) != MLN_STRING) {
-        return mln_fail(cx, MLN_E_INVALID, "missing input");
+    const struct transit_traits *traits = transit_traits(key->type);
+    if (!traits->signs) {
+        return mln_fail(cx, MLN_E_INVALID, "key type %s does not support %s", traits->name, what);
     }
-    if (mln_failed(mln_base64_parse(cx, mln_get_bytes(text), MLN_B64_STD, to))) {
-        const char *why = mln_text_dup(cx, mln_bytes_of(cx->text));
-        return mln_refail(cx, MLN_E_INVALID, "unable to decode input as base64: %s", why);
+    if (key->type == TRANSIT_ED25519 && o->is_prehashed) {
+        return mln_fail(cx, MLN_E_INVALID,
+                        "only Pure Ed25519 signatures supported, not prehashed input");
     }
-    return MLN_OK;
-}
-
-static struct mln_err digest_of(struct mln_cx *cx, const struct sign_options *options, struct mln_bytes input,
-                                uint8_t digest[MLN_SHA256_BYTES])
-{
-    if (!options->is_prehashed) {
-        mln_sha256(input, digest);
-        return MLN_OK;
-    }
-    if (input.len != MLN_SHA256_BYTES) {
-        return mln_fail(cx, MLN_E_INVALID, "prehashed input must have %d bytes", MLN_SHA256_BYTES);
-    }
-    mln_copy(digest, input.ptr, MLN_SHA256_BYTES);
-    return MLN_OK;
-}
-
-static struct mln_err check_signer(struct mln_cx *cx, const struct transit_key *key, const struct sign_options *options,
-                                   const char *what)
-{
-    if (!transit_can_sign(key->type)) {
-        return mln_fail(cx, MLN_E_INVALID, "key type %s does not support %s", transit_type_name(key->type), what);
-    }
-    if (key->type == TRANSIT_ED25519 && options->is_prehashed) {
-        return mln_fail(cx, MLN_E_INVALID, "only Pure Ed25519 signatures supported, not prehashed input");
+    if (o->how.hash == MLN_HASH_NONE && !mln_akey_is_rsa(traits->akey)) {
+        return mln_fail(cx, MLN_E_INVALID, "hash_algorithm=none is only for RSA keys");
     }
     return MLN_OK;
 }
 
-static struct mln_err sign_bytes(struct mln_cx *cx, const struct transit_key *key, const struct transit_version *v,
-                                 const struct sign_options *options, struct mln_bytes input, struct mln_buf *to)
+/* What is signed: the digest of the input, or the input when it is one. Borrows either. */
+static struct mln_err digest_of(struct mln_cx *cx, const struct options *o, struct mln_bytes input,
+                                uint8_t sum[MLN_HASH_MAX_BYTES], struct mln_bytes *ret)
 {
-    if (key->type == TRANSIT_ED25519) {
-        uint8_t signature[64];
-        mln_ed25519_sign(v->key.ptr, input, signature);
-        mln_buf_add(to, signature, sizeof(signature));
-        return mln_buf_ok(cx, to);
+    size_t n = mln_hash_bytes(o->how.hash);
+    *ret = input;
+    if (!o->is_prehashed) {
+        mln_hash_sum(o->how.hash, input, sum);
+        *ret = mln_bytes_at(sum, n);
+    } else if (o->how.hash != MLN_HASH_NONE && input.len != n) {
+        return mln_fail(cx, MLN_E_INVALID, "prehashed input must have %zu bytes", n);
     }
-    uint8_t digest[MLN_SHA256_BYTES];
-    MLN_AUTO(mln_buf_drop) struct mln_buf der = {0};
-    MLN_TRY(digest_of(cx, options, input, digest));
-    MLN_TRY(mln_p256_sign_digest(cx, v->key.ptr, digest, &der));
-    if (options->is_jws) {
-        return mln_ecdsa_der_to_raw(cx, mln_buf_bytes(&der), 32, to);
+    return MLN_OK;
+}
+
+/* ---- signing ---- */
+
+static struct mln_err sign_ed25519(struct transit_call *call, const struct transit_version *v,
+                                   const struct mln_value *in, struct mln_bytes input,
+                                   struct mln_value *out, struct mln_buf *to)
+{
+    struct mln_cx *cx = call->rq->cx;
+    uint8_t seed[32], public[32], signature[64];
+    MLN_AUTO(mln_buf_drop) struct mln_buf context = {0};
+    MLN_TRY(transit_read_context(cx, in, &context));
+    MLN_TRY(transit_derive(cx, call->key, v, mln_buf_bytes(&context), seed, sizeof(seed)));
+    mln_ed25519_sign(seed, input, signature);
+    if (transit_is(call->key, TRANSIT_DERIVED)) {
+        const char *name =
+            mln_is_null(mln_field_of(call->rq, "batch_input")) ? "public_key" : "publickey";
+        mln_ed25519_public(seed, public);
+        mln_put_text(cx, out, name, mln_base64_text(cx, mln_bytes_at(public, 32), MLN_B64_STD));
     }
-    mln_buf_add_bytes(to, mln_buf_bytes(&der));
+    mln_wipe(seed, sizeof(seed));
+    mln_buf_add(to, signature, sizeof(signature));
     return mln_buf_ok(cx, to);
 }
 
-static struct mln_err sign_one(struct transit_call *call, const struct mln_value *in, struct mln_value *out)
+static struct mln_err sign_akey(struct transit_call *call, const struct transit_version *v,
+                                const struct options *o, struct mln_bytes input, struct mln_buf *to)
 {
     struct mln_cx *cx = call->rq->cx;
-    struct sign_options options;
+    enum mln_akey kind = transit_traits(call->key->type)->akey;
+    uint8_t sum[MLN_HASH_MAX_BYTES];
+    struct mln_bytes digest;
+    MLN_AUTO(mln_buf_drop) struct mln_buf der = {0};
+    bool is_raw = o->is_jws && !mln_akey_is_rsa(kind);
+    MLN_TRY(digest_of(cx, o, input, sum, &digest));
+    MLN_TRY(mln_akey_sign(cx, kind, v->key, &o->how, digest, is_raw ? &der : to));
+    return is_raw ? mln_ecdsa_der_to_raw(cx, mln_buf_bytes(&der), mln_akey_half(kind), to) : MLN_OK;
+}
+
+static struct mln_err sign_one(struct transit_call *call, const struct mln_value *in,
+                               struct mln_value *out)
+{
+    struct mln_cx *cx = call->rq->cx;
+    const struct options *o = call->arg;
     struct transit_version v;
     int64_t number = 0;
     MLN_AUTO(mln_buf_drop) struct mln_buf input = {.is_secret = true};
     MLN_AUTO(mln_buf_drop) struct mln_buf signature = {0};
-    MLN_TRY(read_options(call->rq, &options));
-    MLN_TRY(check_signer(cx, call->key, &options, "signing"));
-    MLN_TRY(read_input(cx, in, &input));
-    MLN_TRY(transit_pick(cx, call->key, call->rq->fields, &number));
+    MLN_TRY(transit_read_input(cx, in, "missing input", &input));
+    MLN_TRY(transit_pick(cx, call->key, call->rq->fields, "signing", &number));
     MLN_TRY(transit_version_of(call->rq, call->key, number, &v));
-    MLN_TRY(sign_bytes(cx, call->key, &v, &options, mln_buf_bytes(&input), &signature));
+    if (v.key.len == 0) {
+        return mln_fail(cx, MLN_E_INVALID,
+                        "requested version for signing does not contain a private part");
+    }
+    MLN_TRY(call->key->type == TRANSIT_ED25519
+                ? sign_ed25519(call, &v, in, mln_buf_bytes(&input), out, &signature)
+                : sign_akey(call, &v, o, mln_buf_bytes(&input), &signature));
     mln_put_int(cx, out, "key_version", number);
-    mln_put(cx, out, "signature", transit_wrap_text(cx, number, mln_buf_bytes(&signature), options.is_jws));
+    mln_put(cx, out, "signature",
+            transit_wrap_text(cx, number, mln_buf_bytes(&signature), o->is_jws));
     return MLN_OK;
 }
 
 struct mln_err transit_sign_write(struct mln_request *rq, struct mln_reply *re)
 {
     struct transit_key key;
-    struct transit_call call = {rq, &key};
+    struct options o;
+    struct transit_call call = {.rq = rq, .key = &key, .arg = &o};
     MLN_TRY(transit_need(rq, "signing key not found", &key));
+    MLN_TRY(read_options(rq, &o));
+    MLN_TRY(check_signer(rq->cx, &key, &o, "signing"));
     mln_put_int(rq->cx, rq->detail, "version", key.latest);
     return transit_run(&call, re, sign_one);
 }
 
-/* MLN_OK when the signature is right. A wrong one is not a failure of the request: *ret says it. */
-static struct mln_err verify_bytes(struct mln_cx *cx, const struct transit_key *key, const struct transit_version *v,
-                                   const struct sign_options *options, struct mln_bytes input, struct mln_bytes signature,
-                                   bool *ret)
+/* ---- verifying ---- */
+
+static struct mln_err verify_ed25519(struct transit_call *call, const struct transit_version *v,
+                                     const struct mln_value *in, struct mln_bytes input,
+                                     struct mln_bytes signature)
 {
-    struct mln_err err;
-    MLN_AUTO(mln_buf_drop) struct mln_buf der = {0};
-    if (key->type == TRANSIT_ED25519) {
-        err = mln_ed25519_verify(cx, v->public.ptr, input, signature);
-    } else {
-        uint8_t digest[MLN_SHA256_BYTES];
-        MLN_TRY(digest_of(cx, options, input, digest));
-        err = options->is_jws ? mln_ecdsa_raw_to_der(cx, signature, &der) : MLN_OK;
-        if (!mln_failed(err)) {
-            struct mln_bytes asn1 = options->is_jws ? mln_buf_bytes(&der) : signature;
-            err = mln_p256_verify_digest(cx, v->public.ptr, digest, asn1);
-        }
+    struct mln_cx *cx = call->rq->cx;
+    uint8_t seed[32], public[32];
+    MLN_AUTO(mln_buf_drop) struct mln_buf context = {0};
+    if (!transit_is(call->key, TRANSIT_DERIVED)) {
+        return mln_ed25519_verify(cx, v->public.ptr, input, signature);
     }
-    if (mln_failed(err) && mln_err_http(err.code) >= 500) {
+    MLN_TRY(transit_read_context(cx, in, &context));
+    MLN_TRY(transit_derive(cx, call->key, v, mln_buf_bytes(&context), seed, sizeof(seed)));
+    mln_ed25519_public(seed, public);
+    mln_wipe(seed, sizeof(seed));
+    return mln_ed25519_verify(cx, public, input, signature);
+}
+
+static struct mln_err verify_akey(struct transit_call *call, const struct transit_version *v,
+                                  const struct options *o, struct mln_bytes input,
+                                  struct mln_bytes signature)
+{
+    struct mln_cx *cx = call->rq->cx;
+    enum mln_akey kind = transit_traits(call->key->type)->akey;
+    uint8_t sum[MLN_HASH_MAX_BYTES];
+    struct mln_bytes digest;
+    MLN_AUTO(mln_buf_drop) struct mln_buf form = {0};
+    MLN_TRY(digest_of(cx, o, input, sum, &digest));
+    if (!mln_akey_is_rsa(kind)) {
+        struct mln_err err = o->is_jws
+                                 ? mln_ecdsa_raw_to_der(cx, signature, &form)
+                                 : mln_ecdsa_der_to_raw(cx, signature, mln_akey_half(kind), &form);
+        if (mln_is(err, MLN_E_PARSE)) {
+            return mln_refail(cx, MLN_E_FORGED, "supplied signature is invalid");
+        }
+        MLN_TRY(err);
+        signature = o->is_jws ? mln_buf_bytes(&form) : signature;
+    }
+    return mln_akey_verify(cx, kind, v->public, &o->how, digest, signature);
+}
+
+/* A wrong signature is not a failure of the request: *ret says it. */
+static struct mln_err judge(struct mln_cx *cx, struct mln_err err, bool *ret)
+{
+    *ret = !mln_failed(err);
+    if (!mln_is(err, MLN_E_FORGED)) {
         return err;
     }
     mln_cx_clear(cx);
-    *ret = !mln_failed(err);
     return MLN_OK;
 }
 
-static struct mln_err verify_signature(struct transit_call *call, const struct mln_value *in, struct mln_bytes text,
-                                       bool *ret)
+static struct mln_err verify_signature(struct transit_call *call, const struct mln_value *in,
+                                       struct mln_bytes text, bool *ret)
 {
     struct mln_cx *cx = call->rq->cx;
-    struct sign_options options;
+    struct options o;
     struct transit_version v;
     struct mln_bytes payload;
     int64_t number = 0;
     MLN_AUTO(mln_buf_drop) struct mln_buf input = {.is_secret = true};
     MLN_AUTO(mln_buf_drop) struct mln_buf signature = {0};
-    MLN_TRY(read_options(call->rq, &options));
-    MLN_TRY(check_signer(cx, call->key, &options, "verification"));
-    MLN_TRY(read_input(cx, in, &input));
-    MLN_TRY(transit_split(cx, call->key, "signature", text, &number, &payload));
-    if (mln_failed(mln_base64_parse(cx, payload, options.is_jws ? MLN_B64_URL_RAW : MLN_B64_STD, &signature))) {
+    MLN_TRY(read_options(call->rq, &o));
+    MLN_TRY(check_signer(cx, call->key, &o, "verification"));
+    MLN_TRY(transit_read_input(cx, in, "missing input", &input));
+    MLN_TRY(transit_split_for(cx, call->key, "signature", text, &number, &payload));
+    if (mln_failed(
+            mln_base64_parse(cx, payload, o.is_jws ? MLN_B64_URL_RAW : MLN_B64_STD, &signature))) {
         return mln_refail(cx, MLN_E_INVALID, "invalid base64 signature value");
     }
     MLN_TRY(transit_version_of(call->rq, call->key, number, &v));
-    return verify_bytes(cx, call->key, &v, &options, mln_buf_bytes(&input), mln_buf_bytes(&signature), ret);
+    struct mln_err err =
+        call->key->type == TRANSIT_ED25519
+            ? verify_ed25519(call, &v, in, mln_buf_bytes(&input), mln_buf_bytes(&signature))
+            : verify_akey(call, &v, &o, mln_buf_bytes(&input), mln_buf_bytes(&signature));
+    return judge(cx, err, ret);
 }
 
-static struct mln_err verify_hmac(struct transit_call *call, const struct mln_value *in, struct mln_bytes text, bool *ret)
+static struct mln_err verify_one(struct transit_call *call, const struct mln_value *in,
+                                 struct mln_value *out)
 {
     struct mln_cx *cx = call->rq->cx;
-    struct transit_version v;
-    struct mln_bytes payload;
-    int64_t number = 0;
-    uint8_t want[MLN_SHA256_BYTES];
-    MLN_AUTO(mln_buf_drop) struct mln_buf input = {.is_secret = true};
-    MLN_AUTO(mln_buf_drop) struct mln_buf given = {0};
-    MLN_TRY(check_hash(call->rq, "urlalgorithm", "hash_algorithm"));
-    MLN_TRY(read_input(cx, in, &input));
-    MLN_TRY(transit_split(cx, call->key, "HMAC to verify", text, &number, &payload));
-    if (mln_failed(mln_base64_parse(cx, payload, MLN_B64_STD, &given))) {
-        return mln_refail(cx, MLN_E_INVALID, "unable to decode verification string as base64");
-    }
-    MLN_TRY(transit_version_of(call->rq, call->key, number, &v));
-    mln_hmac_sha256(v.hmac, mln_buf_bytes(&input), want);
-    *ret = mln_eq_ct(given.ptr, given.len, want, sizeof(want));
-    mln_wipe(want, sizeof(want));
-    return MLN_OK;
-}
-
-static struct mln_err verify_one(struct transit_call *call, const struct mln_value *in, struct mln_value *out)
-{
-    struct mln_cx *cx = call->rq->cx;
-    struct mln_bytes signature = mln_get_bytes(mln_get(in, "signature")), hmac = mln_get_bytes(mln_get(in, "hmac"));
+    struct mln_bytes signature = mln_get_bytes(mln_get(in, "signature")),
+                     hmac = mln_get_bytes(mln_get(in, "hmac"));
     bool is_valid = false;
     if (signature.len > 0 && hmac.len > 0) {
         return mln_fail(cx, MLN_E_INVALID, "provide one of 'signature' or 'hmac'");
@@ -209,7 +278,8 @@ static struct mln_err verify_one(struct transit_call *call, const struct mln_val
     if (signature.len == 0 && hmac.len == 0) {
         return mln_fail(cx, MLN_E_INVALID, "neither a 'signature' nor 'hmac' was provided");
     }
-    MLN_TRY(hmac.len > 0 ? verify_hmac(call, in, hmac, &is_valid) : verify_signature(call, in, signature, &is_valid));
+    MLN_TRY(hmac.len > 0 ? transit_verify_hmac(call, in, hmac, &is_valid)
+                         : verify_signature(call, in, signature, &is_valid));
     mln_put_bool(cx, out, "valid", is_valid);
     return MLN_OK;
 }
@@ -217,89 +287,7 @@ static struct mln_err verify_one(struct transit_call *call, const struct mln_val
 struct mln_err transit_verify_write(struct mln_request *rq, struct mln_reply *re)
 {
     struct transit_key key;
-    struct transit_call call = {rq, &key};
+    struct transit_call call = {.rq = rq, .key = &key};
     MLN_TRY(transit_need(rq, "signature verification key not found", &key));
     return transit_run(&call, re, verify_one);
-}
-
-static struct mln_err hmac_one(struct transit_call *call, const struct mln_value *in, struct mln_value *out)
-{
-    struct mln_cx *cx = call->rq->cx;
-    struct transit_version v;
-    int64_t number = 0;
-    uint8_t sum[MLN_SHA256_BYTES];
-    MLN_AUTO(mln_buf_drop) struct mln_buf input = {.is_secret = true};
-    MLN_TRY(check_hash(call->rq, "urlalgorithm", "algorithm"));
-    MLN_TRY(read_input(cx, in, &input));
-    MLN_TRY(transit_pick(cx, call->key, call->rq->fields, &number));
-    MLN_TRY(transit_version_of(call->rq, call->key, number, &v));
-    mln_hmac_sha256(v.hmac, mln_buf_bytes(&input), sum);
-    mln_put(cx, out, "hmac", transit_wrap_text(cx, number, mln_bytes_at(sum, sizeof(sum)), false));
-    return MLN_OK;
-}
-
-struct mln_err transit_hmac_write(struct mln_request *rq, struct mln_reply *re)
-{
-    struct transit_key key;
-    struct transit_call call = {rq, &key};
-    MLN_TRY(transit_need(rq, "encryption key not found", &key));
-    return transit_run(&call, re, hmac_one);
-}
-
-/* "hex" or "base64"; *ret is what the body says or the default. */
-static struct mln_err read_format(struct mln_request *rq, bool is_hex, bool *ret)
-{
-    struct mln_bytes format = mln_get_bytes(mln_field_of(rq, "format"));
-    *ret = format.len == 0 ? is_hex : mln_bytes_is(format, "hex");
-    if (format.len > 0 && !*ret && !mln_bytes_is(format, "base64")) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "unsupported encoding format %.*s; must be \"hex\" or \"base64\"",
-                        MLN_FMT(format));
-    }
-    return MLN_OK;
-}
-
-struct mln_err transit_random_write(struct mln_request *rq, struct mln_reply *re)
-{
-    struct mln_cx *cx = rq->cx;
-    struct mln_bytes source = mln_get_bytes(mln_field_of(rq, "source")), last = mln_get_bytes(mln_field_of(rq, "urlbytes"));
-    int64_t n = mln_get_int(mln_field_of(rq, "bytes"), 32);
-    bool is_hex = false;
-    MLN_TRY(read_format(rq, false, &is_hex));
-    /* random/N, random/SOURCE, random/SOURCE/N: there is one source, so its name decides nothing */
-    struct mln_bytes number = last.len > 0 ? last : source;
-    bool is_source = mln_bytes_is(number, "platform") || mln_bytes_is(number, "seal") || mln_bytes_is(number, "all");
-    if (number.len > 0 && !is_source && !mln_i64_parse(number, &n)) {
-        return mln_fail(cx, MLN_E_INVALID, "error parsing url-set byte count");
-    }
-    if (n < 1 || n > TRANSIT_RANDOM_MAX) {
-        return mln_fail(cx, MLN_E_INVALID, n < 1 ? "\"bytes\" cannot be less than 1 (is %lld; most is %d)"
-                                                 : "\"bytes\" is %lld: should be less than %d",
-                        (long long)n, TRANSIT_RANDOM_MAX);
-    }
-    uint8_t *bytes = mln_new(cx, (size_t)n);
-    MLN_TRY(mln_cx_err(cx));
-    mln_random(bytes, (size_t)n);
-    struct mln_bytes all = mln_bytes_at(bytes, (size_t)n);
-    struct mln_value *data = mln_object(cx);
-    const char *text = is_hex ? mln_hex_text(cx, all) : mln_base64_text(cx, all, MLN_B64_STD);
-    mln_put(cx, data, "random_bytes", mln_secret_string(cx, mln_bytes_of(text)));
-    re->data = data;
-    return mln_cx_err(cx);
-}
-
-struct mln_err transit_hash_write(struct mln_request *rq, struct mln_reply *re)
-{
-    struct mln_cx *cx = rq->cx;
-    bool is_hex = true;
-    uint8_t sum[MLN_SHA256_BYTES];
-    MLN_AUTO(mln_buf_drop) struct mln_buf input = {.is_secret = true};
-    MLN_TRY(check_hash(rq, "urlalgorithm", "algorithm"));
-    MLN_TRY(read_format(rq, true, &is_hex));
-    MLN_TRY(read_input(cx, rq->fields, &input));
-    mln_sha256(mln_buf_bytes(&input), sum);
-    struct mln_bytes all = mln_bytes_at(sum, sizeof(sum));
-    struct mln_value *data = mln_object(cx);
-    mln_put_text(cx, data, "sum", is_hex ? mln_hex_text(cx, all) : mln_base64_text(cx, all, MLN_B64_STD));
-    re->data = data;
-    return mln_cx_err(cx);
 }
