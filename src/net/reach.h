@@ -9,7 +9,8 @@
  *
  * Asks (times in ms; timeout_ms 1..60000, default 10000):
  *   {"kind":"http", "method":"GET|HEAD|POST|PUT|PATCH|DELETE", "url":"http[s]://host[:port]/...", "headers":{name: text}, "body",
- *    "ca_pem", "insecure_tls":bool, "cert_pem", "key_pem", "redirects":0..5 (GET and HEAD; same scheme only), "timeout_ms"}
+ *    "ca_pem", "insecure_tls":bool, "cert_pem", "key_pem", "redirects":0..5 (GET and HEAD; same scheme only), "timeout_ms",
+ *    "max_age_ms":int (GET: an answer to the same ask that is no older will do; core keeps some)}
  *     -> {"status":int, "headers":{lower-case name: text}, "body":bytes}
  *   {"kind":"ldap", "url":"ldap[s]://host[:port]", "starttls":bool, "insecure_tls":bool, "ca_pem", "bind_dn", "password",
  *    "op":"bind"}  -> {"code":int (RFC 4511 result; 0 = bound), "text"}

@@ -34,6 +34,7 @@ struct mln_reach {
     bool has_reader, is_closing;
     int64_t last_id;
     struct slot slots[MLN_REACH_CALLS_MAX];
+    struct reach_cache *cache;
 };
 
 static void init_cond(pthread_cond_t *cond)
@@ -64,9 +65,13 @@ static struct timespec end_after(int64_t ms)
 struct mln_err mln_reach_new(struct mln_cx *cx, struct mln_reach **ret)
 {
     struct mln_reach *reach = mln_alloc(sizeof(*reach));
-    if (reach == NULL) {
+    struct reach_cache *cache = reach_cache_new();
+    if (reach == NULL || cache == NULL) {
+        reach_cache_free(cache);
+        mln_free(reach);
         return mln_fail(cx, MLN_E_MEMORY, "no memory for outbound calls");
     }
+    reach->cache = cache;
     (void)pthread_mutex_init(&reach->lock, NULL);
     (void)pthread_mutex_init(&reach->send_lock, NULL);
     init_cond(&reach->attached);
@@ -195,6 +200,7 @@ void mln_reach_free(struct mln_reach *reach)
     (void)pthread_cond_destroy(&reach->attached);
     (void)pthread_mutex_destroy(&reach->lock);
     (void)pthread_mutex_destroy(&reach->send_lock);
+    reach_cache_free(reach->cache);
     mln_free(reach);
 }
 
@@ -287,13 +293,11 @@ static struct mln_err read_answer(struct mln_cx *cx, struct mln_bytes frame, con
     return mln_fail(cx, code_of(mln_get_bytes(mln_get(message, "code"))), "%.*s", MLN_FMT(text));
 }
 
-struct mln_err mln_reach_call(struct mln_cx *cx, struct mln_reach *reach,
-                              const struct mln_value *ask, const struct mln_value **ret)
+/* Ask reach itself. */
+static struct mln_err call_now(struct mln_cx *cx, struct mln_reach *reach, const struct mln_value *ask,
+                               struct mln_buf *ret_frame)
 {
-    const char *target = NULL;
     struct slot *slot = NULL;
-    MLN_AUTO(mln_buf_drop) struct mln_buf frame = {.is_secret = true};
-    MLN_TRY(mln_reach_target(cx, ask, &target));
     (void)pthread_mutex_lock(&reach->lock);
     struct mln_err err = take_slot(cx, reach, &slot);
     (void)pthread_mutex_unlock(&reach->lock);
@@ -305,6 +309,31 @@ struct mln_err mln_reach_call(struct mln_cx *cx, struct mln_reach *reach,
         (void)pthread_mutex_unlock(&reach->lock);
         return err;
     }
-    MLN_TRY(await(cx, reach, slot, reach_timeout_ms(ask), &frame));
-    return read_answer(cx, mln_buf_bytes(&frame), ret);
+    return await(cx, reach, slot, reach_timeout_ms(ask), ret_frame);
+}
+
+struct mln_err mln_reach_call(struct mln_cx *cx, struct mln_reach *reach,
+                              const struct mln_value *ask, const struct mln_value **ret)
+{
+    const char *target = NULL;
+    uint8_t key[32];
+    int64_t age_ms = reach_cache_age_ms(ask);
+    MLN_AUTO(mln_buf_drop) struct mln_buf frame = {.is_secret = true};
+    MLN_TRY(mln_reach_target(cx, ask, &target));
+    if (age_ms <= 0) {
+        MLN_TRY(call_now(cx, reach, ask, &frame));
+        return read_answer(cx, mln_buf_bytes(&frame), ret);
+    }
+    MLN_TRY(reach_cache_key(cx, ask, key));
+    bool is_kept = reach_cache_get(reach->cache, key, age_ms, &frame);
+    if (!is_kept) {
+        mln_buf_clear(&frame);
+        MLN_TRY(call_now(cx, reach, ask, &frame));
+    }
+    struct mln_err err = read_answer(cx, mln_buf_bytes(&frame), ret);
+    if (!is_kept) {
+        reach_cache_put(reach->cache, key, mln_buf_bytes(&frame),
+                        mln_failed(err) || mln_get_int(mln_get(*ret, "status"), 0) != 200);
+    }
+    return err;
 }

@@ -20,6 +20,16 @@ int64_t reach_timeout_ms(const struct mln_value *ask);
 struct mln_err reach_frame_send(struct mln_cx *cx, int fd, const struct mln_value *message);
 struct mln_err reach_frame_receive(struct mln_cx *cx, int fd, struct mln_buf *ret);
 
+/* ---- reach_cache.c: core's side ---- */
+struct reach_cache;
+struct reach_cache *reach_cache_new(void); /* NULL: no memory */
+void reach_cache_free(struct reach_cache *cache);
+/* How old may the answer be? 0: ask anew. */
+int64_t reach_cache_age_ms(const struct mln_value *ask);
+struct mln_err reach_cache_key(struct mln_cx *cx, const struct mln_value *ask, uint8_t ret[32]);
+bool reach_cache_get(struct reach_cache *cache, const uint8_t key[32], int64_t age_ms, struct mln_buf *ret);
+void reach_cache_put(struct reach_cache *cache, const uint8_t key[32], struct mln_bytes frame, bool is_failure);
+
 /* ---- reach_http.c, reach_ldap.c: loaded at run time, so that no other process maps them ---- */
 bool reach_http_load(void);
 bool reach_ldap_load(void);

@@ -288,6 +288,28 @@ static void test_calls(void **state)
     close_world(&w);
 }
 
+/* The same GET asked again within its age is not asked again; another one is, and so is a failure after seconds. */
+static void test_kept_answers(void **state)
+{
+    struct world w;
+    const struct mln_value *got = NULL;
+    open_world(&w, kit_cx(state));
+    start_reach(&w, NULL);
+    struct mln_value *ask = ask_for(&w, "/plain"), *other = ask_for(&w, "/here");
+    mln_put_int(w.cx, ask, "max_age_ms", 60000);
+    mln_put_int(w.cx, other, "max_age_ms", 60000);
+    kit_ok(w.cx, mln_reach_call(w.cx, w.reach, ask, &got));
+    assert_int_equal(kill(w.pid, SIGKILL), 0);
+    (void)end_reach(&w);
+    kit_ok(w.cx, mln_reach_call(w.cx, w.reach, ask, &got));
+    kit_text(mln_get_bytes(mln_get(got, "body")), "hello");
+    kit_refused(w.cx, mln_reach_call(w.cx, w.reach, other, &got), MLN_E_UNREACHABLE);
+    mln_put_int(w.cx, ask, "max_age_ms", 0);
+    kit_refused(w.cx, mln_reach_call(w.cx, w.reach, ask, &got), MLN_E_UNREACHABLE);
+    mln_reach_free(w.reach);
+    close_world(&w);
+}
+
 static void test_refused_asks(void **state)
 {
     struct world w;
@@ -395,7 +417,8 @@ int main(void)
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_urls),  KIT_TEST(test_patterns),     KIT_TEST(test_allows), KIT_TEST(test_addresses),
-        KIT_TEST(test_calls), KIT_TEST(test_refused_asks), KIT_TEST(test_death),  KIT_TEST(test_hostile_frames),
+        KIT_TEST(test_calls), KIT_TEST(test_refused_asks), KIT_TEST(test_kept_answers), KIT_TEST(test_death),
+             KIT_TEST(test_hostile_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
