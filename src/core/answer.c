@@ -37,12 +37,12 @@ static void put_errors(struct mln_run *run, struct mln_err err, const char *text
     }
 }
 
-static void put_reply(struct mln_run *run, struct mln_value *out)
+void mln_run_reply(struct mln_run *run, struct mln_value *out)
 {
     struct mln_cx *cx = run->rq.cx;
     const struct mln_reply *re = &run->reply;
     bool has_body = re->data != NULL || re->bare != NULL || re->auth != NULL || re->raw.ptr != NULL || re->warnings != NULL ||
-                    re->top != NULL || re->topic != NULL;
+                    re->top != NULL || re->topic != NULL || run->lease_id != NULL;
     mln_put_int(cx, out, "status", re->status != 0 ? re->status : has_body ? 200 : 204);
     const struct {
         const char *name;
@@ -61,13 +61,36 @@ static void put_reply(struct mln_run *run, struct mln_value *out)
         mln_put_text(cx, out, "ct", re->content_type != NULL ? re->content_type : "application/octet-stream");
         mln_put_bool(cx, out, "immutable", re->is_immutable);
     }
-    mln_put_text(cx, out, "lease_id", "");
-    mln_put_bool(cx, out, "renewable", false);
-    mln_put_int(cx, out, "lease_duration", re->lease_duration_s);
+    mln_put_text(cx, out, "lease_id", run->lease_id != NULL ? run->lease_id : "");
+    mln_put_bool(cx, out, "renewable", run->lease_id != NULL && run->lease_renewable);
+    mln_put_int(cx, out, "lease_duration", run->lease_id != NULL ? run->lease_ttl_s : re->lease_duration_s);
     if (re->topic != NULL) {
         mln_put_text(cx, out, "topic", re->topic);
         mln_put_int(cx, out, "topic_version", (int64_t)(re->topic_version != 0 ? re->topic_version : run->topic_version));
     }
+}
+
+/* What was put away, as it was; else a wrapping token; else the reply. */
+static void put_success(struct mln_run *run, struct mln_value *out)
+{
+    struct mln_cx *cx = run->rq.cx;
+    for (size_t i = 0; i < mln_len(run->unwrapped); i++) {
+        const struct mln_member *m = mln_member_at(run->unwrapped, i);
+        mln_put_key(cx, out, m->key, &m->value);
+    }
+    if (run->unwrapped != NULL) {
+        return;
+    }
+    if (run->wrap_info == NULL) {
+        mln_run_reply(run, out);
+        return;
+    }
+    mln_put_text(cx, out, "request_id", "");
+    mln_put_int(cx, out, "status", 200);
+    mln_put(cx, out, "wrap_info", run->wrap_info);
+    mln_put_text(cx, out, "lease_id", "");
+    mln_put_bool(cx, out, "renewable", false);
+    mln_put_int(cx, out, "lease_duration", 0);
 }
 
 /* No memory for the answer: a short one that needs none. */
@@ -109,7 +132,7 @@ void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *ans
     if (mln_failed(err)) {
         put_errors(run, err, text, out);
     } else {
-        put_reply(run, out);
+        put_success(run, out);
     }
     if (run->rate.is_shown) {
         struct mln_value *rate = mln_object(cx);

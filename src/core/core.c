@@ -8,8 +8,6 @@
 #include "identity/identity.h"
 
 #define STATE_ARENA_BYTES (1u << 20) /* what processes say of themselves: a few lines each */
-#define EXPIRE_BATCH                                                                               \
-    256u /* tokens a second and transaction: a million expire without stopping others */
 #define ROTATE_EVERY_NS (60 * 1000000000LL)
 
 /* ---- configuration ---- */
@@ -158,6 +156,7 @@ static struct mln_err open_ledger(struct mln_cx *cx, struct mln_core *core)
 {
     struct mln_ledger_config config = {.dir = core->config.data_dir, .origin = core->config.origin};
     MLN_TRY(mln_barrier_derive(cx, core->barrier, MLN_NS_ROOT, "token", core->token_key));
+    MLN_TRY(mln_barrier_derive(cx, core->barrier, MLN_NS_ROOT, "batch token", core->batch_key));
     return mln_ledger_open(cx, core->store, core->barrier, &config, &core->ledger);
 }
 
@@ -182,6 +181,7 @@ struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const
         core->ledger = NULL;
         mln_mounts_forget(core);
         mln_wipe(core->token_key, sizeof(core->token_key));
+        mln_wipe(core->batch_key, sizeof(core->batch_key));
         mln_barrier_seal(core->barrier);
     } else {
         atomic_store(&core->is_open, true);
@@ -208,6 +208,7 @@ void mln_core_seal_now(struct mln_core *core, bool on_purpose)
         mln_barrier_seal(core->barrier);
     }
     mln_wipe(core->token_key, sizeof(core->token_key));
+    mln_wipe(core->batch_key, sizeof(core->batch_key));
     pthread_rwlock_unlock(&core->gate);
     if (on_purpose && core->config.root != NULL) {
         core->config.root(core->config.arg, NULL);
@@ -439,9 +440,7 @@ static void tick_keys(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
 static void tick_open(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
 {
     bool more = false;
-    if (mln_failed(mln_token_expire(core, cx, now_ns, EXPIRE_BATCH))) {
-        failed(cx, "expired tokens are not deleted yet");
-    }
+    mln_life_tick(core, cx, now_ns);
     if (mln_failed(mln_mounts_sweep(cx, core, &more))) {
         failed(cx, "rows of an unmounted engine are not deleted yet");
     }

@@ -101,6 +101,7 @@ struct mln_core {
     struct mln_seal *seal;
     struct mln_ledger *ledger; /* NULL while sealed; under `gate` */
     uint8_t token_key[32];     /* under `gate` */
+    uint8_t batch_key[32];     /* seals batch tokens; under `gate` */
     pthread_rwlock_t
         gate;            /* read: a request that needs the store open; write: unsealing, sealing */
     atomic_bool is_open; /* unsealed and ready */
@@ -124,6 +125,7 @@ struct mln_core {
     struct mln_quotas quotas;
     pthread_mutex_t tick_lock;
     int64_t last_tick_ns, last_rotate_ns;
+    atomic_llong life_ns; /* the latest time seen: lease_tick.c */
 };
 struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core,
                                  const char *action); /* open ledger, mounts, keys */
@@ -166,6 +168,13 @@ struct mln_run {
     bool is_system;   /* the system's own work: everything is allowed */
     bool is_refused;  /* by token or policy: recorded as denied */
     const char *rule; /* the pattern that decided */
+    const char *lease_id; /* of reply.lease, "" = none */
+    int64_t lease_ttl_s;
+    bool lease_renewable;
+    int64_t wrap_ttl_s;                /* as asked for; 0 = plain */
+    const struct mln_value *wrap_info; /* the answer instead of the reply */
+    const struct mln_value *unwrapped; /* an ANSWER that was put away: given as it was */
+    bool is_use_spent;                 /* the handler spent the token's use itself */
     uint64_t ledger_index;
     struct mln_value *topics; /* array of [name, value] to publish after the commit */
 };
@@ -176,6 +185,7 @@ void mln_run_block(struct mln_run *run); /* the thread will sleep or work long: 
 struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path,
                            const struct mln_value *data);
 void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *answer); /* answer.c */
+void mln_run_reply(struct mln_run *run, struct mln_value *out); /* the members of an ANSWER that a reply makes */
 /* record.c: commits with a mutation, notes everything else, counts strangers; err: how the try ended. CONFLICT: try again. */
 struct mln_err mln_run_finish(struct mln_run *run, struct mln_err err);
 /* The content of the record of this run. digests may be NULL. */
@@ -193,12 +203,13 @@ static inline struct mln_run *mln_run_of(const struct mln_request *rq)
 void mln_topics_publish(struct mln_run *run);
 uint64_t mln_topics_version(const struct mln_core *core);
 
-/* ---- tokens (token.c, token_paths.c) ----
- * Id: "hvs." and 24 base62 characters (batch tokens come later). At rest: row "id/<hex HMAC-SHA-256 of the id under the derived
- * key 'token'>" and row "accessor/<accessor>" -> that name, "parent/<hex>/<child hex>" for revocation trees, all in view
- * "root/token/". An entry is an object: {"name": hex, "accessor", "policies":[...], "display_name", "entity_id", "entity_name",
- * "path", "meta", "created_ns", "expires_ns" (0 = never), "ttl_s", "max_ttl_s", "explicit_max_ttl_s", "period_s", "num_uses",
- * "renewable", "orphan", "parent": hex or "", "type":"service", "root_child": bool, "auth_mount"}.
+/* ---- tokens (token.c and its siblings) ----
+ * Id: "hvs." and 24 base62 characters. At rest, in view "root/token/": "id/<name>" the entry, where the name is an HMAC of the id
+ * under the derived key 'token' in 24 base62 characters and is the accessor as well; "parent/<name>/<child>" the tree;
+ * "path/<path>/<name>" where a login made it; "expiry/<16 hex digits of ns>/<name>" what a tick walks in order; "gone/<name>" what a
+ * revoked token left to be swept; "role/<name>" roles. docs/tokens.md has the members of an entry.
+ * A token is dead when its own row or that of an ancestor is gone or expired: revoking a tree is one small batch, sweeping is later.
+ * Batch tokens ("hvb.") are their own entry, sealed: nothing of them is stored.
  */
 struct mln_token_spec {
     const char *id;                   /* NULL = random */
@@ -209,8 +220,12 @@ struct mln_token_spec {
     int64_t ttl_s; /* 0 = never expires (root only) */
     int64_t max_ttl_s, explicit_max_ttl_s, period_s, num_uses;
     const struct mln_value *parent; /* entry, NULL = orphan */
-    bool is_renewable;
-    const char *auth_mount;
+    bool is_renewable, is_batch;
+    bool is_wrap;                        /* holds a wrapped answer: good for unwrapping alone */
+    const char *auth_mount, *auth_uuid;  /* of a login; NULL = auth/token/ */
+    const char *role;                    /* of auth/token, or NULL */
+    const struct mln_value *bound_cidrs; /* array of texts or NULL */
+    const struct mln_value *internal;    /* for the method's renew_login, or NULL */
 };
 /* ret_auth: the envelope's auth object (client_token secret); ret_entry may be NULL. */
 struct mln_err mln_token_create(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
@@ -221,6 +236,8 @@ struct mln_err mln_token_create(struct mln_core *core, struct mln_cx *cx, struct
 struct mln_err mln_token_find(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
                               int64_t now_ns, struct mln_bytes token,
                               const struct mln_value **ret_entry);
+/* May it be used from this address? */
+bool mln_token_may_come_from(const struct mln_value *entry, const char *source);
 /* One use of a use-limited token is spent (a write of txn); does nothing for others. The last use revokes it. */
 struct mln_err mln_token_use(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
                              const struct mln_value *entry);
@@ -231,10 +248,41 @@ void mln_token_actor(struct mln_cx *cx, const struct mln_value *entry, struct ml
 /* What a login asks for, as a token: entity by alias, TTLs of mount and system, the auth object. */
 struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *login,
                                const struct mln_value **ret_auth);
-/* Revoke what has expired, at most `max` a call (a transaction of its own, recorded). */
-struct mln_err mln_token_expire(struct mln_core *core, struct mln_cx *cx, int64_t now_ns,
-                                size_t max);
+bool mln_token_is_batch(const struct mln_value *entry);
+bool mln_token_is_wrap(const struct mln_value *entry);
 extern const struct mln_engine mln_method_token; /* auth/token: type "token" */
+
+/* ---- lifetimes (lease_tick.c): what is due, in bounded batches ---- */
+/*
+ * The time for lifetimes: the wall clock, but never before what was seen until all that was due then is gone, so that a clock that
+ * jumps back revives nothing. Any thread.
+ */
+int64_t mln_life_ns(struct mln_core *core, int64_t now_ns);
+/* Tokens and leases that expired, trees of revoked tokens, leases of mounts that are gone: for at most about a second. */
+void mln_life_tick(struct mln_core *core, struct mln_cx *cx, int64_t now_ns);
+/* Keys below a store prefix (their rest, in order) behind `after`, none above `until` (both may be empty), at most max. In the arena. */
+struct mln_err mln_life_keys(struct mln_core *core, struct mln_cx *cx, struct mln_bytes prefix,
+                             struct mln_bytes after, struct mln_bytes until, size_t max,
+                             struct mln_value *ret);
+
+/* ---- leases (lease.c and its siblings) ----
+ * View "root/lease/": "id/<lease id>" the lease, "expiry/<16 hex digits of ns>/<lease id>", "token/<token name>/<lease id>",
+ * "bad/<lease id>" when revoking it failed for good, "job/<prefix>" what ticks empty, "mount/<uuid>" a mount that is gone and whose
+ * leases are not yet.
+ */
+/* Make the lease that a handler asked for; fills run's lease members when rq is the outermost. */
+struct mln_err mln_lease_make(struct mln_request *rq, const struct mln_lease *lease);
+/* In the transaction that unmounts: its leases and the tokens of its logins are to go. */
+struct mln_err mln_lease_mount_gone(struct mln_request *rq, const char *uuid);
+/* Are leases of an unmounted engine left? Its rows must stay as long. */
+struct mln_err mln_lease_mount_is_busy(struct mln_cx *cx, struct mln_txn *txn, const char *uuid,
+                                       bool *ret);
+
+/* ---- response wrapping (wrap.c) ---- */
+/* X-Vault-Wrap-TTL; 0 = not asked for. INVALID */
+struct mln_err mln_wrap_ttl(struct mln_cx *cx, struct mln_bytes header, int64_t *ret_s);
+/* Put the run's reply away under a new wrapping token; sets run->wrap_info. */
+struct mln_err mln_wrap_reply(struct mln_run *run);
 
 /* ---- entities (entity.c): a person or workload behind the aliases of auth mounts; the rows are src/identity's ---- */
 /* Policies and person behind a token's entry. UNAUTHENTIC without text: its entity is disabled or gone. */

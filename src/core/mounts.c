@@ -354,6 +354,19 @@ static struct mln_err sweep_rows(struct mln_cx *cx, struct mln_core *core, struc
     return MLN_OK;
 }
 
+/* An engine's rows stay as long as revoking its leases needs them. */
+static struct mln_err first_free(struct mln_cx *cx, struct mln_txn *txn,
+                                 const struct mln_value *gone, const char **ret)
+{
+    for (size_t i = 0; i < mln_len(gone) && *ret == NULL; i++) {
+        const char *uuid = mln_get_text(cx, mln_item(gone, i), "");
+        bool is_busy = false;
+        MLN_TRY(mln_lease_mount_is_busy(cx, txn, uuid, &is_busy));
+        *ret = is_busy ? NULL : uuid;
+    }
+    return MLN_OK;
+}
+
 struct mln_err mln_mounts_sweep(struct mln_cx *cx, struct mln_core *core, bool *ret_more)
 {
     MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
@@ -365,7 +378,11 @@ struct mln_err mln_mounts_sweep(struct mln_cx *cx, struct mln_core *core, bool *
     if (mln_len(gone) == 0) {
         return MLN_OK;
     }
-    const char *uuid = mln_get_text(cx, mln_item(gone, 0), "");
+    const char *uuid = NULL;
+    MLN_TRY(first_free(cx, txn, gone, &uuid));
+    if (uuid == NULL) {
+        return MLN_OK;
+    }
     struct mln_value *detail = mln_object(cx);
     mln_put_text(cx, detail, "mount", uuid);
     MLN_TRY(sweep_rows(cx, core, txn, uuid, &is_all));

@@ -91,10 +91,7 @@ static struct mln_err check(struct mln_run *run)
     if (ns.len > 0 && !mln_bytes_is(ns, "/") && !mln_bytes_is(ns, "root") && !mln_bytes_is(ns, "root/")) {
         return mln_fail(cx, MLN_E_NO_ROUTE, "no such namespace");
     }
-    if (mln_len(mln_get(run->message, "wrap")) > 0) {
-        return mln_fail(cx, MLN_E_UNSUPPORTED, "response wrapping is not supported");
-    }
-    return MLN_OK;
+    return mln_wrap_ttl(cx, mln_get_bytes(mln_get(run->message, "wrap")), &run->wrap_ttl_s);
 }
 
 static const struct mln_actor stranger = {.accessor = "", .display_name = "", .entity_id = "", .entity_name = "", .auth_path = ""};
@@ -169,6 +166,11 @@ static struct mln_err who(struct mln_run *run)
         return is_open ? MLN_OK : mln_fail(rq->cx, MLN_E_UNAUTHENTIC, "permission denied");
     }
     MLN_TRY(err);
+    if (!mln_token_may_come_from(run->entry, rq->source)) {
+        run->entry = NULL;
+        run->reason = is_open ? "open" : "address";
+        return is_open ? MLN_OK : mln_fail(rq->cx, MLN_E_UNAUTHENTIC, "permission denied");
+    }
     return become(run, is_open);
 }
 
@@ -186,14 +188,13 @@ struct question {
 static struct mln_err check_limits(const struct question *q, struct mln_cx *cx, const struct mln_acl *acl)
 {
     struct mln_acl_limits limits;
-    int64_t wrap_s = 0, page = mln_get_int(mln_get(q->run->rq.data, "limit"), 0);
+    int64_t wrap_s = q->run->wrap_ttl_s, page = mln_get_int(mln_get(q->run->rq.data, "limit"), 0);
     bool is_list = q->run->rq.op == MLN_OP_LIST;
     mln_acl_limits_of(acl, q->path, is_list, &limits);
     if (limits.min_wrap_s == 0 && limits.max_wrap_s == 0 && limits.pagination == 0) {
         return MLN_OK;
     }
     (void)mln_i64_parse(mln_get_bytes(mln_get(q->run->rq.data, "limit")), &page); /* of a query */
-    (void)mln_duration_parse(mln_get_bytes(mln_get(q->run->message, "wrap")), &wrap_s);
     bool needs_wrap = limits.min_wrap_s > 0 || limits.max_wrap_s > 0;
     bool ok = !needs_wrap || (wrap_s > 0 && wrap_s >= limits.min_wrap_s && (limits.max_wrap_s == 0 || wrap_s <= limits.max_wrap_s));
     ok = ok && (!is_list || limits.pagination == 0 || (page > 0 && page <= limits.pagination));
@@ -211,14 +212,19 @@ static struct mln_err ask(void *arg, struct mln_cx *cx, const struct mln_acl *ac
     return mln_failed(err) || !q->is_request ? err : check_limits(q, cx, acl);
 }
 
-struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path, const struct mln_value *data)
+static struct mln_err decide(struct question *q)
 {
-    struct question q = {.run = run, .path = path, .capability = capability, .data = data};
-    struct mln_cx *cx = run->rq.cx;
+    struct mln_run *run = q->run;
     if (run->is_system || run->actor.is_root) {
         return MLN_OK;
     }
-    return mln_policies_use_as(run->core, cx, &run->subject, ask, &q);
+    return mln_policies_use_as(run->core, run->rq.cx, &run->subject, ask, q);
+}
+
+struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path, const struct mln_value *data)
+{
+    struct question q = {.run = run, .path = path, .capability = capability, .data = data};
+    return decide(&q);
 }
 
 static struct mln_err look(void *arg, struct mln_cx *cx, const struct mln_acl *acl)
@@ -285,7 +291,7 @@ static struct mln_err may_they(struct mln_run *run)
     }
     MLN_TRY(capability_of(run, &capability));
     struct question q = {.run = run, .path = rq->path, .capability = capability, .data = rq->data, .is_request = true};
-    MLN_TRY(mln_policies_use_as(run->core, rq->cx, &run->subject, ask, &q));
+    MLN_TRY(decide(&q));
     struct mln_err err = rq->route != NULL && rq->route->is_sudo ? mln_run_may(run, MLN_CAP_SUDO, rq->path, NULL) : MLN_OK;
     run->reason = mln_is(err, MLN_E_DENIED) ? "sudo is needed" : run->reason;
     return err;
@@ -320,6 +326,24 @@ static struct mln_err help(struct mln_run *run)
     return mln_cx_err(rq->cx);
 }
 
+/* What a reply asks core for: a token, a lease, to be wrapped. */
+static struct mln_err complete(struct mln_run *run)
+{
+    struct mln_request *rq = &run->rq;
+    const struct mln_reply *re = &run->reply;
+    if (re->login != NULL) {
+        MLN_TRY(mln_token_login(rq, re->login, &run->reply.auth));
+    }
+    if (re->auth != NULL) {
+        MLN_TRY(mln_entity_show_auth(rq, &run->reply.auth));
+    }
+    if (re->lease != NULL) {
+        MLN_TRY(mln_lease_make(rq, re->lease));
+    }
+    bool is_plain = run->wrap_info != NULL || run->unwrapped != NULL || re->status >= 400 || re->topic != NULL;
+    return run->wrap_ttl_s > 0 && !is_plain ? mln_wrap_reply(run) : MLN_OK;
+}
+
 static struct mln_err act(struct mln_run *run)
 {
     struct mln_request *rq = &run->rq;
@@ -329,6 +353,9 @@ static struct mln_err act(struct mln_run *run)
     if (rq->op == MLN_OP_HELP) {
         return help(run);
     }
+    if (mln_token_is_batch(run->entry) && mln_bytes_is(mln_bytes_of(rq->mount->type), "cubbyhole")) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "cubbyhole operations are only supported by \"service\" type tokens");
+    }
     MLN_TRY(mln_route_parse(rq, run->captures));
     if (rq->route->is_relief) {
         mln_txn_mark_relief(rq->txn);
@@ -337,12 +364,7 @@ static struct mln_err act(struct mln_run *run)
         mln_run_block(run);
     }
     MLN_TRY(mln_route_handler(rq->route, rq->op)(rq, &run->reply));
-    if (run->reply.login != NULL) {
-        MLN_TRY(mln_token_login(rq, run->reply.login, &run->reply.auth));
-    }
-    if (run->reply.auth != NULL) {
-        MLN_TRY(mln_entity_show_auth(rq, &run->reply.auth));
-    }
+    MLN_TRY(complete(run));
     if (mln_txn_has_writes(rq->txn)) {
         run->changed_identity = run->changed_identity || mln_bytes_is(mln_bytes_of(rq->mount->path), MLN_IDENTITY_MOUNT);
         MLN_TRY(mln_mounts_expect(rq->cx, rq->txn, rq->mount));
@@ -357,7 +379,8 @@ static struct mln_err handle(struct mln_run *run)
     MLN_TRY(who(run));
     MLN_TRY(may_they(run));
     run->is_refused = false;
-    if (run->entry != NULL) {
+    run->is_use_spent = mln_token_is_wrap(run->entry) && mln_bytes_starts(run->rq.path, MLN_BYTES("sys/wrapping/"));
+    if (run->entry != NULL && !run->is_use_spent) {
         MLN_TRY(mln_token_use(run->core, run->rq.cx, run->rq.txn, run->entry));
     }
     return act(run);
@@ -379,6 +402,9 @@ static void again(struct mln_run *run)
     run->reply = (struct mln_reply){0};
     run->actor = stranger;
     run->entry = NULL;
+    run->wrap_info = run->unwrapped = NULL;
+    run->lease_id = NULL;
+    run->is_use_spent = false;
     run->subject = (struct mln_subject){0};
     run->is_refused = run->seals = false;
     run->reload_mounts = run->changed_policies = run->changed_identity = run->changed_quotas = false;

@@ -163,7 +163,7 @@ static struct mln_err spend(struct mln_run *run)
     struct mln_request *rq = &run->rq;
     const struct mln_value *entry = NULL;
     mln_txn_drop(&rq->txn);
-    if (mln_get_int(mln_get(run->entry, "num_uses"), 0) == 0) {
+    if (mln_get_int(mln_get(run->entry, "num_uses"), 0) == 0 || run->is_use_spent) {
         return MLN_OK;
     }
     MLN_TRY(mln_txn_begin(rq->cx, run->core->store, run->core->barrier, &rq->txn));

@@ -55,6 +55,10 @@ static struct mln_err service_call(struct mln_request *rq, enum mln_op op, const
     struct mln_err err = mln_route_handler(inner.route, op)(&inner, re);
     run->depth--;
     MLN_TRY(err);
+    if (re->lease != NULL) {
+        MLN_TRY(mln_lease_make(&inner, re->lease));
+        re->lease = NULL;
+    }
     note_call(run, &inner);
     if (mln_txn_has_writes(rq->txn)) {
         run->changed_identity = run->changed_identity ||

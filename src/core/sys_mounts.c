@@ -209,6 +209,7 @@ static struct mln_err mount_remove(struct mln_request *rq, struct mln_reply *re)
     MLN_TRY(mln_mounts_gone(rq->cx, rq->txn, mln_get_text(rq->cx, mln_get(row, "uuid"), "?")));
     MLN_TRY(mln_identity_mount_gone(rq->cx, rq->txn, mln_get_text(rq->cx, mln_get(row, "accessor"), "?")));
     mln_run_of(rq)->changed_identity = true;
+    MLN_TRY(mln_lease_mount_gone(rq, mln_get_text(rq->cx, mln_get(row, "uuid"), "?")));
     return replace(rq, rows, row, NULL);
 }
 

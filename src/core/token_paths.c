@@ -19,8 +19,11 @@ static struct mln_err accessor_given(struct mln_request *rq, const struct mln_va
     if (accessor[0] == 0) {
         return mln_fail(rq->cx, MLN_E_INVALID, "missing accessor");
     }
+    int64_t life_ns = mln_life_ns(mln_core_of(rq), rq->now_ns);
     MLN_TRY(mln_token_by_accessor(rq->cx, rq->txn, accessor, ret));
-    return mln_token_is_live(*ret, rq->now_ns) ? MLN_OK : (struct mln_err){MLN_E_NOT_FOUND};
+    struct mln_err err = mln_token_has_line(rq->cx, rq->txn, *ret, life_ns);
+    bool is_dead = mln_is(err, MLN_E_UNAUTHENTIC) || !mln_token_is_live(*ret, life_ns);
+    return is_dead ? (struct mln_err){MLN_E_NOT_FOUND} : err;
 }
 
 /* ---- lookup ---- */
@@ -39,6 +42,7 @@ static void put_times(struct mln_request *rq, const struct mln_value *entry, str
     } else {
         mln_put_text(cx, data, "expire_time", mln_time_text_go(cx, expires_ns));
         mln_put_text(cx, data, "issue_time", mln_time_text_go(cx, created_ns));
+        mln_put(cx, data, "renewable", mln_get(entry, "renewable"));
     }
     mln_put_int(cx, data, "ttl", expires_ns == 0 ? 0 : (expires_ns - rq->now_ns) / 1000000000);
     if (renewed_ns != 0) {
@@ -50,13 +54,18 @@ static void put_times(struct mln_request *rq, const struct mln_value *entry, str
 static struct mln_err answer_lookup(struct mln_request *rq, struct mln_reply *re,
                                     const struct mln_value *entry, struct mln_bytes id)
 {
-    static const char *const same[] = {"accessor",  "display_name", "entity_id", "meta",
-                                       "num_uses",  "orphan",       "path",      "policies",
-                                       "renewable", "type"};
+    static const char *const same[] = {"accessor", "display_name", "entity_id", "meta", "num_uses",
+                                       "orphan",   "path",         "policies",  "type"};
+    static const char *const rare[] = {"role", "bound_cidrs"};
     struct mln_cx *cx = rq->cx;
     struct mln_value *data = mln_object(cx);
     for (size_t i = 0; i < MLN_COUNT(same); i++) {
         mln_put(cx, data, same[i], mln_get(entry, same[i]));
+    }
+    for (size_t i = 0; i < MLN_COUNT(rare); i++) {
+        if (mln_get(entry, rare[i]) != NULL) {
+            mln_put(cx, data, rare[i], mln_get(entry, rare[i]));
+        }
     }
     mln_put(cx, data, "id", mln_secret_string(cx, id));
     put_times(rq, entry, data);
@@ -117,52 +126,9 @@ static struct mln_err list_accessors(struct mln_request *rq, struct mln_reply *r
 
 /* ---- renew ---- */
 
-/* The latest end that a renewal may reach, in seconds from now; 0 = none. */
-static int64_t room_left(const struct mln_request *rq, const struct mln_value *entry)
-{
-    int64_t explicit_s = mln_get_int(mln_get(entry, "explicit_max_ttl_s"), 0);
-    int64_t period_s = mln_get_int(mln_get(entry, "period_s"), 0);
-    int64_t max_s = mln_get_int(mln_get(entry, "max_ttl_s"), 0);
-    int64_t age_s = (rq->now_ns - mln_get_int(mln_get(entry, "created_ns"), 0)) / 1000000000;
-    int64_t limit_s = period_s > 0 ? 0 : max_s;
-    if (explicit_s > 0 && (limit_s == 0 || explicit_s < limit_s)) {
-        limit_s = explicit_s;
-    }
-    return limit_s == 0 ? 0 : limit_s > age_s ? limit_s - age_s : 1;
-}
-
-static struct mln_err renew_entry(struct mln_request *rq, struct mln_reply *re,
-                                  const struct mln_value *entry, struct mln_bytes id)
-{
-    struct mln_cx *cx = rq->cx;
-    if (!mln_get_bool(mln_get(entry, "renewable"), false) ||
-        mln_get_int(mln_get(entry, "expires_ns"), 0) == 0) {
-        return mln_fail(cx, MLN_E_INVALID, "invalid lease ID");
-    }
-    int64_t period_s = mln_get_int(mln_get(entry, "period_s"), 0);
-    int64_t asked_s = mln_get_int(mln_field_of(rq, "increment"), 0);
-    if (asked_s < 0) {
-        return mln_fail(cx, MLN_E_INVALID, "increment cannot be negative");
-    }
-    asked_s = period_s > 0  ? period_s
-              : asked_s > 0 ? asked_s
-                            : mln_get_int(mln_get(entry, "ttl_s"), 0);
-    asked_s = mln_token_ttl_cap(rq, re, asked_s, room_left(rq, entry));
-    struct mln_value *next = mln_value_dup(cx, entry);
-    mln_remove(next, MLN_BYTES("id"));
-    mln_put_int(cx, next, "expires_ns", rq->now_ns + asked_s * 1000000000);
-    mln_put_int(cx, next, "renewed_ns", rq->now_ns);
-    MLN_TRY(mln_cx_err(cx));
-    MLN_TRY(mln_token_replace(cx, rq->txn, entry, next));
-    struct mln_value *auth = mln_value_dup(cx, mln_token_auth(cx, next, id));
-    mln_put_int(cx, auth, "lease_duration", asked_s);
-    re->auth = auth;
-    return mln_cx_err(cx);
-}
-
 static struct mln_err renew_self(struct mln_request *rq, struct mln_reply *re)
 {
-    return renew_entry(rq, re, rq->actor->token, own_id(rq));
+    return mln_token_renew_entry(rq, re, rq->actor->token, own_id(rq));
 }
 
 static struct mln_err renew(struct mln_request *rq, struct mln_reply *re)
@@ -173,7 +139,7 @@ static struct mln_err renew(struct mln_request *rq, struct mln_reply *re)
         return mln_refail(rq->cx, MLN_E_DENIED, "bad token");
     }
     MLN_TRY(err);
-    return renew_entry(rq, re, entry, mln_get_bytes(mln_field_of(rq, "token")));
+    return mln_token_renew_entry(rq, re, entry, mln_get_bytes(mln_field_of(rq, "token")));
 }
 
 static struct mln_err renew_accessor(struct mln_request *rq, struct mln_reply *re)
@@ -184,7 +150,7 @@ static struct mln_err renew_accessor(struct mln_request *rq, struct mln_reply *r
         return mln_refail(rq->cx, MLN_E_DENIED, "invalid accessor");
     }
     MLN_TRY(err);
-    return renew_entry(rq, re, entry, MLN_BYTES_NONE);
+    return mln_token_renew_entry(rq, re, entry, MLN_BYTES_NONE);
 }
 
 /* ---- revoke ---- */
@@ -236,9 +202,19 @@ static struct mln_err revoke_orphan(struct mln_request *rq, struct mln_reply *re
     }
     MLN_TRY(err);
     mln_put(rq->cx, rq->detail, "revoked", mln_get(entry, "accessor"));
-    mln_txn_mark_relief(rq->txn);
-    MLN_TRY(mln_token_orphan_children(rq->cx, rq->txn, entry));
-    return mln_token_remove(rq->cx, rq->txn, entry);
+    return mln_token_revoke_orphan(mln_core_of(rq), rq->cx, rq->txn, entry);
+}
+
+/* ---- tidy ---- */
+
+/* Nothing lies about: rows go in the transactions that end what they stand for, and ticks sweep the rest. */
+static struct mln_err tidy(struct mln_request *rq, struct mln_reply *re)
+{
+    mln_reply_warn(rq, re,
+                   "Tidy operation successfully started. Any information from the operation will "
+                   "be printed to OpenBao's server logs.");
+    re->status = 202;
+    return mln_cx_err(rq->cx);
 }
 
 /* ---- the descriptor ---- */
@@ -275,7 +251,12 @@ static const struct mln_field create_fields[] = {
     {.name = "renewable", .type = MLN_FIELD_BOOL, .fallback = "true", .help = "May be renewed."},
     {.name = "ttl", .type = MLN_FIELD_DURATION, .help = "How long it lives."},
     {.name = "lease", .type = MLN_FIELD_DURATION, .help = "Old name of ttl."},
-    {.name = "type", .type = MLN_FIELD_TEXT, .fallback = "service", .help = "\"service\"."},
+    {.name = "type", .type = MLN_FIELD_TEXT, .help = "\"service\" or \"batch\"."},
+    {.name = "role", .type = MLN_FIELD_TEXT, .help = "A role of auth/token/roles, in the path."},
+    {.name = "role_name", .type = MLN_FIELD_TEXT, .help = "The same, in the body."},
+    {.name = "entity_alias",
+     .type = MLN_FIELD_TEXT,
+     .help = "An alias that the role allows: its entity has the token."},
     {.name = "explicit_max_ttl",
      .type = MLN_FIELD_DURATION,
      .help = "An end that no renewal moves."},
@@ -292,6 +273,15 @@ static const struct mln_field create_fields[] = {
      .help = "Lives on as long as it is renewed within this time; needs sudo."},
     {0},
 };
+static struct mln_err role_exists(struct mln_request *rq, bool *ret)
+{
+    const struct mln_value *role = NULL;
+    const char *name = mln_get_text(rq->cx, mln_field_of(rq, "role"), "");
+    struct mln_err err = mln_token_role_get(rq, name, &role);
+    *ret = !mln_failed(err);
+    return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : err;
+}
+
 static const struct mln_field token_fields[] = {FIELD_TOKEN, FIELD_INCREMENT, {0}};
 static const struct mln_field accessor_fields[] = {FIELD_ACCESSOR, FIELD_INCREMENT, {0}};
 static const struct mln_field self_fields[] = {FIELD_INCREMENT, {0}};
@@ -306,6 +296,20 @@ static const struct mln_path token_paths[] = {
      .fields = create_fields,
      .write = mln_token_create_path,
      .is_sudo = true},
+    {.pattern = "create/{role}",
+     .summary = "Make a token with a role.",
+     .fields = create_fields,
+     .write = mln_token_create_path},
+    {.pattern = "roles", .summary = "List roles.", .list = mln_token_role_list},
+    {.pattern = "roles/{role}",
+     .summary = "Read, write or delete a role.",
+     .fields = mln_token_role_fields,
+     .read = mln_token_role_read,
+     .write = mln_token_role_write,
+     .remove = mln_token_role_remove,
+     .exists = role_exists,
+     .controls = "AC-6"},
+    {.pattern = "tidy", .summary = "Look for rows that lie about.", .write = tidy, .is_sudo = true},
     {.pattern = "lookup-self",
      .summary = "What the caller's token is.",
      .read = lookup_self,

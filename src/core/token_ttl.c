@@ -110,6 +110,31 @@ static void login_times(struct mln_request *rq, const struct mln_login *login,
     spec->ttl_s = login->period_s > 0 ? login->period_s : least(spec->ttl_s, max_s);
 }
 
+/* The mount's tuning decides: "service" and "batch" for all, "default-batch" where the role does not say. */
+static bool is_batch_login(const struct mln_request *rq, const struct mln_login *login)
+{
+    struct mln_bytes tuned = mln_get_bytes(mln_get(rq->mount->config, "token_type"));
+    return !mln_bytes_is(tuned, "service") &&
+           (login->is_batch || mln_bytes_ends(tuned, MLN_BYTES("batch")));
+}
+
+static struct mln_err check_login(struct mln_request *rq, const struct mln_login *login,
+                                  const struct mln_token_spec *spec)
+{
+    if (mln_token_names(spec->policies, "root")) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "auth methods cannot create root tokens");
+    }
+    const char *bad = !spec->is_batch                 ? NULL
+                      : login->num_uses > 0           ? "num_uses"
+                      : login->period_s > 0           ? "period"
+                      : login->explicit_max_ttl_s > 0 ? "explicit_max_ttl"
+                                                      : NULL;
+    if (bad != NULL) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "batch tokens cannot have \"%s\" set", bad);
+    }
+    return mln_token_cidrs_check(rq->cx, login->bound_cidrs);
+}
+
 struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *login,
                                const struct mln_value **ret_auth)
 {
@@ -121,15 +146,14 @@ struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *l
         .path = mln_text_dup(cx, rq->path),
         .meta = login->meta,
         .num_uses = login->num_uses,
-        .is_renewable = true,
+        .is_renewable = !login->is_not_renewable,
+        .is_batch = is_batch_login(rq, login),
         .auth_mount = rq->mount->path,
+        .auth_uuid = rq->mount->uuid,
+        .bound_cidrs = login->bound_cidrs,
+        .internal = login->internal,
     };
-    if (mln_token_names(spec.policies, "root")) {
-        return mln_fail(cx, MLN_E_INVALID, "auth methods cannot create root tokens");
-    }
-    if (login->is_batch) {
-        return mln_fail(cx, MLN_E_UNSUPPORTED, "batch tokens are not supported");
-    }
+    MLN_TRY(check_login(rq, login, &spec));
     login_times(rq, login, &spec);
     if (login->alias != NULL) {
         MLN_TRY(mln_entity_login(rq, login, &spec));

@@ -14,7 +14,10 @@
 
 extern const struct mln_engine *const mln_identities[];
 extern const struct mln_engine mln_engine_kv, mln_engine_transit, mln_method_userpass;
-static const struct mln_engine *const ck_engines[] = {&mln_engine_kv, &mln_engine_transit, NULL};
+#ifndef CK_MORE_ENGINES
+#define CK_MORE_ENGINES /* of the test itself, each with a comma behind */
+#endif
+static const struct mln_engine *const ck_engines[] = {&mln_engine_kv, &mln_engine_transit, CK_MORE_ENGINES NULL};
 static const struct mln_engine *const ck_methods[] = {&mln_method_userpass, NULL};
 static const struct mln_engine *const *const ck_registries[] = {ck_engines, ck_methods, mln_identities, NULL};
 

@@ -149,7 +149,8 @@ static void test_asked_for_more(void **state)
         const char *name, *value;
         int64_t status;
     } t[] = {
-        {"ns", "", 200}, {"ns", "root", 200}, {"ns", "team/", 404}, {"wrap", "", 200}, {"wrap", "60", 400},
+        {"ns", "", 200}, {"ns", "root", 200}, {"ns", "team/", 404}, {"wrap", "", 200},
+        {"wrap", "60", 200}, {"wrap", "1m", 200}, {"wrap", "-1", 400}, {"wrap", "-5m", 400}, {"wrap", "x", 400},
         {"path", "secret/data/a\n", 400}, {"path", "secret/data/a", 200},
     };
     (void)state;
