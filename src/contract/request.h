@@ -83,6 +83,8 @@ struct mln_services {
     struct mln_err (*fill)(struct mln_request *rq, struct mln_bytes text, const char **ret);
     /* The mount of an accessor ("auth_userpass_1a2b3c4d"); NULL when there is none. Lives as long as the request. */
     const struct mln_mount *(*mount)(struct mln_request *rq, const char *accessor);
+    /* Where clients reach this server, without a slash at the end: "https://10.0.0.1:8200". Never NULL. */
+    const char *(*address)(struct mln_request *rq);
 };
 
 struct mln_request {

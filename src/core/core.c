@@ -25,6 +25,7 @@ static struct mln_err copy_config(struct mln_cx *cx, struct mln_core *core,
     bool ok = copy_text(config->data_dir, &core->config.data_dir);
     ok = copy_text(config->origin, &core->config.origin) && ok;
     ok = copy_text(config->keyfile, &core->config.keyfile) && ok;
+    ok = copy_text(config->api_address, &core->config.api_address) && ok;
     return ok ? MLN_OK : mln_fail(cx, MLN_E_MEMORY, "no memory to start");
 }
 
@@ -33,6 +34,7 @@ static void free_config(struct mln_core *core)
     mln_free((void *)(uintptr_t)core->config.data_dir);
     mln_free((void *)(uintptr_t)core->config.origin);
     mln_free((void *)(uintptr_t)core->config.keyfile);
+    mln_free((void *)(uintptr_t)core->config.api_address);
 }
 
 /* ---- open and close ---- */

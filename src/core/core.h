@@ -16,6 +16,7 @@ struct mln_core_config {
     const char *origin;     /* of the ledger, e.g. "merlon.local/ledger"; fixed at initialisation */
     enum mln_seal_kind seal;
     const char *keyfile;    /* MLN_SEAL_KEYFILE: where the unseal key lies */
+    const char *api_address; /* where clients reach this server: "http://127.0.0.1:8200"; NULL = not known */
     /* lists of descriptors (each NULL-ended, as mln_engines), the list of lists NULL-ended too; core adds its own sys and token */
     const struct mln_engine *const *const *registries;
     int64_t default_ttl_s, max_ttl_s;   /* of tokens; 0 = 768 h */

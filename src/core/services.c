@@ -159,6 +159,12 @@ static const struct mln_mount *service_mount(struct mln_request *rq, const char 
     return NULL;
 }
 
+static const char *service_address(struct mln_request *rq)
+{
+    const char *known = mln_core_of(rq)->config.api_address;
+    return known != NULL ? known : "http://127.0.0.1:8200";
+}
+
 const struct mln_services mln_core_services = {
     .call = service_call,
     .may = service_may,
@@ -168,6 +174,7 @@ const struct mln_services mln_core_services = {
     .entity = service_entity,
     .fill = service_fill,
     .mount = service_mount,
+    .address = service_address,
 };
 
 struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,

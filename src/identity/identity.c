@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine "identity": its tables of paths; the registry of this room. */
-#include "identity/identity_priv.h"
+#include "identity/oidc_priv.h"
 
 #define MLN_IDENTITY(name) extern const struct mln_engine mln_identity_##name;
 #include "identity/identity.def"
@@ -13,8 +13,14 @@ const struct mln_engine *const mln_identities[] = {
     NULL,
 };
 
+static struct mln_err tick(struct mln_request *rq)
+{
+    MLN_TRY(oidc_rotate_due(rq));
+    return id_sweep(rq);
+}
+
 static const struct mln_path *const more_paths[] = {
-    id_alias_paths, id_group_paths, id_group_alias_paths, id_lookup_paths, NULL,
+    id_alias_paths, id_group_paths, id_group_alias_paths, id_lookup_paths, id_oidc_paths, id_oidc_key_paths, NULL,
 };
 
 const struct mln_engine mln_identity_identity = {
@@ -23,6 +29,6 @@ const struct mln_engine mln_identity_identity = {
     .summary = "Who they are: entities, aliases and groups behind all auth methods.",
     .paths = id_entity_paths,
     .more_paths = more_paths,
-    .tick = id_sweep,
+    .tick = tick,
     .tick_s = 1,
 };

@@ -288,6 +288,7 @@ static struct mln_err open_core(struct mln_cx *cx, struct core_process *process,
     struct mln_core_config config = {
         .data_dir = mln_get_text(cx, mln_get(boot, "data"), ""),
         .origin = mln_get_text(cx, mln_get(boot, "origin"), ""),
+        .api_address = mln_get_text(cx, mln_get(boot, "api_address"), NULL),
         .seal = (enum mln_seal_kind)mln_get_int(mln_get(boot, "seal"), MLN_SEAL_SHAMIR),
         .keyfile = has_keyfile ? mln_get_text(cx, mln_get(boot, "keyfile"), NULL) : NULL,
         .registries = registries,

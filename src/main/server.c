@@ -180,6 +180,7 @@ static void tell_core(struct server *s, struct mln_value *boot)
     struct mln_cx *cx = &s->cx;
     mln_put_text(cx, boot, "data", config->data_dir);
     mln_put_text(cx, boot, "origin", config->origin);
+    mln_put_text(cx, boot, "api_address", s->url[0]);
     mln_put_int(cx, boot, "seal", (int64_t)config->seal);
     mln_put_text(cx, boot, "keyfile", config->keyfile);
     mln_put_int(cx, boot, "default_ttl", config->default_ttl_s);
