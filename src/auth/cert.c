@@ -60,7 +60,8 @@ static struct mln_err check_oid(struct mln_cx *cx, struct mln_bytes oid)
     const char *text = mln_text_dup(cx, oid);
     ASN1_OBJECT *object = oid.len > 0 && oid.len <= 128 ? OBJ_txt2obj(text, 1) : NULL;
     ASN1_OBJECT_free(object);
-    return object != NULL ? MLN_OK : mln_fail(cx, MLN_E_INVALID, "\"%.*s\" is no object identifier", (int)(oid.len > 64 ? 64 : oid.len), text);
+    return object != NULL ? MLN_OK
+                          : mln_fail(cx, MLN_E_INVALID, "\"%.*s\" is no object identifier", (int)(oid.len > 64 ? 64 : oid.len), text);
 }
 
 /* A constraint that cannot be read would let nobody in, or worse. */

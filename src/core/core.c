@@ -59,6 +59,10 @@ static void init_locks(struct mln_core *core)
 
 static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
 {
+    core->audit = mln_audit_new();
+    if (core->audit == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "no memory to start");
+    }
     const char *dir = mln_text_format(cx, "%s/store", core->config.data_dir);
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(mln_dir_make(cx, core->config.data_dir, 0700));
@@ -118,6 +122,7 @@ void mln_core_close(struct mln_core *core)
     mln_barrier_free(core->barrier);
     mln_store_close(core->store);
     mln_arena_free(core->state_arena);
+    mln_audit_free(core->audit);
     free_config(core);
     pthread_rwlock_destroy(&core->gate);
     pthread_rwlock_destroy(&core->mounts_lock);
@@ -178,10 +183,12 @@ struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const
     err = mln_failed(err) ? err : mln_rotate_load(cx, core);
     err = mln_failed(err) ? err : mln_quotas_load(cx, core);
     err = mln_failed(err) ? err : note_system(cx, core, action);
+    err = mln_failed(err) ? err : mln_audit_start(cx, core);
     if (mln_failed(err)) {
         mln_ledger_close(core->ledger);
         core->ledger = NULL;
         mln_mounts_forget(core);
+        mln_audit_forget(core->audit);
         mln_wipe(core->token_key, sizeof(core->token_key));
         mln_wipe(core->batch_key, sizeof(core->batch_key));
         mln_barrier_seal(core->barrier);
@@ -206,6 +213,7 @@ void mln_core_seal_now(struct mln_core *core, bool on_purpose)
     mln_mounts_forget(core);
     mln_ceremonies_forget(core);
     mln_quotas_forget(core);
+    mln_audit_forget(core->audit);
     if (core->barrier != NULL) {
         mln_barrier_seal(core->barrier);
     }
@@ -363,6 +371,11 @@ void mln_core_process_state(struct mln_core *core, const char *process,
         core->state = all;
     }
     pthread_mutex_unlock(&core->state_lock);
+}
+
+void mln_core_reopen(struct mln_core *core)
+{
+    mln_audit_reopen(core->audit);
 }
 
 void mln_core_vkey(struct mln_core *core, char to[256])

@@ -20,6 +20,8 @@ struct mln_core_config {
     /* lists of descriptors (each NULL-ended, as mln_engines), the list of lists NULL-ended too; core adds its own sys and token */
     const struct mln_engine *const *const *registries;
     int64_t default_ttl_s, max_ttl_s;   /* of tokens; 0 = 768 h */
+    const struct mln_value *audit;      /* array of audit devices {"path","type","options","description"}, or NULL; kept by the caller */
+    bool audit_by_api;                  /* sys/audit may make devices: who may write there may then have core write files */
     bool is_dev;            /* said so in seal status; init mounts "secret/" (kv v2) as well */
     bool durable_reads;     /* read_durability: disk: a read's record is on disk before its answer leaves */
     bool unauthed_rekey, unauthed_root; /* sys/rekey and sys/generate-root are answered without a token */
@@ -64,5 +66,7 @@ struct mln_core_call {
     void *arg;
 };
 struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, const struct mln_core_call *call, struct mln_buf *answer);
+/* Audit files are opened anew: they were moved away. Any thread. */
+void mln_core_reopen(struct mln_core *core);
 /* Run what is due: expiry of tokens, engines' ticks, key rotation by age. Call about once a second from one thread. */
 void mln_core_tick(struct mln_cx *cx, struct mln_core *core);

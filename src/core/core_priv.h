@@ -123,6 +123,7 @@ struct mln_core {
     struct mln_cx state_cx;
     struct mln_ceremonies ceremonies;
     struct mln_quotas quotas;
+    struct mln_audit *audit; /* audit devices; a lock of its own */
     pthread_mutex_t tick_lock;
     int64_t last_tick_ns, last_rotate_ns;
     atomic_llong life_ns; /* the latest time seen: lease_tick.c */
@@ -165,6 +166,9 @@ struct mln_run {
     struct mln_subject subject;    /* what policy judges; names NULL for strangers */
     bool has_blocked, reload_mounts, changed_policies, changed_identity, changed_quotas, seals;
     struct mln_rate rate; /* what the limit of this path says */
+    bool reload_audit;
+    struct mln_audit_run *audit; /* devices that hear of this request; NULL = none (yet) */
+    bool has_audit_request;      /* its first line is made */
     bool is_system;   /* the system's own work: everything is allowed */
     bool is_refused;  /* by token or policy: recorded as denied */
     const char *rule; /* the pattern that decided */
@@ -318,6 +322,27 @@ struct mln_err mln_policies_start(struct mln_cx *cx,
                                   struct mln_txn *txn); /* the default policy, at init */
 void mln_policies_forget(struct mln_core *core);        /* wipe the cache */
 extern const struct mln_engine mln_system;              /* sys/: type "system" */
+
+/*
+ * ---- audit devices (audit.c) ---- They stand beside the ledger. Of each request that is not exempt a line is made before the engine
+ * runs and one of its answer; when devices are enabled and none takes a line, the request fails.
+ */
+struct mln_audit *mln_audit_new(void); /* NULL: no memory */
+void mln_audit_free(struct mln_audit *audit);
+struct mln_err mln_audit_start(struct mln_cx *cx, struct mln_core *core); /* at unseal: the configuration's devices, then all */
+struct mln_err mln_audit_load(struct mln_cx *cx, struct mln_core *core);  /* from the store, after a change */
+void mln_audit_forget(struct mln_audit *audit);                           /* at seal */
+void mln_audit_reopen(struct mln_audit *audit);
+/* The request's line, once, whatever err says of it so far; returns err or that nobody took it. */
+struct mln_err mln_audit_request(struct mln_run *run, struct mln_err err);
+/* Write now what was made and waits for the answer: before a commit, before anything outside hears of the request. */
+struct mln_err mln_audit_flush(struct mln_run *run);
+/* The answer's line; returns err or that nobody took it, and then the reply is gone. */
+struct mln_err mln_audit_response(struct mln_run *run, struct mln_err err);
+void mln_audit_release(struct mln_run *run);
+/* "hmac-sha256:<hex>" of input as the device at path writes it. errors INVALID */
+struct mln_err mln_audit_hash(struct mln_core *core, struct mln_cx *cx, const char *path, struct mln_bytes input,
+                              const char **ret);
 
 /* ---- pipeline (pipeline.c) ---- */
 struct mln_core *mln_core_of(const struct mln_request *rq); /* what rq->core leads to */

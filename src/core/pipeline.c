@@ -376,9 +376,10 @@ static struct mln_err handle(struct mln_run *run)
 {
     find_route(run);
     run->is_refused = true;
-    MLN_TRY(who(run));
-    MLN_TRY(may_they(run));
-    run->is_refused = false;
+    struct mln_err err = who(run);
+    err = mln_failed(err) ? err : may_they(run);
+    run->is_refused = mln_failed(err);
+    MLN_TRY(mln_audit_request(run, err));
     run->is_use_spent = mln_token_is_wrap(run->entry) && mln_bytes_starts(run->rq.path, MLN_BYTES("sys/wrapping/"));
     if (run->entry != NULL && !run->is_use_spent) {
         MLN_TRY(mln_token_use(run->core, run->rq.cx, run->rq.txn, run->entry));
@@ -408,6 +409,7 @@ static void again(struct mln_run *run)
     run->subject = (struct mln_subject){0};
     run->is_refused = run->seals = false;
     run->reload_mounts = run->changed_policies = run->changed_identity = run->changed_quotas = false;
+    run->reload_audit = false;
     run->topics = run->calls = NULL;
     run->rule = run->reason = NULL;
     rq->detail = mln_object(rq->cx);
@@ -446,6 +448,10 @@ static void settle(struct mln_run *run)
     }
     if (run->reload_mounts && mln_failed(mln_mounts_load(cx, core))) {
         mln_log_fault(MLN_LOG_ERROR, "core", cx, "the mount table of before stays until the next change");
+        mln_cx_clear(cx);
+    }
+    if (run->reload_audit && mln_failed(mln_audit_load(cx, core))) {
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the audit devices of before stay until the next change");
         mln_cx_clear(cx);
     }
 }
@@ -498,6 +504,7 @@ static struct mln_err run_open(struct mln_run *run)
         if (!mln_failed(err)) {
             settle(run);
         }
+        err = mln_audit_response(run, err);
     } else {
         err = mln_fail(run->rq.cx, MLN_E_SEALED, "Vault is sealed");
     }
@@ -522,6 +529,7 @@ struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, const s
     if (!mln_failed(err) && !answer_sealed(&run, &err)) {
         err = run_open(&run);
     }
+    mln_audit_release(&run);
     mln_run_answer(&run, err, answer);
     mln_mounts_release_drop(&run.table); /* errors name what they found in it */
     if (run.seals) { /* also when its record failed: keys are safer gone */

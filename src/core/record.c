@@ -116,6 +116,7 @@ static struct mln_err commit(struct mln_run *run, struct mln_err err, bool is_re
     struct mln_batch batch = {0};
     struct mln_record record = {0};
     const struct mln_value *digests = NULL;
+    MLN_TRY(mln_audit_flush(run));
     MLN_TRY(mln_txn_batch(rq->cx, rq->txn, &batch, &digests));
     batch.is_relief = batch.is_relief || is_relief;
     mln_run_record(run, err, digests, &record);

@@ -131,6 +131,7 @@ static struct mln_err service_reach(struct mln_request *rq, const struct mln_val
     run->calls = run->calls != NULL ? run->calls : mln_array(rq->cx);
     mln_push(rq->cx, run->calls, one);
     mln_run_block(run);
+    MLN_TRY(mln_audit_flush(mln_run_of(rq)));
     return config->reach(config->arg, rq->cx, ask, ret);
 }
 

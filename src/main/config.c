@@ -12,6 +12,7 @@
 #define ORIGIN_DEFAULT   "merlon.local/ledger"
 #define ORIGIN_MAX_BYTES 199u /* as struct mln_ledger_status */
 #define REACH_ALLOW_MAX  1024u /* patterns: looked through at each call */
+#define AUDIT_MAX        16   /* as core takes */
 #define REKEY_MAX        1000 /* a minute; more is no limit at all */
 
 /* ---- reading values, each with its name in the error ---- */
@@ -324,11 +325,47 @@ static struct mln_err parse_reach(struct mln_cx *cx, const struct mln_value *all
     return MLN_OK;
 }
 
+/* "audit": a list of devices; their options are core's to judge. */
+static struct mln_err parse_audit(struct mln_cx *cx, const struct mln_value *list,
+                                  struct server_config *config)
+{
+    static const char *const names[] = {"type", "path", "description", "options", NULL};
+    if (mln_is_null(list)) {
+        return MLN_OK;
+    }
+    if (mln_type_of(list) != MLN_ARRAY || mln_len(list) > AUDIT_MAX) {
+        return mln_fail(cx, MLN_E_INVALID, "'audit' must be a list of at most %d devices", AUDIT_MAX);
+    }
+    struct mln_value *out = mln_array(cx);
+    for (size_t i = 0; i < mln_len(list); i++) {
+        const struct mln_value *item = mln_item(list, i), *options = mln_get(item, "options");
+        const char *where = mln_text_format(cx, "audit[%zu].", i), *type = NULL, *path = NULL;
+        const char *description = "";
+        MLN_TRY(check_keys(cx, item, where, names));
+        MLN_TRY(get_text(cx, item, where, "type", &type));
+        MLN_TRY(get_text(cx, item, where, "path", &path));
+        MLN_TRY(get_text(cx, item, where, "description", &description));
+        if (type == NULL || path == NULL || mln_type_of(options) != MLN_OBJECT) {
+            return mln_fail(cx, MLN_E_INVALID, "'%stype', path and options are needed", where);
+        }
+        struct mln_value *one = mln_object(cx);
+        const char *slash = mln_bytes_ends(mln_bytes_of(path), MLN_BYTES("/")) ? "" : "/";
+        mln_put_text(cx, one, "path", mln_text_format(cx, "%s%s", path, slash));
+        mln_put_text(cx, one, "type", type);
+        mln_put_text(cx, one, "description", description);
+        mln_put(cx, one, "options", options);
+        mln_push(cx, out, one);
+    }
+    config->audit = out;
+    return mln_cx_err(cx);
+}
+
 struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes yaml, bool dev_tls,
                                    struct server_config *ret)
 {
     static const char *const names[] = {"data",          "listeners",         "seal", "ledger",
-                                        "max_lease_ttl", "default_lease_ttl", "log",  "reach", NULL};
+                                        "max_lease_ttl", "default_lease_ttl", "log",  "reach",
+                                        "audit",         "unsafe_allow_api_audit_creation",       NULL};
     struct server_config config = {.origin = ORIGIN_DEFAULT};
     const struct mln_value *all = NULL;
     MLN_TRY(mln_yaml_parse(cx, yaml, &all));
@@ -346,6 +383,8 @@ struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes yaml, boo
         return mln_fail(cx, MLN_E_INVALID, "'default_lease_ttl' is above 'max_lease_ttl'");
     }
     MLN_TRY(parse_log(cx, all, &config));
+    MLN_TRY(parse_audit(cx, mln_get(all, "audit"), &config));
+    MLN_TRY(get_bool(cx, all, "", "unsafe_allow_api_audit_creation", &config.audit_by_api));
     MLN_TRY(parse_reach(cx, all, &config));
     *ret = config;
     return mln_cx_err(cx);
@@ -403,6 +442,7 @@ static struct mln_err use_flags(struct mln_cx *cx, const struct mln_server_optio
     config->rekey_per_minute = (unsigned)options->rekey_per_minute;
     config->data_dir = options->data_dir != NULL ? options->data_dir : config->data_dir;
     config->is_dev = options->is_dev;
+    config->audit_by_api = config->audit_by_api || options->is_dev;
     config->dev_tls = options->dev_tls;
     config->root_token = options->is_dev ? options->dev_root_token_id : NULL;
     return MLN_OK;

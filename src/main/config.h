@@ -43,6 +43,8 @@ struct server_config {
     bool is_dev, dev_tls;
     const char *root_token; /* --dev-root-token-id; NULL = random */
     unsigned rekey_per_minute;
+    const struct mln_value *audit; /* array of {"path","type","description","options"}; NULL = none */
+    bool audit_by_api;             /* sys/audit may enable devices; always with --dev */
     const struct mln_value *reach_allow; /* patterns of net/reach.h; NULL = everything but link-local */
 };
 

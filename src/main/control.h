@@ -21,6 +21,7 @@ enum control_kind {
     CONTROL_STATE, /* text: process; bytes: its line about the sandbox */
     CONTROL_STOP,  /* finish and end */
     CONTROL_REACH, /* one descriptor: the socket to a new reach process */
+    CONTROL_REOPEN, /* files that grow were moved away: open them anew */
     /* core to monitor */
     CONTROL_READY, /* number: 1 = sealed; text: verifier key; bytes: root token (development) */
     CONTROL_ROOT,  /* bytes: keep this root key; none: forget it */

@@ -195,6 +195,8 @@ static void listen_to_monitor(struct core_process *process)
             }
         } else if (message.kind == CONTROL_REACH) {
             take_reach(cx, process, fds.reach);
+        } else if (message.kind == CONTROL_REOPEN) {
+            mln_core_reopen(process->core);
         }
         goes_on = message.kind != CONTROL_STOP;
         mln_wipe(&message, sizeof(message));
@@ -295,6 +297,8 @@ static struct mln_err open_core(struct mln_cx *cx, struct core_process *process,
         .default_ttl_s = mln_get_int(mln_get(boot, "default_ttl"), 0),
         .max_ttl_s = mln_get_int(mln_get(boot, "max_ttl"), 0),
         .is_dev = mln_get_bool(mln_get(boot, "dev"), false),
+        .audit = mln_get(boot, "audit"),
+        .audit_by_api = mln_get_bool(mln_get(boot, "audit_by_api"), false),
         .durable_reads = mln_get_bool(mln_get(boot, "durable_reads"), false),
         .unauthed_rekey = mln_get_bool(mln_get(boot, "unauthed_rekey"), false),
         .unauthed_root = mln_get_bool(mln_get(boot, "unauthed_root"), false),

@@ -531,6 +531,9 @@ static void take_signals(struct monitor *m)
     while (read(m->signal_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT) {
             begin_stop(m);
+        } else if (info.ssi_signo == SIGHUP && m->control_fd >= 0 && m->phase == PHASE_RUN) {
+            struct control_message message = {.kind = CONTROL_REOPEN};
+            complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
         }
     }
 }
@@ -561,11 +564,11 @@ static void wait_for_news(struct monitor *m)
     reap(m);
 }
 
-/* Signals become readable. Those of a closed terminal or a broken pipe mean nothing here. */
+/* Signals become readable. That of a broken pipe means nothing here. */
 static struct mln_err catch_signals(struct monitor *m)
 {
-    static const int caught[] = {SIGTERM, SIGINT, SIGCHLD};
-    static const int ignored[] = {SIGHUP, SIGPIPE};
+    static const int caught[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+    static const int ignored[] = {SIGPIPE};
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     struct sigaction usual = {.sa_handler = SIG_DFL};
     sigset_t set;

@@ -189,6 +189,10 @@ static void tell_core(struct server *s, struct mln_value *boot)
     mln_put_bool(cx, boot, "durable_reads", config->durable_reads);
     mln_put_bool(cx, boot, "unauthed_rekey", !config->listeners[0].no_unauthed_rekey);
     mln_put_bool(cx, boot, "unauthed_root", !config->listeners[0].no_unauthed_root);
+    mln_put_bool(cx, boot, "audit_by_api", config->audit_by_api);
+    if (config->audit != NULL) {
+        mln_put(cx, boot, "audit", config->audit);
+    }
     if (config->root_token != NULL) {
         mln_put(cx, boot, "root_token", mln_secret_string(cx, mln_bytes_of(config->root_token)));
     }

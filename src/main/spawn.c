@@ -24,7 +24,8 @@ extern char **environ;
  */
 static void child_signals(void)
 {
-    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT};
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGQUIT,
+                                  SIGXFSZ}; /* a file at its limit is an error of the write */
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigset_t none;
     for (size_t i = 0; i < MLN_COUNT(ignored); i++) {

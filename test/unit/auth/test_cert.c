@@ -45,8 +45,8 @@ struct plan {
     const char *usage; /* "clientAuth" */
     const char *names; /* subjectAltName */
     const char *other; /* an extension 1.2.3.4.5 */
-    long days;
-    long serial;
+    long days;   /* 0: 30; below: over already */
+    long serial; /* 0: 7 */
 };
 
 static void make(struct party *p, const struct plan *plan)
@@ -59,9 +59,9 @@ static void make(struct party *p, const struct plan *plan)
     assert_int_equal(X509_NAME_add_entry_by_txt(name, "OU", MBSTRING_UTF8, (const uint8_t *)"ops", -1, -1, 0), 1);
     X509 *issuer = plan->by != NULL ? plan->by->cert : p->cert;
     assert_int_equal(X509_set_issuer_name(p->cert, X509_get_subject_name(issuer)), 1);
-    assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(p->cert), plan->serial), 1);
+    assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(p->cert), plan->serial != 0 ? plan->serial : 7), 1);
     assert_non_null(X509_gmtime_adj(X509_getm_notBefore(p->cert), -86400));
-    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(p->cert), plan->days * 86400));
+    assert_non_null(X509_gmtime_adj(X509_getm_notAfter(p->cert), (plan->days != 0 ? plan->days : 30) * 86400));
     add_ext(p->cert, issuer, "basicConstraints", plan->is_ca ? "critical,CA:TRUE" : "CA:FALSE");
     add_ext(p->cert, issuer, "subjectKeyIdentifier", "hash");
     if (plan->by != NULL) {
@@ -83,7 +83,7 @@ static void make(struct party *p, const struct plan *plan)
 }
 #define PARTY(name, ...)                                                                            \
     MLN_AUTO(party_drop) struct party name = {0};                                                   \
-    make(&name, &(struct plan){.days = 30, .serial = 7, __VA_ARGS__})
+    make(&name, &(struct plan){__VA_ARGS__})
 
 /* {"certificate": PEM, ...more} */
 static int entry(struct ek *k, const char *name, const struct party *p, const char *more)
@@ -140,7 +140,7 @@ static void test_chains(void **state)
     PARTY(server, .cn = "server", .by = &middle, .usage = "serverAuth");
     PARTY(stranger, .cn = "root", .is_ca = true);
     PARTY(forged, .cn = "web", .by = &stranger);
-    PARTY(old, .cn = "old", .by = &root, .days = -0);
+    PARTY(old, .cn = "old", .by = &root, .days = -1);
     EK_REFUSED(k, ek_write(k, LOGIN, NULL), 400, "client certificate must be supplied");
     show(k, &leaf, &middle);
     EK_REFUSED(k, ek_write(k, LOGIN, NULL), 400, NOT_TRUSTED);

@@ -30,6 +30,7 @@ struct ck {
     const struct mln_value *answer;
     struct mln_buf buf;
     unsigned blocks;
+    const char *wrap; /* X-Vault-Wrap-TTL of the next requests; NULL = none */
     bool is_shamir, is_unauthed; /* instead of a key file; sys/rekey and sys/generate-root without a token */
     const char *keys[8];         /* of a Shamir seal, hex */
 };
@@ -106,6 +107,9 @@ static inline int ck_call(struct ck *k, const char *token, const char *op, const
         mln_put(&k->cx, rq, "token", mln_secret_string(&k->cx, mln_bytes_of(token)));
     }
     mln_put_text(&k->cx, rq, "from", "127.0.0.1");
+    if (k->wrap != NULL) {
+        mln_put_text(&k->cx, rq, "wrap", k->wrap);
+    }
     MLN_AUTO(mln_buf_drop) struct mln_buf message = {0};
     mln_cbor_print(&message, rq);
     mln_buf_drop(&k->buf);
