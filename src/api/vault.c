@@ -238,6 +238,18 @@ static struct mln_err read_json(struct mln_cx *cx, struct mln_bytes body,
     return MLN_OK;
 }
 
+/* Bodies that are no JSON are handed on as they are: the name of their kind, NULL for others. */
+static const char *raw_kind(struct mln_bytes kind)
+{
+    static const char *const kinds[] = {"application/octet-stream", "application/ocsp-request"};
+    for (size_t i = 0; i < MLN_COUNT(kinds); i++) {
+        if (mln_bytes_is_nocase(kind, kinds[i])) {
+            return kinds[i];
+        }
+    }
+    return NULL;
+}
+
 static struct mln_err put_body(struct mln_cx *cx, const struct mln_http_request *http,
                                struct mln_bytes type, struct mln_value *rq)
 {
@@ -252,10 +264,11 @@ static struct mln_err put_body(struct mln_cx *cx, const struct mln_http_request 
             is_shown ? (int)kind.len : 0, is_shown && kind.len > 0 ? (const char *)kind.ptr : "");
     }
     struct mln_bytes body = http->body;
-    if (mln_bytes_is_nocase(kind, "application/octet-stream") && body.len > 0) {
+    const char *raw = raw_kind(kind);
+    if (raw != NULL && body.len > 0) {
         mln_put_null(cx, rq, "data");
         mln_put(cx, rq, "raw", mln_blob(cx, body));
-        mln_put_text(cx, rq, "ct", "application/octet-stream");
+        mln_put_text(cx, rq, "ct", raw);
         return MLN_OK;
     }
     bool is_form = mln_bytes_is_nocase(kind, "application/x-www-form-urlencoded");

@@ -77,6 +77,10 @@ static const struct row requests[] = {
      "{\"op\":\"write\",\"path\":\"a\",\"ns\":\"\",\"data\":null,\"raw\":\"AQID\",\"ct\":"
      "\"application/octet-stream\",\"from\":\"192.0.2.7\",\"port\":4711,"
      "\"head\":false}"},
+    {"raw of ocsp", "POST", "/v1/a", "Content-Type: application/ocsp-request", "{\"a\":1}", MLN_E_OK,
+     "{\"op\":\"write\",\"path\":\"a\",\"ns\":\"\",\"data\":null,\"raw\":\"eyJhIjoxfQ==\",\"ct\":"
+     "\"application/ocsp-request\",\"from\":\"192.0.2.7\",\"port\":4711,"
+     "\"head\":false}"},
     {"patch", "PATCH", "/v1/a", "Content-Type: application/merge-patch+json", "{\"x\":null}",
      MLN_E_OK,
      "{\"op\":\"patch\",\"path\":\"a\",\"ns\":\"\",\"data\":{\"x\":null},\"from\":\"192.0.2.7\","
