@@ -12,7 +12,8 @@
 extern const struct mln_engine mln_engine_pki;
 
 #define PKI_UUID "22222222-0000-4000-8000-000000000000"
-#define PKI_ROOT "{\"common_name\":\"Root\",\"key_type\":\"ec\",\"ttl\":\"8000h\",\"issuer_name\":\"r1\"}"
+#define PKI_ROOT                                                                                   \
+    "{\"common_name\":\"Root\",\"key_type\":\"ec\",\"ttl\":\"8000h\",\"issuer_name\":\"r1\"}"
 
 static inline struct ek *pk_bare(void)
 {
@@ -43,7 +44,8 @@ static inline const char *pk_keep(struct ek *k, const char *name, char *to, size
 }
 
 /* {"a":"<text as JSON string>", rest} */
-static inline const char *pk_with(char *to, size_t n, const char *name, const char *text, const char *rest)
+static inline const char *pk_with(char *to, size_t n, const char *name, const char *text,
+                                  const char *rest)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf out = {0};
     mln_buf_add_format(&out, "{\"%s\":", name);
@@ -83,7 +85,8 @@ static inline int pk_verify(X509 *leaf, X509 *root, X509 *middle, X509_CRL *crl)
         assert_int_equal(X509_STORE_add_crl(store, crl), 1);
     }
     assert_int_equal(X509_STORE_CTX_init(ctx, store, leaf, more), 1);
-    X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_X509_STRICT | (crl != NULL ? X509_V_FLAG_CRL_CHECK : 0));
+    X509_STORE_CTX_set_flags(ctx,
+                             X509_V_FLAG_X509_STRICT | (crl != NULL ? X509_V_FLAG_CRL_CHECK : 0));
     int ok = X509_verify_cert(ctx), why = X509_STORE_CTX_get_error(ctx);
     X509_STORE_CTX_free(ctx);
     X509_STORE_free(store);
@@ -96,7 +99,9 @@ static inline const char *pk_extension(X509 *x, int nid, char *to, int n)
 {
     BIO *bio = BIO_new(BIO_s_mem());
     int at = X509_get_ext_by_NID(x, nid, -1);
-    int got = at >= 0 && X509V3_EXT_print(bio, X509_get_ext(x, at), 0, 0) == 1 ? BIO_read(bio, to, n - 1) : 0;
+    int got = at >= 0 && X509V3_EXT_print(bio, X509_get_ext(x, at), 0, 0) == 1
+                  ? BIO_read(bio, to, n - 1)
+                  : 0;
     to[got > 0 ? got : 0] = '\0';
     BIO_free(bio);
     return to;
