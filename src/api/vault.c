@@ -17,12 +17,14 @@
 
 struct known {
     struct mln_bytes token, bearer, ns, wrap, type;
-    struct mln_bytes request, mfa;
+    struct mln_bytes request, mfa, origin;
 };
 
 static struct mln_bytes *slot_of(struct known *k, struct mln_bytes name)
 {
     switch (name.len) {
+    case 6:
+        return mln_bytes_is_nocase(name, "origin") ? &k->origin : NULL;
     case 12:
         return mln_bytes_is_nocase(name, "content-type") ? &k->type : NULL;
     case 11:
@@ -117,6 +119,19 @@ static struct mln_err put_headers(struct mln_cx *cx, const struct known *k, stru
     return MLN_OK;
 }
 
+/* A web page's origin; core judges it, and answers an OPTIONS by it alone. */
+static struct mln_err put_origin(struct mln_cx *cx, const struct mln_http_request *http,
+                                 const struct known *k, struct mln_value *rq)
+{
+    if (k->origin.len > 0) {
+        MLN_TRY(put_header(cx, rq, "origin", k->origin));
+    }
+    if (mln_bytes_is(http->method, "OPTIONS")) {
+        mln_put_bool(cx, rq, "preflight", true);
+    }
+    return MLN_OK;
+}
+
 /* ---- paths ---- */
 
 /* No empty, "." or ".." segments (a trailing slash is fine), no control characters. */
@@ -166,7 +181,7 @@ static const struct verb verbs[] = {
     {"GET", "read", true, false},    {"PUT", "write", false, true},
     {"POST", "write", false, true},  {"LIST", "list", true, false},
     {"HEAD", "read", true, false},   {"DELETE", "delete", true, false},
-    {"PATCH", "patch", false, true},
+    {"PATCH", "patch", false, true},   {"OPTIONS", "read", true, false},
 };
 
 static struct mln_err verb_of(struct mln_cx *cx, struct mln_bytes method, const struct verb **ret)
@@ -176,9 +191,6 @@ static struct mln_err verb_of(struct mln_cx *cx, struct mln_bytes method, const 
             *ret = &verbs[i];
             return MLN_OK;
         }
-    }
-    if (mln_bytes_is(method, "OPTIONS")) {
-        return mln_fail(cx, MLN_E_INVALID, "cannot handle internal-only request operation");
     }
     return mln_fail(cx, MLN_E_METHOD, "%s", "");
 }
@@ -320,6 +332,7 @@ static struct mln_err read_api(struct mln_cx *cx, const struct mln_http_request 
     mln_put_bytes(cx, rq, "path", path);
     MLN_TRY(put_token(cx, &known, rq));
     MLN_TRY(put_headers(cx, &known, rq));
+    MLN_TRY(put_origin(cx, http, &known, rq));
     if (verb->takes_body) {
         MLN_TRY(put_body(cx, http, known.type, rq));
     } else {

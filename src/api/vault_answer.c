@@ -108,6 +108,36 @@ static void add_line(struct mln_buf *lines, const char *name, const struct mln_v
     }
 }
 
+/* Texts of core go into header lines: visible characters and blanks only. */
+static void add_text_line(struct mln_buf *lines, const char *name, const struct mln_value *value)
+{
+    struct mln_bytes text = mln_get_bytes(value);
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < 0x20 || text.ptr[i] >= 0x7f) {
+            return;
+        }
+    }
+    if (text.len > 0) {
+        mln_buf_add_format(lines, "%s: ", name);
+        mln_buf_add_bytes(lines, text);
+        mln_buf_add_text(lines, "\r\n");
+    }
+}
+
+static void add_cors(struct mln_buf *lines, const struct mln_value *cors)
+{
+    if (mln_is_null(cors)) {
+        return;
+    }
+    add_text_line(lines, "Access-Control-Allow-Origin", mln_get(cors, "origin"));
+    mln_buf_add_text(lines, "Vary: Origin\r\n");
+    add_text_line(lines, "Access-Control-Allow-Methods", mln_get(cors, "methods"));
+    add_text_line(lines, "Access-Control-Allow-Headers", mln_get(cors, "headers"));
+    if (!mln_is_null(mln_get(cors, "methods"))) {
+        mln_buf_add_text(lines, "Access-Control-Max-Age: 300\r\n");
+    }
+}
+
 static const char *extra_of(struct mln_cx *cx, const struct mln_value *answer)
 {
     const struct mln_value *rate = mln_get(answer, "rate");
@@ -117,6 +147,7 @@ static const char *extra_of(struct mln_cx *cx, const struct mln_value *answer)
     add_line(&lines, "X-Ratelimit-Limit", mln_get(rate, "limit"));
     add_line(&lines, "X-Ratelimit-Remaining", mln_get(rate, "remaining"));
     add_line(&lines, "X-Ratelimit-Reset", mln_get(rate, "reset"));
+    add_cors(&lines, mln_get(answer, "cors"));
     return lines.len == 0 ? NULL : mln_text_dup(cx, mln_buf_bytes(&lines));
 }
 

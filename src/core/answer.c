@@ -134,6 +134,9 @@ void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *ans
     } else {
         put_success(run, out);
     }
+    if (run->cors != NULL) {
+        mln_put(cx, out, "cors", run->cors);
+    }
     if (run->rate.is_shown) {
         struct mln_value *rate = mln_object(cx);
         mln_put_int(cx, rate, "limit", run->rate.limit);

@@ -55,6 +55,7 @@ static void init_locks(struct mln_core *core)
     pthread_mutex_init(&core->tick_lock, NULL);
     pthread_mutex_init(&core->ceremonies.lock, NULL);
     mln_quotas_init(&core->quotas);
+    pthread_rwlock_init(&core->cors_lock, NULL);
 }
 
 static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
@@ -135,6 +136,7 @@ void mln_core_close(struct mln_core *core)
     pthread_mutex_destroy(&core->tick_lock);
     pthread_mutex_destroy(&core->ceremonies.lock);
     mln_quotas_drop(&core->quotas);
+    pthread_rwlock_destroy(&core->cors_lock);
     struct mln_secret home = core->home;
     mln_secret_drop(&home);
 }
@@ -182,6 +184,7 @@ struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const
     err = mln_failed(err) ? err : mln_mounts_load(cx, core);
     err = mln_failed(err) ? err : mln_rotate_load(cx, core);
     err = mln_failed(err) ? err : mln_quotas_load(cx, core);
+    err = mln_failed(err) ? err : mln_cors_load(cx, core);
     err = mln_failed(err) ? err : note_system(cx, core, action);
     err = mln_failed(err) ? err : mln_audit_start(cx, core);
     if (mln_failed(err)) {
@@ -214,6 +217,7 @@ void mln_core_seal_now(struct mln_core *core, bool on_purpose)
     mln_ceremonies_forget(core);
     mln_quotas_forget(core);
     mln_audit_forget(core->audit);
+    mln_cors_forget(core);
     if (core->barrier != NULL) {
         mln_barrier_seal(core->barrier);
     }

@@ -75,6 +75,23 @@ const struct mln_path *mln_route_table(const struct mln_engine *engine, size_t i
 const struct mln_path *mln_route_find(struct mln_cx *cx, const struct mln_engine *engine,
                                       struct mln_bytes rest, struct mln_value *captures);
 
+struct mln_run;
+/* ?help=1: of a path, or of a whole mount (sys_openapi.c). */
+struct mln_err mln_help(struct mln_run *run);
+
+/* ---- CORS (cors.c) ---- */
+#define MLN_CORS_ROW          "cors"          /* in view "root/sys/": {"allowed_origins", "allowed_headers"}; absent = off */
+#define MLN_AUDIT_HEADERS_ROW "audit-headers" /* in view "root/sys/": {"x-name": {"hmac": bool}} */
+#define MLN_CORS_BYTES        (1u << 20)      /* two lists of short names */
+struct mln_core;
+struct mln_err mln_cors_load(struct mln_cx *cx, struct mln_core *core);
+void mln_cors_forget(struct mln_core *core);
+/*
+ * *ret: what the answer's headers say, NULL = nothing. DENIED: the page's requests are refused. A preflight without CORS: INVALID.
+ */
+struct mln_err mln_cors_judge(struct mln_cx *cx, struct mln_core *core, struct mln_bytes origin,
+                              bool is_preflight, const struct mln_value **ret);
+
 /* ---- the core itself (core.c) ---- */
 #define MLN_ACL_CACHE 256u /* tables that are kept: one a set of policies, and for entities one a set and entity */
 #define MLN_ACL_WAYS  4u   /* places that a set may have in it */
@@ -124,6 +141,10 @@ struct mln_core {
     struct mln_ceremonies ceremonies;
     struct mln_quotas quotas;
     struct mln_audit *audit; /* audit devices; a lock of its own */
+    pthread_rwlock_t cors_lock;
+    atomic_bool has_cors;
+    struct mln_arena *cors_arena;
+    const struct mln_value *cors;
     pthread_mutex_t tick_lock;
     int64_t last_tick_ns, last_rotate_ns;
     atomic_llong life_ns; /* the latest time seen: lease_tick.c */
@@ -164,7 +185,8 @@ struct mln_run {
     unsigned depth;                /* of services.call */
     uint64_t topic_version;        /* before the transaction began */
     struct mln_subject subject;    /* what policy judges; names NULL for strangers */
-    bool has_blocked, reload_mounts, changed_policies, changed_identity, changed_quotas, seals;
+    bool has_blocked, reload_mounts, changed_policies, changed_identity, changed_quotas, changed_cors, seals;
+    const struct mln_value *cors; /* what the answer tells a web page, or NULL */
     struct mln_rate rate; /* what the limit of this path says */
     bool reload_audit;
     struct mln_audit_run *audit; /* devices that hear of this request; NULL = none (yet) */

@@ -309,23 +309,6 @@ static void find_route(struct mln_run *run)
                                                                : mln_route_find(rq->cx, rq->mount->engine, rq->rest, run->captures);
 }
 
-static struct mln_err help(struct mln_run *run)
-{
-    struct mln_request *rq = &run->rq;
-    struct mln_value *bare = mln_object(rq->cx), *paths = mln_array(rq->cx);
-    const struct mln_engine *engine = rq->mount->engine;
-    const struct mln_path *table = engine->paths;
-    for (size_t i = 0; table != NULL; table = mln_route_table(engine, ++i)) {
-        for (const struct mln_path *p = table; p->pattern != NULL; p++) {
-            mln_push(rq->cx, paths, mln_textf(rq->cx, "%s: %s", p->pattern, p->summary));
-        }
-    }
-    mln_put_text(rq->cx, bare, "help", engine->summary);
-    mln_put(rq->cx, bare, "see_also", paths);
-    run->reply.bare = bare;
-    return mln_cx_err(rq->cx);
-}
-
 /* What a reply asks core for: a token, a lease, to be wrapped. */
 static struct mln_err complete(struct mln_run *run)
 {
@@ -351,7 +334,7 @@ static struct mln_err act(struct mln_run *run)
         return mln_fail(rq->cx, MLN_E_NO_ROUTE, "no handler for route \"%.*s\". route entry not found.", MLN_FMT(rq->path));
     }
     if (rq->op == MLN_OP_HELP) {
-        return help(run);
+        return mln_help(run);
     }
     if (mln_token_is_batch(run->entry) && mln_bytes_is(mln_bytes_of(rq->mount->type), "cubbyhole")) {
         return mln_fail(rq->cx, MLN_E_INVALID, "cubbyhole operations are only supported by \"service\" type tokens");
@@ -408,8 +391,9 @@ static void again(struct mln_run *run)
     run->is_use_spent = false;
     run->subject = (struct mln_subject){0};
     run->is_refused = run->seals = false;
-    run->reload_mounts = run->changed_policies = run->changed_identity = run->changed_quotas = false;
     run->reload_audit = false;
+    run->reload_mounts = run->changed_policies = run->changed_identity = false;
+    run->changed_quotas = run->changed_cors = false;
     run->topics = run->calls = NULL;
     run->rule = run->reason = NULL;
     rq->detail = mln_object(rq->cx);
@@ -444,6 +428,10 @@ static void settle(struct mln_run *run)
     }
     if (run->changed_quotas && mln_failed(mln_quotas_load(cx, core))) {
         mln_log_fault(MLN_LOG_ERROR, "core", cx, "the quotas of before stay until the next change");
+        mln_cx_clear(cx);
+    }
+    if (run->changed_cors && mln_failed(mln_cors_load(cx, core))) {
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the origins of before stay until the next change");
         mln_cx_clear(cx);
     }
     if (run->reload_mounts && mln_failed(mln_mounts_load(cx, core))) {
@@ -525,8 +513,11 @@ struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, const s
             return err;
         }
     }
+    bool is_preflight = mln_get_bool(mln_get(run.message, "preflight"), false);
     err = mln_failed(err) ? err : check(&run);
-    if (!mln_failed(err) && !answer_sealed(&run, &err)) {
+    err = mln_failed(err) ? err
+                          : mln_cors_judge(cx, core, mln_get_bytes(mln_get(run.message, "origin")), is_preflight, &run.cors);
+    if (!mln_failed(err) && !is_preflight && !answer_sealed(&run, &err)) {
         err = run_open(&run);
     }
     mln_audit_release(&run);

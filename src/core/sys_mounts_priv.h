@@ -21,3 +21,5 @@ const struct mln_value *sys_mount_row(const struct mln_value *rows, struct mln_b
 bool sys_mount_is_kept(struct mln_bytes path);
 /* "kv", "/kv/" -> "kv/" in the arena; "" when nothing is left. */
 struct mln_bytes sys_mount_clean(struct mln_cx *cx, struct mln_bytes path);
+/* Does any rule of the caller allow something at or below the mount? (sys_ui.c) */
+struct mln_err sys_may_use(struct mln_request *rq, struct mln_bytes mount, bool *ret);

@@ -17,8 +17,7 @@ static struct mln_err touches(void *arg, struct mln_cx *cx, const struct mln_acl
     return MLN_OK;
 }
 
-/* Does any rule of the caller allow something at or below the mount? */
-static struct mln_err may_use(struct mln_request *rq, struct mln_bytes mount, bool *ret)
+struct mln_err sys_may_use(struct mln_request *rq, struct mln_bytes mount, bool *ret)
 {
     struct touch t = {.mount = mount, .is_touched = rq->actor->is_root};
     if (rq->actor->kind != MLN_ACTOR_STRANGER && !t.is_touched) {
@@ -60,7 +59,7 @@ static struct mln_err ui_mounts(struct mln_request *rq, struct mln_reply *re)
         struct mln_bytes path = mln_get_bytes(mln_get(row, "path"));
         bool is_auth = mln_bytes_starts(path, SYS_AUTH), is_seen = is_listed_openly(row);
         if (!is_seen) {
-            MLN_TRY(may_use(rq, path, &is_seen));
+            MLN_TRY(sys_may_use(rq, path, &is_seen));
         }
         if (is_seen) {
             mln_put_key(rq->cx, is_auth ? auth : secret,
@@ -84,7 +83,7 @@ static struct mln_err ui_mount(struct mln_request *rq, struct mln_reply *re)
     const struct mln_value *row =
         mount == NULL ? NULL : sys_mount_row(rows, mln_bytes_of(mount->path));
     if (row != NULL) {
-        MLN_TRY(may_use(rq, mln_bytes_of(mount->path), &is_seen));
+        MLN_TRY(sys_may_use(rq, mln_bytes_of(mount->path), &is_seen));
     }
     if (!is_seen) {
         return mln_fail(rq->cx, MLN_E_DENIED,

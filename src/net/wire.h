@@ -9,13 +9,15 @@
  *           "headers":{lower-case name: text} (only those the API knows)|absent,
  *           "certs":array of bytes|absent (the client's certificates, DER, leaf first; TLS
  *           proved that it holds the leaf's key, core judges the chain),
- *           "raw":bytes|absent (a body that is not JSON), "ct":text|absent}
+ *           "raw":bytes|absent (a body that is not JSON), "ct":text|absent,
+ *           "origin":text|absent (of a web page), "preflight":bool|absent (OPTIONS)}
  * ANSWER   {"status":int, "request_id":text, "data":value|absent, "bare":value|absent,
  *           "top":object|absent, "raw":bytes|absent, "ct":text|absent, "immutable":bool,
  *           "auth":object|absent, "wrap_info":object|absent, "lease_id":text, "renewable":bool,
  *           "lease_duration":int, "warnings":array|absent, "errors":array|absent,
  *           "ledger":int|absent, "topic":text|absent, "topic_version":int,
- *           "retry_after":int|absent, "rate":{"limit","remaining","reset": int}|absent}
+ *           "retry_after":int|absent, "rate":{"limit","remaining","reset": int}|absent,
+ *           "cors":{"origin":text, "methods", "headers": text|absent}|absent}
  * SIGN     {"v":13, "hash":bytes(32|48)} or {"v":12, "tbs":bytes}, "key":int (which listener's);
  *          TLS server handshakes only (net/tls_sign.h)
  * SIGNED   {"sig":bytes}, or {} when core refused

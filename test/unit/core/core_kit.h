@@ -32,6 +32,8 @@ struct ck {
     unsigned blocks;
     const char *wrap; /* X-Vault-Wrap-TTL of the next requests; NULL = none */
     bool is_shamir, is_unauthed; /* instead of a key file; sys/rekey and sys/generate-root without a token */
+    const char *origin;          /* of a web page: sent along when set */
+    bool is_preflight;
     const char *keys[8];         /* of a Shamir seal, hex */
 };
 
@@ -109,6 +111,12 @@ static inline int ck_call(struct ck *k, const char *token, const char *op, const
     mln_put_text(&k->cx, rq, "from", "127.0.0.1");
     if (k->wrap != NULL) {
         mln_put_text(&k->cx, rq, "wrap", k->wrap);
+    }
+    if (k->origin != NULL) {
+        mln_put_text(&k->cx, rq, "origin", k->origin);
+    }
+    if (k->is_preflight) {
+        mln_put_bool(&k->cx, rq, "preflight", true);
     }
     MLN_AUTO(mln_buf_drop) struct mln_buf message = {0};
     mln_cbor_print(&message, rq);
