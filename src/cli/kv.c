@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* merlon kv: versioned secrets (KV version 2), with the mount found by the server as vault's command does. */
+/* merlon kv: secrets of both versions of the engine, with the mount found by the server as vault's command does. */
 #include "cli/cli_priv.h"
 
 #include "base/limits.h"
@@ -27,9 +27,12 @@ static const struct mln_flag metadata_flags[] = {
     {0},
 };
 
-/* "<mount>/<kind>/<path below it>", asking the server where the mount ends. */
+/*
+ * "<mount>/<kind>/<path below it>", asking the server where the mount ends. Where it has version 1, "<mount>/<path below it>":
+ * *ret_plain says so; NULL: only version 2 will do.
+ */
 static struct mln_err full_path(struct mln_cli *cli, const char *path, const char *kind,
-                                const char **ret)
+                                bool *ret_plain, const char **ret)
 {
     const char *mount = mln_cli_text(cli, "mount");
     struct mln_cli_reply reply = {0};
@@ -44,13 +47,18 @@ static struct mln_err full_path(struct mln_cli *cli, const char *path, const cha
         mln_text_format(cli->cx, "sys/internal/ui/mounts/%s", mln_cli_escape(cli, text)), NULL,
         &reply));
     struct mln_bytes at = mln_get_bytes(mln_get(reply.data, "path"));
-    if (!mln_is_text(mln_get(mln_get(reply.data, "options"), "version"), "2")) {
+    bool is_plain = !mln_is_text(mln_get(mln_get(reply.data, "options"), "version"), "2");
+    if (!mln_is_text(mln_get(reply.data, "type"), "kv") || (is_plain && ret_plain == NULL)) {
         return mln_fail(cli->cx, MLN_E_UNSUPPORTED, "%.*s is not a version 2 key-value mount",
                         MLN_FMT(at));
     }
     struct mln_bytes rest = whole.len > at.len ? mln_bytes_from(whole, at.len) : MLN_BYTES_NONE;
-    *ret = mln_text_format(cli->cx, "%.*s%s%s%s", MLN_FMT(at), kind, rest.len > 0 ? "/" : "",
+    bool has_slash = !is_plain && rest.len > 0;
+    *ret = mln_text_format(cli->cx, "%.*s%s%s%s", MLN_FMT(at), is_plain ? "" : kind, has_slash ? "/" : "",
                            mln_cli_escape(cli, mln_text_dup(cli->cx, rest)));
+    if (ret_plain != NULL) {
+        *ret_plain = is_plain;
+    }
     return mln_cx_err(cli->cx);
 }
 
@@ -79,13 +87,30 @@ static void get_table(struct mln_cli *cli, const struct mln_value *data)
     print_section(cli, "Data", mln_get(data, "data"));
 }
 
+static void get_plain_table(struct mln_cli *cli, const struct mln_value *data)
+{
+    print_section(cli, "Data", data);
+}
+
+static struct mln_err get_plain(struct mln_cli *cli, const char *path)
+{
+    struct mln_cli_reply reply = {0};
+    MLN_TRY(mln_cli_call(cli, "GET", path, NULL, &reply));
+    bool is_bare = cli->field != NULL || cli->format == MLN_FORMAT_TABLE;
+    return mln_cli_answer(cli, is_bare ? reply.data : reply.body, get_plain_table);
+}
+
 static struct mln_err run_get(struct mln_cli *cli)
 {
     const char *path = NULL;
     int64_t version = 0;
-    MLN_TRY(full_path(cli, cli->args[0], "data", &path));
+    bool is_plain = false;
     MLN_TRY(mln_cli_int(cli, "version", 0, &version));
+    MLN_TRY(full_path(cli, cli->args[0], "data", version > 0 ? NULL : &is_plain, &path));
     struct mln_cli_reply reply = {0};
+    if (is_plain) {
+        return get_plain(cli, path);
+    }
     MLN_TRY(mln_cli_call(
         cli, "GET",
         version > 0 ? mln_text_format(cli->cx, "%s?version=%lld", path, (long long)version) : path,
@@ -102,9 +127,14 @@ static struct mln_err write_data(struct mln_cli *cli, const char *method)
     struct mln_value *data = NULL;
     const char *path = NULL;
     int64_t cas = -1;
+    bool is_plain = false, is_put = mln_bytes_is(mln_bytes_of(method), "PUT");
+    struct mln_cli_reply reply = {0};
     MLN_TRY(mln_cli_pairs(cli, 1, &data));
     MLN_TRY(mln_cli_int(cli, "cas", -1, &cas));
-    MLN_TRY(full_path(cli, cli->args[0], "data", &path));
+    MLN_TRY(full_path(cli, cli->args[0], "data", is_put && cas < 0 ? &is_plain : NULL, &path));
+    if (is_plain) {
+        return mln_cli_call(cli, method, path, data, &reply);
+    }
     struct mln_value *body = mln_object(cli->cx);
     mln_put(cli->cx, body, "data", data);
     if (cas >= 0) {
@@ -112,7 +142,6 @@ static struct mln_err write_data(struct mln_cli *cli, const char *method)
         mln_put_int(cli->cx, options, "cas", cas);
         mln_put(cli->cx, body, "options", options);
     }
-    struct mln_cli_reply reply = {0};
     MLN_TRY(mln_cli_call(cli, method, path, body, &reply));
     return mln_cli_answer(cli, cli->format == MLN_FORMAT_TABLE ? reply.data : reply.body, NULL);
 }
@@ -130,7 +159,8 @@ static struct mln_err run_patch(struct mln_cli *cli)
 static struct mln_err run_list(struct mln_cli *cli)
 {
     const char *path = NULL;
-    MLN_TRY(full_path(cli, cli->args[0], "metadata", &path));
+    bool is_plain = false;
+    MLN_TRY(full_path(cli, cli->args[0], "metadata", &is_plain, &path));
     struct mln_cli_reply reply = {0};
     MLN_TRY(mln_cli_call(cli, "GET", mln_text_format(cli->cx, "%s?list=true", path), NULL, &reply));
     return mln_cli_answer(cli, mln_get(reply.data, "keys"), NULL);
@@ -148,7 +178,7 @@ static struct mln_err versions_call(struct mln_cli *cli, const char *kind)
         mln_push(cli->cx, numbers, mln_int(cli->cx, n));
     }
     const char *path = NULL;
-    MLN_TRY(full_path(cli, cli->args[0], kind, &path));
+    MLN_TRY(full_path(cli, cli->args[0], kind, NULL, &path));
     struct mln_value *body = mln_object(cli->cx);
     mln_put(cli->cx, body, "versions", numbers);
     struct mln_cli_reply reply = {0};
@@ -161,7 +191,8 @@ static struct mln_err run_delete(struct mln_cli *cli)
         return versions_call(cli, "delete");
     }
     const char *path = NULL;
-    MLN_TRY(full_path(cli, cli->args[0], "data", &path));
+    bool is_plain = false;
+    MLN_TRY(full_path(cli, cli->args[0], "data", &is_plain, &path));
     struct mln_cli_reply reply = {0};
     return mln_cli_call(cli, "DELETE", path, NULL, &reply);
 }
@@ -212,7 +243,7 @@ static struct mln_err run_metadata(struct mln_cli *cli)
     const char *path = NULL;
     struct mln_bytes verb = mln_bytes_of(cli->args[0]);
     struct mln_cli_reply reply = {0};
-    MLN_TRY(full_path(cli, cli->args[1], "metadata", &path));
+    MLN_TRY(full_path(cli, cli->args[1], "metadata", NULL, &path));
     if (mln_bytes_is(verb, "get")) {
         MLN_TRY(mln_cli_call(cli, "GET", path, NULL, &reply));
         return mln_cli_answer(cli, reply.data, NULL);

@@ -176,13 +176,13 @@ static struct mln_err is_allowed(struct mln_request *rq, const struct mln_value 
     return MLN_OK;
 }
 
-/* What is asked, else the default user; each once. */
+/* What is asked, else (also for an empty text, which hvac sends) the default user; each once. */
 static struct mln_err wanted(struct mln_request *rq, const struct mln_value *role, bool is_host, const struct mln_value **ret)
 {
     const struct mln_value *asked = mln_field_of(rq, "valid_principals");
     struct mln_value *out = mln_array(rq->cx);
     const char *user = NULL;
-    if (mln_is_null(asked) && !is_host) {
+    if (mln_len(asked) == 0 && !is_host) {
         struct mln_bytes name = mln_get_bytes(mln_get(role, "default_user"));
         MLN_TRY(filled(rq, name, flag(role, "default_user_template"), &user));
         if (name.len > 0 && user == NULL) {

@@ -66,6 +66,19 @@ def transit(cli, tmp):
     cli("transit", "sign", "none", "@%s" % plain, want=1)
 
 
+def plain(cli, server):
+    """Mounts of version 1: the same commands, where they have a meaning."""
+    server.api("POST", "sys/mounts/plain", {"type": "kv"})
+    cli("kv", "put", "plain/a/b", "x=1", "y=2")
+    case("kv get of version 1", cli("kv", "get", "--field", "y", "plain/a/b").decode().strip() == "2")
+    case("kv list of version 1", cli("kv", "list", "plain/a").decode().split() == ["b"])
+    cli("kv", "get", "--version", "1", "plain/a/b", want=8)
+    cli("kv", "put", "--cas", "1", "plain/a/b", "x=1", want=8)
+    cli("kv", "undelete", "--versions", "1", "plain/a/b", want=8)
+    cli("kv", "delete", "plain/a/b")
+    cli("kv", "get", "plain/a/b", want=3, name="kv get of version 1, deleted")
+
+
 def policies(cli, tmp):
     text = 'path "secret/data/team/*" { capabilities = ["read", "list"] }\n'
     (tmp / "p.hcl").write_text(text)
@@ -196,6 +209,7 @@ def body():
             local(cli, tmp)
             scans(cli, tmp)
             transit(cli, tmp)
+            plain(cli, server)
             policies(cli, tmp)
             tokens(cli, tmp)
             users(cli, server, tmp)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""PyPI's hvac, a client that knows nothing of Merlon, does its everyday work on a live server: KV v2, transit, tokens, policies, userpass.
+"""PyPI's hvac, a client that knows nothing of Merlon, does its everyday work on a live server: KV 1 and 2, TOTP, SSH, transit, tokens, policies, userpass.
 
 usage: hvac_client.py [MERLON]
 """
@@ -84,6 +84,43 @@ def kv_deletion(kv):
     case("kv: all gone", refused(errors.InvalidPath, lambda: kv.read_secret_metadata("app/db")))
     kv.configure(max_versions=7, cas_required=False)
     case("kv: configuration", kv.read_configuration()["data"]["max_versions"] == 7)
+
+
+def kv_plain(client):
+    kv = client.secrets.kv.v1
+    client.sys.enable_secrets_engine("kv", path="plain")
+    kv.create_or_update_secret("app/db", {**SECRET, "ttl": "30m"}, mount_point="plain")
+    read = kv.read_secret("app/db", mount_point="plain")
+    case("kv 1: read gives what was written", read["data"] == {**SECRET, "ttl": "30m"} and read["lease_duration"] == 1800, read)
+    case("kv 1: list", kv.list_secrets("", mount_point="plain")["data"]["keys"] == ["app/"])
+    kv.create_or_update_secret("app/gone", {"a": "b"}, mount_point="plain")
+    kv.delete_secret("app/gone", mount_point="plain")
+    case("kv 1: deleted", refused(errors.InvalidPath, lambda: kv.read_secret("app/gone", mount_point="plain")))
+    client.sys.tune_mount_configuration("plain", options={"version": "2"})
+    read = client.secrets.kv.v2.read_secret_version("app/db", mount_point="plain", raise_on_deleted_version=True)["data"]
+    case("kv 1: upgraded to 2", read["data"]["user"] == SECRET["user"] and read["metadata"]["version"] == 1, read)
+    client.sys.disable_secrets_engine("plain")
+
+
+def codes(client):
+    client.sys.enable_secrets_engine("totp")
+    made = client.write("totp/keys/a", generate=True, issuer="I", account_name="a@x")["data"]
+    case("totp: made", made["url"].startswith("otpauth://totp/I:a@x?") and base64.b64decode(made["barcode"]).startswith(b"\x89PNG"), made)
+    code = client.read("totp/code/a")["data"]["code"]
+    case("totp: a code", client.write("totp/code/a", code=code)["data"]["valid"] is True)
+    case("totp: once", refused(errors.InvalidRequest, lambda: client.write("totp/code/a", code=code), "already used"))
+    case("totp: no code", client.write("totp/code/a", code="x")["data"]["valid"] is False)
+
+
+def ssh(client):
+    client.sys.enable_secrets_engine("ssh")
+    s = client.secrets.ssh
+    s.submit_ca_information(key_type="ed25519")
+    s.create_role("r", key_type="ca", default_user="u", allowed_users="u", allow_user_certificates=True)
+    public = s.read_public_key()["data"]["public_key"]
+    signed = s.sign_ssh_key("r", public_key=public)["data"]
+    case("ssh: signed", signed["signed_key"].startswith("ssh-ed25519-cert-v01@openssh.com "), signed)
+    case("ssh: roles", s.list_roles()["data"]["keys"] == ["r"] and s.read_role("r")["data"]["default_user"] == "u")
 
 
 def b64(data):
@@ -205,6 +242,7 @@ def body():
         url = "http://127.0.0.1:%d" % server.port
         client = hvac.Client(url=url, token=TOKEN)
         for part in (lambda: system(client), lambda: kv_versions(client.secrets.kv.v2), lambda: kv_deletion(client.secrets.kv.v2),
+                     lambda: kv_plain(client), lambda: codes(client), lambda: ssh(client),
                      lambda: transit_cipher(client), lambda: transit_sign(client.secrets.transit), lambda: tokens(client, url),
                      lambda: policies(client, url), lambda: userpass(client, url), lambda: sealing(client)):
             try:

@@ -289,7 +289,7 @@ static void test_signing_refused(void **state)
         {USERS, "\"valid_principals\":\"carol\"", "carol is not a valid value for valid_principals"},
         {USERS, "\"valid_principals\":\"alice,carol\"", "carol is not a valid value"},
         {USERS, "\"valid_principals\":\"*\"", "* is not a valid value"},
-        {USERS, "\"valid_principals\":\"\"", "refusing to issue unsafe"},
+        {BARE ",\"allowed_users\":\"alice\"", "\"valid_principals\":\"\"", "refusing to issue unsafe"},
         {BARE, "", "refusing to issue unsafe"},
         {BARE ",\"default_user\":\"alice\"", "", "role is not configured to allow any principals"},
         {BARE ",\"default_user\":\"x{{x}}\",\"default_user_template\":true,\"allowed_users\":\"*\"", "", "could not be rendered"},
@@ -327,6 +327,7 @@ static void test_principals_allowed(void **state)
     } t[] = {
         {BARE ",\"allowed_users\":\"*\"", "\"valid_principals\":\"any,one\"", NULL, "any,one"},
         {BARE ",\"allowed_users\":\"*\"", "", NULL, ""},
+        {USERS, "\"valid_principals\":\"\"", NULL, "alice"},
         {BARE ",\"allow_empty_principals\":true", "", NULL, ""},
         {BARE ",\"allowed_users\":\"u-{{x}}\",\"allowed_users_template\":true", "\"valid_principals\":\"u-me\"", "me", "u-me"},
         {BARE ",\"allowed_users\":\"u-{{x}}\"", "\"valid_principals\":\"u-{{x}}\"", "me", "u-{{x}}"},
