@@ -5,7 +5,7 @@
 static const struct mln_flag mount_flags[] = {TRANSIT_MOUNT_FLAG, {0}};
 static const struct mln_flag create_flags[] = {
     TRANSIT_MOUNT_FLAG,
-    {"type", MLN_FLAG_TEXT, "TYPE", "aes256-gcm96", "Or chacha20-poly1305, ecdsa-p256, ed25519"},
+    {"type", MLN_FLAG_TEXT, "TYPE", "aes256-gcm96", "Or ed25519, ecdsa-p256, rsa-3072, hmac ..."},
     {"auto-rotate", MLN_FLAG_TEXT, "TIME", NULL, "A new version every so often, e.g. 30d"},
     {"exportable", MLN_FLAG_BOOL, NULL, NULL, "It may leave; cannot be undone"},
     {0},

@@ -161,13 +161,14 @@ static struct mln_err read_policy(struct mln_cx *cx, const struct mln_value *v,
     return has_period ? MLN_OK : bad(cx, "auto_rotate_period");
 }
 
-static struct mln_err read_public(struct mln_cx *cx, enum transit_type type,
+/* A public half alone; of a derived key it would say nothing. */
+static struct mln_err read_public(struct mln_cx *cx, const struct transit_key *key,
                                   struct mln_bytes public, struct transit_version *v)
 {
-    const struct transit_traits *traits = transit_traits(type);
+    const struct transit_traits *traits = transit_traits(key->type);
     bool fits = traits->is_akey ? !mln_failed(mln_akey_check_public(cx, traits->akey, public))
                                 : traits->is_pair && public.len == 32;
-    if (!fits) {
+    if (!fits || transit_is(key, TRANSIT_DERIVED)) {
         return bad(cx, "public key");
     }
     v->public = mln_bytes_dup(cx, public);
@@ -188,6 +189,9 @@ static struct mln_err read_version(struct mln_cx *cx, const struct transit_key *
             mln_base64_parse(cx, mln_get_bytes(mln_get(in, "public_key")), MLN_B64_STD, &public))) {
         return bad(cx, "key");
     }
+    if (v.created_ns < 0) {
+        return bad(cx, "time");
+    }
     if (key->type != TRANSIT_HMAC && hmac.len != MLN_KEY_BYTES) {
         return bad(cx, "hmac_key");
     }
@@ -195,7 +199,7 @@ static struct mln_err read_version(struct mln_cx *cx, const struct transit_key *
     MLN_TRY(mln_cx_err(cx));
     struct mln_err err = secret.len > 0 || !transit_traits(key->type)->is_pair
                              ? transit_take(cx, key->type, mln_buf_bytes(&secret), true, &v)
-                             : read_public(cx, key->type, mln_buf_bytes(&public), &v);
+                             : read_public(cx, key, mln_buf_bytes(&public), &v);
     if (mln_is(err, MLN_E_INVALID) || mln_is(err, MLN_E_PARSE)) {
         return bad(cx, "key");
     }

@@ -114,7 +114,7 @@ static struct mln_err unwrap(struct mln_request *rq, struct mln_bytes text, stru
 }
 
 /* The version that the request brings. */
-static struct mln_err read_material(struct mln_request *rq, enum transit_type type,
+static struct mln_err read_material(struct mln_request *rq, const struct transit_key *key,
                                     struct transit_version *ret)
 {
     struct mln_bytes text = mln_get_bytes(mln_field_of(rq, "ciphertext")),
@@ -129,11 +129,14 @@ static struct mln_err read_material(struct mln_request *rq, enum transit_type ty
                 ? "one of the following fields, ciphertext and public_key, must be provided"
                 : "only one of the following fields, ciphertext and public_key, can be provided");
     }
+    if (pem.len > 0 && transit_is(key, TRANSIT_DERIVED)) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "key derivation not supported for this key");
+    }
     if (pem.len > 0) {
-        MLN_TRY(transit_take_public(rq->cx, type, pem, &v));
+        MLN_TRY(transit_take_public(rq->cx, key->type, pem, &v));
     } else {
         MLN_TRY(unwrap(rq, text, &secret));
-        MLN_TRY(transit_take(rq->cx, type, mln_buf_bytes(&secret), false, &v));
+        MLN_TRY(transit_take(rq->cx, key->type, mln_buf_bytes(&secret), false, &v));
     }
     *ret = v;
     return MLN_OK;
@@ -148,16 +151,14 @@ static struct mln_err read_settings(struct mln_request *rq, struct transit_key *
     bool is_derived = mln_get_bool(mln_field_of(rq, "derived"), false);
     bool may_rotate = mln_get_bool(mln_field_of(rq, "allow_rotation"), false);
     key->auto_rotate_s = mln_get_int(period, 0);
-    const char *why =
-        key->auto_rotate_s != 0 && key->auto_rotate_s < TRANSIT_ROTATE_MIN_S
-            ? "auto rotate period must be 0 to disable or at least an hour"
-        : key->auto_rotate_s != 0 && !may_rotate
-            ? "allow_rotation must be set to true if auto-rotation is enabled"
-        : mln_get_bool(mln_field_of(rq, "convergent_encryption"), false)
-            ? "import cannot be used on keys with convergent encryption enabled"
-        : is_derived && (!traits->derives || mln_get_bytes(mln_field_of(rq, "public_key")).len > 0)
-            ? "key derivation not supported for this key"
-            : NULL;
+    const char *why = key->auto_rotate_s != 0 && key->auto_rotate_s < TRANSIT_ROTATE_MIN_S
+                          ? "auto rotate period must be 0 to disable or at least an hour"
+                      : key->auto_rotate_s != 0 && !may_rotate
+                          ? "allow_rotation must be set to true if auto-rotation is enabled"
+                      : mln_get_bool(mln_field_of(rq, "convergent_encryption"), false)
+                          ? "import cannot be used on keys with convergent encryption enabled"
+                      : is_derived && !traits->derives ? "key derivation not supported for this key"
+                                                       : NULL;
     if (why != NULL) {
         return mln_fail(rq->cx, MLN_E_INVALID, "%s", why);
     }
@@ -185,7 +186,7 @@ struct mln_err transit_import_write(struct mln_request *rq, struct mln_reply *re
     struct transit_key key = {.name = name, .latest = 1, .min_decryption = 1};
     MLN_TRY(transit_read_type(rq, &key.type));
     MLN_TRY(read_settings(rq, &key));
-    MLN_TRY(read_material(rq, key.type, &key.newest));
+    MLN_TRY(read_material(rq, &key, &key.newest));
     key.hmac_bytes = key.type == TRANSIT_HMAC ? (int64_t)key.newest.key.len : 0;
     mln_put_text(rq->cx, rq->detail, "type", transit_traits(key.type)->name);
     re->status = 204;
@@ -232,7 +233,7 @@ struct mln_err transit_import_version_write(struct mln_request *rq, struct mln_r
         return mln_fail(rq->cx, MLN_E_INVALID,
                         "the import_version endpoint can only be used with an imported key");
     }
-    MLN_TRY(read_material(rq, key.type, &v));
+    MLN_TRY(read_material(rq, &key, &v));
     re->status = 204;
     if (!mln_is_null(number)) {
         return complete(rq, &key, mln_get_int(number, 0), &v);

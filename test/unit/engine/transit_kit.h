@@ -29,13 +29,13 @@ static inline const char *tk_keep(struct ek *k, const char *member)
     return to;
 }
 
-/* printf into one of eight buffers that outlive the call's context */
+/* printf into one of 32 buffers that outlive the call's context */
 static inline const char *tk_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static inline const char *tk_format(const char *format, ...)
 {
-    static char made[8][32768];
+    static char made[32][32768];
     static size_t at;
-    char *to = made[at++ % 8];
+    char *to = made[at++ % 32];
     va_list args;
     va_start(args, format);
     int n = vsnprintf(to, sizeof(made[0]), format, args);
