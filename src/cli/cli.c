@@ -157,7 +157,8 @@ static int early(struct mln_cli *cli, int argc, char **argv)
         return argc < 2 ? 2 : 0;
     }
     if (is_word(argv[1], "--version", "-version", "version")) {
-        printf("Merlon v%s\n", MLN_VERSION);
+        /* The API's level first: Vault's clients and scripts read it from here. */
+        printf("Vault v1.16.0 (Merlon v%s)\n", MLN_VERSION);
         return 0;
     }
     if (!mln_bytes_is(mln_bytes_of(argv[1]), "help")) {

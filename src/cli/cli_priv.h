@@ -52,6 +52,7 @@ extern const struct mln_flag mln_cli_connection_flags[];
 struct mln_err mln_cli_usage(struct mln_cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+struct mln_cli_reply;
 /* ---- output ---- */
 enum mln_ink {
     MLN_INK_NONE,
@@ -80,6 +81,12 @@ void mln_table_print(
 /* The command's answer: prints JSON, YAML or --field of value; for the table format calls `table` (NULL: keys and values). */
 struct mln_err mln_cli_answer(struct mln_cli *cli, const struct mln_value *value,
                               void (*table)(struct mln_cli *cli, const struct mln_value *value));
+/*
+ * The whole answer of a path as vault's command prints it: data with its lease, a login, a wrapping token (--field finds their
+ * members); `otherwise` on stderr when it has no body.
+ */
+struct mln_err mln_cli_reply_print(struct mln_cli *cli, const struct mln_cli_reply *reply, const char *otherwise);
+void mln_cli_raw(struct mln_bytes bytes); /* stdout */
 void mln_cli_out(const char *format, ...) __attribute__((format(printf, 1, 2))); /* stdout */
 void mln_cli_say(const struct mln_cli *cli, const char *format, ...)
     __attribute__((format(printf, 2, 3))); /* stderr, not with --quiet */
@@ -109,6 +116,8 @@ struct mln_cli_reply {
 struct mln_err mln_cli_call(struct mln_cli *cli, const char *method, const char *path,
                             const struct mln_value *body, struct mln_cli_reply *ret);
 struct mln_err mln_cli_get_raw(struct mln_cli *cli, const char *target, struct mln_bytes *ret);
+struct mln_err mln_cli_send_raw(struct mln_cli *cli, const char *method, const char *path, struct mln_bytes body,
+                                struct mln_cli_reply *ret); /* as application/octet-stream */
 const char *mln_cli_address(const struct mln_cli *cli);
 struct mln_err
 mln_cli_token(struct mln_cli *cli,
@@ -121,6 +130,8 @@ const char *mln_cli_escape(struct mln_cli *cli,
 /* "-" stdin, "@file", else a prompt on the terminal (no echo) when text is NULL; plain text in argv is refused with a hint. */
 struct mln_err mln_cli_secret(struct mln_cli *cli, const char *text, const char *prompt, bool twice,
                               struct mln_bytes *ret);
+/* As mln_cli_secret, but plain text is taken with a warning: for what scripts of others pass so. */
+struct mln_err mln_cli_given(struct mln_cli *cli, const char *text, struct mln_bytes *ret);
 struct mln_err mln_cli_read_file(struct mln_cli *cli, const char *path, size_t max,
                                  struct mln_bytes *ret); /* "-" = stdin */
 struct mln_err

@@ -23,6 +23,8 @@ const struct mln_flag mln_cli_connection_flags[] = {
     {"tls-server-name", MLN_FLAG_TEXT, "NAME", NULL, "Name to verify (env MERLON_TLS_SERVER_NAME)"},
     {"tls-skip-verify", MLN_FLAG_BOOL, NULL, NULL, "Do not verify the server (env MERLON_SKIP_VERIFY)"},
     {"namespace", MLN_FLAG_TEXT, "PATH", NULL, "Namespace (env MERLON_NAMESPACE)"},
+    {"wrap-ttl", MLN_FLAG_TEXT, "TIME", NULL, "Wrap the answer for this long (env MERLON_WRAP_TTL)"},
+    {"mfa", MLN_FLAG_TEXT, "METHOD:CODE", NULL, "Second factor (env MERLON_MFA)"},
     {"curl", MLN_FLAG_BOOL, NULL, NULL, "Print the request as a curl command instead"},
     {0},
 };
@@ -70,6 +72,12 @@ static struct mln_err take_flag(struct mln_cli *cli, int argc, char **argv, int 
         name = MLN_BYTES("verbose");
     } else if (mln_bytes_is(name, "o")) {
         name = MLN_BYTES("output");
+    } else if (mln_bytes_is(name, "f")) {
+        name = MLN_BYTES("force");
+    } else if (mln_bytes_is(name, "ns")) {
+        name = MLN_BYTES("namespace");
+    } else if (mln_bytes_is(name, "output-curl-string")) {
+        name = MLN_BYTES("curl");
     }
     const struct mln_flag *flag = find_flag(cli, name);
     if (flag == NULL) {

@@ -209,7 +209,7 @@ static struct mln_err run_destroy(struct mln_cli *cli)
                                                  : versions_call(cli, "destroy");
 }
 
-static struct mln_err put_metadata(struct mln_cli *cli, const char *path)
+static struct mln_err put_metadata(struct mln_cli *cli, const char *method, const char *path)
 {
     struct mln_value *body = mln_object(cli->cx);
     int64_t max = -1;
@@ -235,7 +235,7 @@ static struct mln_err put_metadata(struct mln_cli *cli, const char *path)
         mln_put(cli->cx, body, "custom_metadata", custom);
     }
     struct mln_cli_reply reply = {0};
-    return mln_cli_call(cli, "POST", path, body, &reply);
+    return mln_cli_call(cli, method, path, body, &reply);
 }
 
 static struct mln_err run_metadata(struct mln_cli *cli)
@@ -248,13 +248,44 @@ static struct mln_err run_metadata(struct mln_cli *cli)
         MLN_TRY(mln_cli_call(cli, "GET", path, NULL, &reply));
         return mln_cli_answer(cli, reply.data, NULL);
     }
-    if (mln_bytes_is(verb, "put")) {
-        return put_metadata(cli, path);
+    if (mln_bytes_is(verb, "put") || mln_bytes_is(verb, "patch")) {
+        return put_metadata(cli, mln_bytes_is(verb, "put") ? "POST" : "PATCH", path);
     }
     if (mln_bytes_is(verb, "delete")) {
         return mln_cli_call(cli, "DELETE", path, NULL, &reply);
     }
-    return mln_cli_usage(cli, "'%s' is not get, put or delete", cli->args[0]);
+    return mln_cli_usage(cli, "'%s' is not get, put, patch or delete", cli->args[0]);
+}
+
+static struct mln_err run_rollback(struct mln_cli *cli)
+{
+    const char *path = NULL;
+    int64_t version = 0;
+    struct mln_cli_reply now = {0}, old = {0}, reply = {0};
+    MLN_TRY(mln_cli_int(cli, "version", 0, &version));
+    if (version <= 0) {
+        return mln_cli_usage(cli, "--version N is needed");
+    }
+    MLN_TRY(full_path(cli, cli->args[0], "data", NULL, &path));
+    MLN_TRY(mln_cli_call(cli, "GET", path, NULL, &now));
+    MLN_TRY(mln_cli_call(cli, "GET", mln_text_format(cli->cx, "%s?version=%lld", path, (long long)version), NULL, &old));
+    struct mln_value *body = mln_object(cli->cx), *options = mln_object(cli->cx);
+    mln_put(cli->cx, options, "cas", mln_get(mln_get(now.data, "metadata"), "version"));
+    mln_put(cli->cx, body, "options", options);
+    mln_put(cli->cx, body, "data", mln_get(old.data, "data"));
+    MLN_TRY(mln_cli_call(cli, "PUT", path, body, &reply));
+    return mln_cli_reply_print(cli, &reply, "");
+}
+
+static struct mln_err run_enable_versioning(struct mln_cli *cli)
+{
+    struct mln_value *body = mln_object(cli->cx), *options = mln_object(cli->cx);
+    struct mln_cli_reply reply = {0};
+    mln_put_text(cli->cx, options, "version", "2");
+    mln_put(cli->cx, body, "options", options);
+    const char *path = mln_text_format(cli->cx, "sys/mounts/%s/tune", mln_cli_escape(cli, cli->args[0]));
+    MLN_TRY(mln_cli_call(cli, "POST", path, body, &reply));
+    return mln_cli_reply_print(cli, &reply, mln_text_format(cli->cx, "Success! Tuned: %s", cli->args[0]));
 }
 
 static const char *const get_examples[] = {
@@ -359,10 +390,33 @@ const struct mln_command mln_command_kv_metadata = {
     .noun = "kv",
     .verb = "metadata",
     .summary = "Read, set or delete a secret's metadata and all its versions",
-    .args = "get|put|delete PATH",
+    .args = "get|put|patch|delete PATH",
     .examples = metadata_examples,
     .flags = metadata_flags,
     .min_args = 2,
     .max_args = 2,
     .run = run_metadata,
+};
+static const char *const rollback_examples[] = {"merlon kv rollback --version 2 secret/training/db", NULL};
+const struct mln_command mln_command_kv_rollback = {
+    .noun = "kv",
+    .verb = "rollback",
+    .summary = "Make an older version the newest again",
+    .args = "PATH",
+    .examples = rollback_examples,
+    .flags = get_flags,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_rollback,
+};
+static const char *const versioning_examples[] = {"merlon kv enable-versioning team", NULL};
+const struct mln_command mln_command_kv_enable_versioning = {
+    .noun = "kv",
+    .verb = "enable-versioning",
+    .summary = "Upgrade a version 1 mount to version 2",
+    .args = "MOUNT",
+    .examples = versioning_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_enable_versioning,
 };

@@ -21,6 +21,19 @@ static void init_table(struct mln_cli *cli, const struct mln_value *v)
                      "operator unseal'.\n");
 }
 
+/* The server's members, and the names that vault's command gives them, which scripts read. */
+static const struct mln_value *with_names(struct mln_cli *cli, const struct mln_value *body, int64_t shares, int64_t threshold)
+{
+    struct mln_value *all = mln_value_dup(cli->cx, body);
+    mln_put(cli->cx, all, "unseal_keys_b64", mln_get(body, "keys_base64"));
+    mln_put(cli->cx, all, "unseal_keys_hex", mln_get(body, "keys"));
+    mln_put_int(cli->cx, all, "unseal_shares", shares);
+    mln_put_int(cli->cx, all, "unseal_threshold", threshold);
+    mln_put(cli->cx, all, "recovery_keys_b64", mln_array(cli->cx));
+    mln_put(cli->cx, all, "recovery_keys_hex", mln_array(cli->cx));
+    return all;
+}
+
 static struct mln_err run_init(struct mln_cli *cli)
 {
     int64_t shares = 0;
@@ -32,7 +45,7 @@ static struct mln_err run_init(struct mln_cli *cli)
     mln_put_int(cli->cx, body, "secret_threshold", threshold);
     struct mln_cli_reply reply = {0};
     MLN_TRY(mln_cli_call(cli, "PUT", "sys/init", body, &reply));
-    return mln_cli_answer(cli, reply.body, init_table);
+    return mln_cli_answer(cli, cli->format == MLN_FORMAT_TABLE ? reply.body : with_names(cli, reply.body, shares, threshold), init_table);
 }
 
 static const char *const init_examples[] = {

@@ -106,6 +106,11 @@ void mln_table_print(struct mln_cli *cli, const struct mln_table *table)
     }
 }
 
+void mln_cli_raw(struct mln_bytes bytes)
+{
+    fwrite(bytes.ptr, 1, bytes.len, stdout);
+}
+
 const char *mln_cli_scalar(struct mln_cli *cli, const struct mln_value *v)
 {
     switch (mln_type_of(v)) {

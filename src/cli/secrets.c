@@ -77,6 +77,16 @@ struct mln_err mln_cli_secret(struct mln_cli *cli, const char *text, const char 
     return MLN_OK;
 }
 
+struct mln_err mln_cli_given(struct mln_cli *cli, const char *text, struct mln_bytes *ret)
+{
+    if (!mln_bytes_is(mln_bytes_of(text), "-") && text[0] != '@') {
+        mln_cli_say(cli, "merlon: warning: others can read arguments; '-' takes it from stdin, '@FILE' from a file\n");
+        *ret = mln_bytes_of(text);
+        return MLN_OK;
+    }
+    return mln_cli_secret(cli, text, "", false, ret);
+}
+
 struct mln_err mln_cli_confirm(struct mln_cli *cli, const char *question)
 {
     if (mln_cli_bool(cli, "yes")) {
@@ -108,15 +118,35 @@ static struct mln_err pair_value(struct mln_cli *cli, struct mln_bytes text, con
     return MLN_OK;
 }
 
+/* A key that stands twice becomes a list. */
+static void put_pair(struct mln_cli *cli, struct mln_value *to, struct mln_bytes key, const struct mln_value *value)
+{
+    const struct mln_value *before = mln_get_key(to, key);
+    struct mln_value *list = mln_array(cli->cx);
+    if (before == NULL) {
+        mln_put_key(cli->cx, to, key, value);
+        return;
+    }
+    for (size_t i = 0; mln_type_of(before) == MLN_ARRAY && i < mln_len(before); i++) {
+        mln_push(cli->cx, list, mln_item(before, i));
+    }
+    if (mln_type_of(before) != MLN_ARRAY) {
+        mln_push(cli->cx, list, before);
+    }
+    mln_push(cli->cx, list, value);
+    mln_put_key(cli->cx, to, key, list);
+}
+
 struct mln_err mln_cli_pairs(struct mln_cli *cli, size_t from, struct mln_value **ret)
 {
     struct mln_value *object = mln_object(cli->cx);
     for (size_t i = from; i < cli->n_args; i++) {
         struct mln_bytes arg = mln_bytes_of(cli->args[i]);
-        if (arg.len > 1 && arg.ptr[0] == '@' && mln_bytes_find(arg, '=') == arg.len) {
+        bool is_stdin = mln_bytes_is(arg, "-");
+        if (is_stdin || (arg.len > 1 && arg.ptr[0] == '@' && mln_bytes_find(arg, '=') == arg.len)) {
             struct mln_bytes text = {0};
             const struct mln_value *whole = NULL;
-            MLN_TRY(mln_cli_read_file(cli, cli->args[i] + 1, MLN_BUF_MAX, &text));
+            MLN_TRY(mln_cli_read_file(cli, is_stdin ? "-" : cli->args[i] + 1, MLN_BUF_MAX, &text));
             MLN_TRY(mln_json_parse(cli->cx, text, &whole));
             for (size_t k = 0; mln_type_of(whole) == MLN_OBJECT && k < mln_len(whole); k++) {
                 mln_put_key(cli->cx, object, mln_member_at(whole, k)->key, &mln_member_at(whole, k)->value);
@@ -130,7 +160,7 @@ struct mln_err mln_cli_pairs(struct mln_cli *cli, size_t from, struct mln_value 
         struct mln_bytes key = mln_bytes_cut(arg, '=', &text);
         const struct mln_value *value = NULL;
         MLN_TRY(pair_value(cli, text, &value));
-        mln_put_key(cli->cx, object, key, value);
+        put_pair(cli, object, key, value);
     }
     *ret = object;
     return mln_cx_err(cli->cx);

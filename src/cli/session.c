@@ -185,11 +185,12 @@ static void print_curl(const char *method, const char *url, bool has_token, stru
     mln_cli_out(" '%s'\n", url);
 }
 
-static struct mln_err exchange(struct mln_cli *cli, const char *method, const char *target,
+/* type NULL = JSON, or a merge patch */
+static struct mln_err exchange(struct mln_cli *cli, const char *method, const char *target, const char *type,
                                struct mln_bytes body, struct mln_client_answer *ret)
 {
     const char *token = NULL;
-    const char *headers[5];
+    const char *headers[8];
     size_t n = 0;
     headers[n++] = "X-Vault-Request: true";
     if (mln_failed(mln_cli_token(cli, &token))) {
@@ -203,7 +204,17 @@ static struct mln_err exchange(struct mln_cli *cli, const char *method, const ch
     if (ns != NULL) {
         headers[n++] = mln_text_format(cli->cx, "X-Vault-Namespace: %s", ns);
     }
-    if (body.len > 0) {
+    const char *wrap = setting(cli, "wrap-ttl", "WRAP_TTL");
+    if (wrap != NULL) {
+        headers[n++] = mln_text_format(cli->cx, "X-Vault-Wrap-TTL: %s", wrap);
+    }
+    const char *mfa = setting(cli, "mfa", "MFA");
+    if (mfa != NULL) {
+        headers[n++] = mln_text_format(cli->cx, "X-Vault-MFA: %s", mfa);
+    }
+    if (type != NULL) {
+        headers[n++] = mln_text_format(cli->cx, "Content-Type: %s", type);
+    } else if (body.len > 0) {
         headers[n++] = mln_bytes_is(mln_bytes_of(method), "PATCH")
                            ? "Content-Type: application/merge-patch+json"
                            : "Content-Type: application/json";
@@ -231,15 +242,23 @@ struct mln_err mln_cli_call(struct mln_cli *cli, const char *method, const char 
     }
     MLN_TRY(mln_buf_ok(cli->cx, &text));
     struct mln_client_answer answer = {0};
-    MLN_TRY(exchange(cli, method, mln_text_format(cli->cx, "/v1/%s", path), mln_buf_bytes(&text),
+    MLN_TRY(exchange(cli, method, mln_text_format(cli->cx, "/v1/%s", path), NULL, mln_buf_bytes(&text),
                      &answer));
+    return parse_reply(cli, &answer, ret);
+}
+
+struct mln_err mln_cli_send_raw(struct mln_cli *cli, const char *method, const char *path, struct mln_bytes body,
+                                struct mln_cli_reply *ret)
+{
+    struct mln_client_answer answer = {0};
+    MLN_TRY(exchange(cli, method, mln_text_format(cli->cx, "/v1/%s", path), "application/octet-stream", body, &answer));
     return parse_reply(cli, &answer, ret);
 }
 
 struct mln_err mln_cli_get_raw(struct mln_cli *cli, const char *target, struct mln_bytes *ret)
 {
     struct mln_client_answer answer = {0};
-    MLN_TRY(exchange(cli, "GET", target, MLN_BYTES_NONE, &answer));
+    MLN_TRY(exchange(cli, "GET", target, NULL, MLN_BYTES_NONE, &answer));
     if (answer.status >= 400) {
         struct mln_cli_reply reply;
         return parse_reply(cli, &answer, &reply);

@@ -268,6 +268,16 @@ const struct mln_command mln_command_token_show = {
     .more = "Without an argument it is the token that is used.",
     .run = run_show,
 };
+const struct mln_command mln_command_token_lookup = {
+    .noun = "token",
+    .verb = "lookup",
+    .summary = "The same as show, by vault's name",
+    .args = TOKEN_ARG,
+    .examples = show_examples,
+    .flags = show_flags,
+    .max_args = 1,
+    .run = run_show,
+};
 static const char *const renew_examples[] = {
     "merlon token renew", "merlon token renew --increment 8h", "merlon token renew @token-file", NULL};
 const struct mln_command mln_command_token_renew = {
