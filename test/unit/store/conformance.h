@@ -543,7 +543,7 @@ static void conf_writers_add_up(void **state)
 
 /* ---- groups and the sequencer ---- */
 struct seen {
-    sem_t gate; /* holds the first transaction, so that the others gather */
+    sem_t gate, taken; /* holds the first transaction, so that the others gather */
     bool has_gate, is_first;
     size_t calls, batches, ok, failed, rows;
     enum mln_code fail_with;
@@ -558,6 +558,7 @@ static struct mln_err see(void *arg, struct mln_cx *cx, struct mln_store_writer 
     s->calls++;
     if (s->has_gate && s->is_first) {
         s->is_first = false;
+        sem_post(&s->taken);
         sem_wait(&s->gate);
     }
     for (size_t i = 0; i < n; i++) {
@@ -602,6 +603,7 @@ static void run_group(struct world *w, struct seen *s, struct waiting *all)
     sem_t done;
     sem_init(&done, 0, 0);
     sem_init(&s->gate, 0, 0);
+    sem_init(&s->taken, 0, 0);
     s->has_gate = true;
     s->is_first = true;
     mln_store_set_sequencer(w->store,
@@ -614,7 +616,7 @@ static void run_group(struct world *w, struct seen *s, struct waiting *all)
             .writes = all[i].writes, .n = 2, .tag = tag, .done = one_is_done, .arg = &done};
         mln_store_submit(w->store, &all[i].batch);
         if (i == 0) {
-            mln_sleep_ns(30000000); /* the committer takes the first alone */
+            sem_wait(&s->taken); /* the committer has the first alone */
         }
     }
     sem_post(&s->gate);
@@ -624,6 +626,7 @@ static void run_group(struct world *w, struct seen *s, struct waiting *all)
     mln_store_set_sequencer(w->store, NULL);
     sem_destroy(&done);
     sem_destroy(&s->gate);
+    sem_destroy(&s->taken);
 }
 
 static void conf_sequencer(void **state)
