@@ -153,6 +153,7 @@ static struct mln_err login_write(struct mln_request *rq, struct mln_reply *re)
     if (role_id.len > APPROLE_ID_MAX) {
         return bad_login(rq);
     }
+    MLN_TRY(mln_login_attempt(rq, mln_get_text(rq->cx, mln_field_of(rq, "role_id"), "")));
     MLN_TRY(role_by_id(rq, role_id, &name, &role));
     MLN_TRY(take_secret(rq, role, &secret));
     if (!mln_cidrs_have(mln_get(role, "secret_id_bound_cidrs"), rq->source)) {

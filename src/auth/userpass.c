@@ -202,6 +202,7 @@ static struct mln_err login_write(struct mln_request *rq, struct mln_reply *re)
         return err;
     }
     bool is_known = !mln_failed(err);
+    MLN_TRY(mln_login_attempt(rq, name));
     struct mln_bytes hash = is_known ? mln_get_bytes(mln_get(user, "hash")) : MLN_BYTES(NOBODY_HASH);
     rq->services->block(rq);
     err = mln_password_verify(rq->cx, password, hash);

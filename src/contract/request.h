@@ -85,6 +85,11 @@ struct mln_services {
     const struct mln_mount *(*mount)(struct mln_request *rq, const char *accessor);
     /* Where clients reach this server, without a slash at the end: "https://10.0.0.1:8200". Never NULL. */
     const char *(*address)(struct mln_request *rq);
+    /*
+     * Someone tries to log in as `alias` at rq->mount: to be said before a password or the like is looked at. DENIED while that name is
+     * locked out; else a BAD_LOGIN that the handler returns is counted against it.
+     */
+    struct mln_err (*attempt)(struct mln_request *rq, const char *alias);
 };
 
 struct mln_request {
@@ -150,6 +155,12 @@ static inline void mln_reply_warn(struct mln_request *rq, struct mln_reply *re, 
         re->warnings = mln_array(rq->cx);
     }
     mln_push_text(rq->cx, re->warnings, text);
+}
+
+/* See services.attempt; where nobody counts, everybody may try. */
+static inline struct mln_err mln_login_attempt(struct mln_request *rq, const char *alias)
+{
+    return rq->services->attempt != NULL ? rq->services->attempt(rq, alias) : (struct mln_err){0};
 }
 
 /* A parsed field (see struct mln_field): NULL when absent and without default. */

@@ -61,7 +61,8 @@ static void init_locks(struct mln_core *core)
 static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
 {
     core->audit = mln_audit_new();
-    if (core->audit == NULL) {
+    core->lockouts = mln_lockouts_new();
+    if (core->audit == NULL || core->lockouts == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "no memory to start");
     }
     const char *dir = mln_text_format(cx, "%s/store", core->config.data_dir);
@@ -124,6 +125,7 @@ void mln_core_close(struct mln_core *core)
     mln_store_close(core->store);
     mln_arena_free(core->state_arena);
     mln_audit_free(core->audit);
+    mln_lockouts_free(core->lockouts);
     free_config(core);
     pthread_rwlock_destroy(&core->gate);
     pthread_rwlock_destroy(&core->mounts_lock);
@@ -464,6 +466,7 @@ static void tick_open(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
         failed(cx, "rows of an unmounted engine are not deleted yet");
     }
     mln_ceremonies_tick(core);
+    mln_lockout_tick(cx, core, now_ns);
     tick_engines(cx, core, now_ns);
     tick_keys(cx, core, now_ns);
 }

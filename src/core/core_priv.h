@@ -140,6 +140,7 @@ struct mln_core {
     struct mln_cx state_cx;
     struct mln_ceremonies ceremonies;
     struct mln_quotas quotas;
+    struct mln_lockouts *lockouts; /* failed logins; a lock of its own */
     struct mln_audit *audit; /* audit devices; a lock of its own */
     pthread_rwlock_t cors_lock;
     atomic_bool has_cors;
@@ -189,6 +190,8 @@ struct mln_run {
     const struct mln_value *cors; /* what the answer tells a web page, or NULL */
     struct mln_rate rate; /* what the limit of this path says */
     bool reload_audit;
+    const char *attempt; /* the name that tries to log in; NULL = none */
+    const struct mln_mount *attempt_mount;
     struct mln_audit_run *audit; /* devices that hear of this request; NULL = none (yet) */
     bool has_audit_request;      /* its first line is made */
     bool is_system;   /* the system's own work: everything is allowed */
@@ -344,6 +347,15 @@ struct mln_err mln_policies_start(struct mln_cx *cx,
                                   struct mln_txn *txn); /* the default policy, at init */
 void mln_policies_forget(struct mln_core *core);        /* wipe the cache */
 extern const struct mln_engine mln_system;              /* sys/: type "system" */
+
+/* ---- lockouts (lockout.c): too many failed logins of one name ---- */
+struct mln_lockouts *mln_lockouts_new(void); /* NULL: no memory */
+void mln_lockouts_free(struct mln_lockouts *lockouts);
+struct mln_err mln_lockout_attempt(struct mln_request *rq, const char *alias); /* services.attempt */
+void mln_lockout_ended(struct mln_run *run, struct mln_err err); /* after the last try, without a transaction */
+void mln_lockout_tick(struct mln_cx *cx, struct mln_core *core, int64_t now_ns);
+struct mln_err mln_lockout_rows(struct mln_request *rq, const char *uuid, const struct mln_value **ret); /* names */
+struct mln_err mln_lockout_unlock(struct mln_request *rq, const char *uuid, const char *alias);
 
 /*
  * ---- audit devices (audit.c) ---- They stand beside the ledger. Of each request that is not exempt a line is made before the engine

@@ -394,6 +394,7 @@ static void again(struct mln_run *run)
     run->reload_audit = false;
     run->reload_mounts = run->changed_policies = run->changed_identity = false;
     run->changed_quotas = run->changed_cors = false;
+    run->attempt = NULL;
     run->topics = run->calls = NULL;
     run->rule = run->reason = NULL;
     rq->detail = mln_object(rq->cx);
@@ -492,6 +493,7 @@ static struct mln_err run_open(struct mln_run *run)
         if (!mln_failed(err)) {
             settle(run);
         }
+        mln_lockout_ended(run, err);
         err = mln_audit_response(run, err);
     } else {
         err = mln_fail(run->rq.cx, MLN_E_SEALED, "Vault is sealed");

@@ -176,6 +176,7 @@ const struct mln_services mln_core_services = {
     .fill = service_fill,
     .mount = service_mount,
     .address = service_address,
+    .attempt = mln_lockout_attempt,
 };
 
 struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,

@@ -15,6 +15,8 @@ const struct mln_field sys_mount_config_fields[] = {
     F_LIST("passthrough_request_headers", "Request headers that the engine may see."),
     F_LIST("allowed_response_headers", "Headers that the engine may set."),
     F_TEXT("token_type", "Of logins here: default-service, default-batch, service, batch."),
+    {.name = "user_lockout_config", .type = MLN_FIELD_MAP,
+     .help = "lockout_threshold, lockout_duration, lockout_counter_reset, lockout_disable."},
     F_TEXT("plugin_version", "Engines are built in: empty."),
     F_TEXT("plugin_name", "Old way of naming the type."),
     F_TEXT("description", "A line for people."),
@@ -52,6 +54,7 @@ static struct mln_value *show_config(struct mln_cx *cx, const struct mln_value *
     mln_put_int(cx, out, "max_lease_ttl", max_s);
     put_if(cx, out, config, "passthrough_request_headers");
     put_if(cx, out, config, "token_type");
+    put_if(cx, out, config, "user_lockout_config");
     return out;
 }
 
@@ -189,6 +192,38 @@ static struct mln_err put_token_type(struct mln_cx *cx, const struct mln_value *
     return MLN_OK;
 }
 
+/* Numbers may come as texts, "0" leaves the default. */
+static struct mln_err put_lockout(struct mln_cx *cx, const struct mln_value *fields, const struct mln_value *row,
+                                  struct mln_value *config)
+{
+    static const struct mln_field parts[] = {
+        {.name = "lockout_threshold", .type = MLN_FIELD_INT},
+        {.name = "lockout_duration", .type = MLN_FIELD_DURATION},
+        {.name = "lockout_counter_reset", .type = MLN_FIELD_DURATION},
+        {.name = "lockout_disable", .type = MLN_FIELD_BOOL},
+        {0},
+    };
+    static const char *const counting[] = {"userpass", "approle", "ldap", NULL};
+    struct mln_value *out = mln_object(cx);
+    const struct mln_value *v = mln_get(fields, "user_lockout_config");
+    if (mln_is_null(v)) {
+        return MLN_OK;
+    }
+    if (!is_one_of(mln_get_bytes(mln_get(row, "type")), counting)) {
+        return mln_fail(cx, MLN_E_INVALID, "tuning of user lockout configuration for auth type \"%.*s\" not allowed",
+                        MLN_FMT(mln_get_bytes(mln_get(row, "type"))));
+    }
+    MLN_TRY(mln_fields_parse(cx, parts, NULL, v, out));
+    for (size_t i = 0; i < 3; i++) {
+        int64_t n = mln_get_int(mln_get(out, parts[i].name), 0);
+        if (n < 0 || n > INT32_MAX) {
+            return mln_fail(cx, MLN_E_INVALID, "invalid %s", parts[i].name);
+        }
+    }
+    mln_put(cx, config, "user_lockout_config", out);
+    return mln_cx_err(cx);
+}
+
 static struct mln_err put_lists(struct mln_cx *cx, const struct mln_value *fields,
                                 struct mln_value *config)
 {
@@ -218,6 +253,7 @@ struct mln_err sys_mount_configure(struct mln_request *rq, const struct mln_valu
     MLN_TRY(put_ttls(rq, fields, row, is_tune));
     MLN_TRY(put_visibility(cx, fields, config));
     MLN_TRY(put_token_type(cx, fields, row, config));
+    MLN_TRY(put_lockout(cx, fields, row, config));
     MLN_TRY(put_lists(cx, fields, config));
     if (mln_len(mln_get(fields, "plugin_version")) > 0) {
         return mln_fail(cx, MLN_E_INVALID,
