@@ -369,7 +369,8 @@ int main(void)
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),    cmocka_unit_test(test_refused_is_audited), cmocka_unit_test(test_options),
-        cmocka_unit_test(test_exempt_keys), cmocka_unit_test(test_wrapped), cmocka_unit_test(test_refused_devices), cmocka_unit_test(test_table),
+        cmocka_unit_test(test_exempt_keys), cmocka_unit_test(test_wrapped), cmocka_unit_test(test_refused_devices),
+        cmocka_unit_test(test_table),
         cmocka_unit_test(test_full_disk), cmocka_unit_test(test_stuck),              cmocka_unit_test(test_socket),
         cmocka_unit_test(test_reopen),   cmocka_unit_test(test_declared),
     };
