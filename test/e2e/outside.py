@@ -208,6 +208,34 @@ def browser(api, outside):
     case("oidc: hvac logs in", done["auth"]["policies"] == ["default", "p"], done)
 
 
+def kubernetes(api, outside):
+    api("POST", "sys/auth/kubernetes", {"type": "kubernetes"})
+    made = api("POST", "auth/kubernetes/config", {"kubernetes_host": outside.url, "kubernetes_ca_cert": outside.ca, "token_reviewer_jwt": "reviewer"})
+    case("kubernetes: config", made.code == 204, made)
+    made = api("POST", "auth/kubernetes/role/web", {"bound_service_account_names": ["web-*"], "bound_service_account_namespaces": ["prod"],
+                                                    "audience": "vault", "token_policies": ["p"]})
+    case("kubernetes: role", made.code in (200, 204), made)
+    outside.reviews["good"] = {"authenticated": True, "audiences": ["vault"],
+                               "user": {"username": "system:serviceaccount:prod:web-1", "uid": "u1", "groups": ["system:serviceaccounts"]}}
+    outside.reviews["elsewhere"] = {"authenticated": True, "audiences": ["vault"], "user": {"username": "system:serviceaccount:dev:web-1", "uid": "u2"}}
+    outside.reviews["other"] = {"authenticated": True, "audiences": ["api"], "user": {"username": "system:serviceaccount:prod:web-1", "uid": "u1"}}
+
+    def login(jwt):
+        return api("POST", "auth/kubernetes/login", {"role": "web", "jwt": jwt}, {"X-Vault-Token": ""})
+    good = login("good")
+    case("kubernetes: a pod logs in", good.code == 200 and good.json["auth"]["policies"] == ["default", "p"], good)
+    case("kubernetes: its token names the account", good.code == 200 and good.json["auth"]["metadata"].get("service_account_uid") == "u1", good)
+    for name, jwt in (("that the cluster does not know", "bad"), ("of another namespace", "elsewhere"), ("of another audience", "other")):
+        answer = login(jwt)
+        case("kubernetes: a token %s is refused" % name, answer.code == 403, answer)
+    if hvac is None:
+        skip("kubernetes: hvac logs in", "hvac is not installed")
+        return
+    client = hvac.Client(url="http://127.0.0.1:%d" % api.port)
+    done = client.auth.kubernetes.login(role="web", jwt="good")
+    case("kubernetes: hvac logs in", done["auth"]["policies"] == ["default", "p"], done)
+
+
 def reach(server, outside):
     """What the process is, what it leaves in the ledger, what happens when it dies."""
     status = server.api("GET", "sys/status")
@@ -251,6 +279,7 @@ def body():
         with Server() as server:
             jwt(server.api, outside, folder)
             browser(server.api, outside)
+            kubernetes(server.api, outside)
             reach(server, outside)
         closed(folder, outside)
     finally:
