@@ -23,6 +23,7 @@ enum slot_state { SLOT_FREE, SLOT_WAITS, SLOT_DONE, SLOT_LOST };
 struct slot {
     enum slot_state state;
     int64_t id;
+    uint64_t generation; /* of the connection that it was sent on */
     pthread_cond_t news;
     struct mln_buf frame;
 };
@@ -32,6 +33,7 @@ struct mln_reach {
     int fd; /* -1: no reach runs */
     pthread_t reader;
     bool has_reader, is_closing;
+    uint64_t generation; /* counts connections */
     int64_t last_id;
     struct slot slots[MLN_REACH_CALLS_MAX];
     struct reach_cache *cache;
@@ -177,6 +179,7 @@ struct mln_err mln_reach_attach(struct mln_cx *cx, struct mln_reach *reach, int 
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     (void)pthread_mutex_lock(&reach->lock);
     reach->fd = fd;
+    reach->generation++;
     reach->is_closing = false;
     reach->has_reader = pthread_create(&reach->reader, NULL, read_main, reach) == 0;
     if (!reach->has_reader) {
@@ -218,11 +221,22 @@ static struct mln_err take_slot(struct mln_cx *cx, struct mln_reach *reach, stru
         if (reach->slots[i].state == SLOT_FREE) {
             reach->slots[i].state = SLOT_WAITS;
             reach->slots[i].id = ++reach->last_id;
+            reach->slots[i].generation = reach->generation;
             *ret = &reach->slots[i];
             return MLN_OK;
         }
     }
     return mln_fail(cx, MLN_E_LIMIT, "reach: %u outbound calls run already", MLN_REACH_CALLS_MAX);
+}
+
+/* The descriptor of the connection that the slot was taken on, -1 when it is another by now; close: nobody shall use it again. */
+static int current_fd(struct mln_reach *reach, const struct slot *slot, bool close)
+{
+    (void)pthread_mutex_lock(&reach->lock);
+    int fd = slot->generation == reach->generation ? reach->fd : -1;
+    reach->is_closing = reach->is_closing || (close && fd >= 0);
+    (void)pthread_mutex_unlock(&reach->lock);
+    return fd;
 }
 
 static struct mln_err send_ask(struct mln_cx *cx, struct mln_reach *reach, const struct slot *slot,
@@ -232,10 +246,12 @@ static struct mln_err send_ask(struct mln_cx *cx, struct mln_reach *reach, const
     mln_put_int(cx, message, "id", slot->id);
     mln_put(cx, message, "ask", ask);
     MLN_TRY(mln_cx_err(cx));
-    (void)pthread_mutex_lock(&reach->send_lock);
-    struct mln_err err = reach_frame_send(cx, reach->fd, message);
-    if (mln_is(err, MLN_E_UNREACHABLE)) {
-        (void)shutdown(reach->fd, SHUT_RDWR); /* half a frame may be in there */
+    (void)pthread_mutex_lock(&reach->send_lock); /* keeps the descriptor open */
+    int fd = current_fd(reach, slot, false);
+    struct mln_err err = fd >= 0 ? reach_frame_send(cx, fd, message) : (struct mln_err){MLN_E_UNREACHABLE};
+    if (mln_is(err, MLN_E_UNREACHABLE) && fd >= 0) {
+        (void)shutdown(fd, SHUT_RDWR); /* half a frame may be in there */
+        (void)current_fd(reach, slot, true);
     }
     (void)pthread_mutex_unlock(&reach->send_lock);
     return err;
@@ -293,11 +309,12 @@ static struct mln_err read_answer(struct mln_cx *cx, struct mln_bytes frame, con
     return mln_fail(cx, code_of(mln_get_bytes(mln_get(message, "code"))), "%.*s", MLN_FMT(text));
 }
 
-/* Ask reach itself. */
-static struct mln_err call_now(struct mln_cx *cx, struct mln_reach *reach, const struct mln_value *ask,
-                               struct mln_buf *ret_frame)
+/* Ask reach itself, once. *ret_unheard: it died before it can have done anything, or what was asked may be asked twice. */
+static struct mln_err call_once(struct mln_cx *cx, struct mln_reach *reach, const struct mln_value *ask,
+                               struct mln_buf *ret_frame, bool *ret_unheard)
 {
     struct slot *slot = NULL;
+    *ret_unheard = false;
     (void)pthread_mutex_lock(&reach->lock);
     struct mln_err err = take_slot(cx, reach, &slot);
     (void)pthread_mutex_unlock(&reach->lock);
@@ -307,9 +324,25 @@ static struct mln_err call_now(struct mln_cx *cx, struct mln_reach *reach, const
         (void)pthread_mutex_lock(&reach->lock);
         slot->state = SLOT_FREE;
         (void)pthread_mutex_unlock(&reach->lock);
+        *ret_unheard = mln_is(err, MLN_E_UNREACHABLE);
         return err;
     }
-    return await(cx, reach, slot, reach_timeout_ms(ask), ret_frame);
+    err = await(cx, reach, slot, reach_timeout_ms(ask), ret_frame);
+    *ret_unheard = mln_is(err, MLN_E_UNREACHABLE) &&
+                   (mln_get(ask, "method") == NULL || mln_is_text(mln_get(ask, "method"), "GET"));
+    return err;
+}
+
+/* A reach that died under a call has a successor soon: then once more. */
+static struct mln_err call_now(struct mln_cx *cx, struct mln_reach *reach, const struct mln_value *ask, struct mln_buf *ret_frame)
+{
+    bool is_unheard = false;
+    struct mln_err err = call_once(cx, reach, ask, ret_frame, &is_unheard);
+    if (is_unheard) {
+        mln_cx_clear(cx);
+        err = call_once(cx, reach, ask, ret_frame, &is_unheard);
+    }
+    return mln_is(err, MLN_E_UNREACHABLE) ? mln_fail(cx, MLN_E_UNREACHABLE, "reach: the process for outbound calls is gone") : err;
 }
 
 struct mln_err mln_reach_call(struct mln_cx *cx, struct mln_reach *reach,
