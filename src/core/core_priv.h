@@ -294,6 +294,9 @@ struct mln_err mln_life_keys(struct mln_core *core, struct mln_cx *cx, struct ml
                              struct mln_bytes after, struct mln_bytes until, size_t max,
                              struct mln_value *ret);
 
+/* A row that is absent, or damaged: that is logged and forgotten, so that one bad row stops no tick; what points to it can go. */
+bool mln_life_is_lost(struct mln_cx *cx, struct mln_err err);
+
 /* ---- leases (lease.c and its siblings) ----
  * View "root/lease/": "id/<lease id>" the lease, "expiry/<16 hex digits of ns>/<lease id>", "token/<token name>/<lease id>",
  * "bad/<lease id>" when revoking it failed for good, "job/<prefix>" what ticks empty, "mount/<uuid>" a mount that is gone and whose

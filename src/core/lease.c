@@ -109,7 +109,7 @@ struct mln_err mln_lease_token_gone(struct mln_core *core, struct mln_cx *cx, st
     for (size_t i = 0; i < mln_len(ids); i++) {
         struct mln_bytes id = mln_get_bytes(mln_item(ids, i));
         struct mln_err err = mln_lease_get(cx, txn, id, &lease);
-        if (mln_is(err, MLN_E_NOT_FOUND)) {
+        if (mln_life_is_lost(cx, err)) {
             err = mln_txn_delete(cx, txn, mln_lease_view(),
                                  mln_bytes_format(cx, "token/%s/%.*s", name, MLN_FMT(id)));
         } else if (!mln_failed(err)) {

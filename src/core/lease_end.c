@@ -55,10 +55,11 @@ static struct mln_err due_lease(struct mln_lease_work *work, struct mln_run *run
 {
     struct mln_cx *cx = run->rq.cx;
     struct mln_err err = mln_lease_get(cx, run->rq.txn, id_in(row), ret);
-    if (mln_failed(err) && !mln_is(err, MLN_E_NOT_FOUND)) {
-        return err;
+    bool is_lost = mln_life_is_lost(cx, err);
+    if (!is_lost) {
+        MLN_TRY(err);
     }
-    if (mln_failed(err) || mln_get_int(mln_get(*ret, "expires_ns"), 0) > work->now_ns ||
+    if (is_lost || mln_get_int(mln_get(*ret, "expires_ns"), 0) > work->now_ns ||
         mln_get_bool(mln_get(*ret, "bad"), false)) {
         MLN_TRY(mln_txn_delete(cx, run->rq.txn, mln_lease_view(),
                                mln_bytes_format(cx, "expiry/%.*s", MLN_FMT(row))));
@@ -191,7 +192,7 @@ static struct mln_err end_tokens(struct mln_request *rq, struct mln_bytes prefix
         size_t from = row.len > MLN_TOKEN_NAME_LEN ? row.len - MLN_TOKEN_NAME_LEN : 0;
         struct mln_err err = mln_token_by_name(
             rq->cx, rq->txn, mln_text_dup(rq->cx, mln_bytes_from(row, from)), &entry);
-        if (mln_is(err, MLN_E_NOT_FOUND)) {
+        if (mln_life_is_lost(rq->cx, err)) {
             err = mln_txn_delete(
                 rq->cx, rq->txn, mln_token_view(),
                 mln_bytes_format(rq->cx, "path/%.*s%.*s", MLN_FMT(prefix), MLN_FMT(row)));
@@ -216,7 +217,7 @@ static struct mln_err end_leases(struct mln_request *rq, struct mln_bytes prefix
         struct mln_bytes id = mln_bytes_format(rq->cx, "%.*s%.*s", MLN_FMT(prefix),
                                                MLN_FMT(mln_get_bytes(mln_item(rows, i))));
         struct mln_err err = mln_lease_get(rq->cx, rq->txn, id, &lease);
-        if (!mln_is(err, MLN_E_NOT_FOUND)) {
+        if (!mln_life_is_lost(rq->cx, err)) {
             MLN_TRY(err);
             MLN_TRY(mln_lease_end(rq, lease, is_forced));
         }
@@ -273,7 +274,7 @@ static struct mln_err empty_one(struct mln_lease_work *work, struct emptying *e,
     struct mln_request *rq = e->rq;
     const struct mln_value *lease = NULL;
     struct mln_err err = mln_lease_get(rq->cx, rq->txn, id, &lease);
-    if (mln_is(err, MLN_E_NOT_FOUND)) {
+    if (mln_life_is_lost(rq->cx, err)) {
         return MLN_OK;
     }
     MLN_TRY(err);

@@ -253,7 +253,7 @@ static struct mln_err tidy(struct mln_request *rq, struct mln_reply *re)
 {
     mln_reply_warn(rq, re,
                    "Tidy operation successfully started. Any information from the operation will "
-                   "be printed to OpenBao's server logs.");
+                   "be printed to Vault's server logs.");
     re->status = 202;
     return mln_cx_err(rq->cx);
 }

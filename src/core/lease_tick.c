@@ -48,6 +48,16 @@ struct mln_err mln_life_keys(struct mln_core *core, struct mln_cx *cx, struct ml
     return MLN_OK;
 }
 
+bool mln_life_is_lost(struct mln_cx *cx, struct mln_err err)
+{
+    if (mln_is(err, MLN_E_CORRUPT) || mln_is(err, MLN_E_FORGED)) {
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, "a damaged row of a token or lease is left alone");
+        mln_cx_clear(cx);
+        return true;
+    }
+    return mln_is(err, MLN_E_NOT_FOUND);
+}
+
 /* ---- the tick ---- */
 
 struct tick {

@@ -108,9 +108,10 @@ static struct mln_err sweep_child(struct sweep *s, const char *name)
     struct mln_bytes link = mln_bytes_format(s->cx, "parent/%s/%s", s->name, name);
     MLN_TRY(mln_txn_delete(s->cx, s->txn, mln_token_view(), link));
     struct mln_err err = mln_token_by_name(s->cx, s->txn, name, &child);
-    if (mln_failed(err)) {
-        return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : err;
+    if (mln_life_is_lost(s->cx, err)) {
+        return MLN_OK;
     }
+    MLN_TRY(err);
     return s->is_orphan ? free_child(s, child) : mln_token_revoke(s->core, s->cx, s->txn, child);
 }
 
@@ -185,12 +186,12 @@ static struct mln_err expire_one(struct sweep *s, int64_t now_ns, struct mln_byt
     struct mln_bytes name;
     (void)mln_bytes_cut(row, '/', &name);
     struct mln_err err = mln_token_by_name(s->cx, s->txn, mln_text_dup(s->cx, name), &entry);
-    if (mln_failed(err) && !mln_is(err, MLN_E_NOT_FOUND)) {
-        return err;
+    bool is_lost = mln_life_is_lost(s->cx, err);
+    if (!is_lost) {
+        MLN_TRY(err);
     }
-    if (mln_failed(err) ||
-        mln_token_is_live(entry,
-                          now_ns)) { /* gone or renewed since: only the row is left, if that */
+    if (is_lost ||
+        mln_token_is_live(entry, now_ns)) { /* or renewed: only this row is left, if that */
         return mln_txn_delete(s->cx, s->txn, mln_token_view(),
                               mln_bytes_format(s->cx, "expiry/%.*s", MLN_FMT(row)));
     }

@@ -57,8 +57,18 @@ static const struct mln_field give_fields[] = {
     {.name = "renewable", .type = MLN_FIELD_BOOL, .help = "r", .is_query = true},
     {0},
 };
+static struct mln_err file(struct mln_request *rq, struct mln_reply *re)
+{
+    (void)rq;
+    re->raw = MLN_BYTES("\x01\x02 not JSON");
+    re->content_type = "application/pkix-crl";
+    return MLN_OK;
+}
+
 static const struct mln_path lent_paths[] = {
-    {.pattern = "give/{name}", .summary = "Hand out.", .fields = give_fields, .read = give}, {0}};
+    {.pattern = "file", .summary = "A file.", .read = file},
+    {.pattern = "give/{name}", .summary = "Hand out.", .fields = give_fields, .read = give},
+    {0}};
 const struct mln_engine lent = {.type = "lent",
                                 .kind = MLN_MOUNT_SECRET,
                                 .summary = "Hands out.",
@@ -320,6 +330,12 @@ static void test_wrapped(void **state)
         strncmp(mln_get_text(&k->cx, mln_get(k->answer, "lease_id"), ""), "lent/give/a/", 12), 0);
     assert_true(mln_get_int(mln_get(k->answer, "lease_duration"), 0) > 0);
     CK_WANT(k, ck_call(k, "root", "write", "sys/leases/tidy", NULL), 202);
+    CK_WANT(k, lk_call(k, "root", "read", "lent/file", NULL, NULL, "60"), 200);
+    assert_true(mln_get(k->answer, "raw") == NULL);
+    CK_WANT(k, ck_call(k, lk_text(k, "wrap_info", "token"), "write", "sys/wrapping/unwrap", NULL),
+            200);
+    kit_text(mln_get_bytes(mln_get(k->answer, "raw")), "\x01\x02 not JSON");
+    assert_string_equal(mln_get_text(&k->cx, mln_get(k->answer, "ct"), ""), "application/pkix-crl");
 }
 
 int main(void)

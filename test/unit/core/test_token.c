@@ -425,7 +425,7 @@ static void test_tidy(void **state)
     (void)state;
     CK(k);
     CK_WANT(k, ck_call(k, "root", "write", "auth/token/tidy", NULL), 202);
-    assert_int_equal(mln_len(mln_item(mln_get(k->answer, "warnings"), 0)), 113);
+    assert_int_equal(mln_len(mln_item(mln_get(k->answer, "warnings"), 0)), 111);
 }
 
 int main(void)
