@@ -188,6 +188,7 @@ struct mln_run {
     struct mln_subject subject;    /* what policy judges; names NULL for strangers */
     bool has_blocked, reload_mounts, changed_policies, changed_identity, changed_quotas, changed_cors, seals;
     const struct mln_value *cors; /* what the answer tells a web page, or NULL */
+    bool mfa_done; /* the second factor was checked */
     struct mln_rate rate; /* what the limit of this path says */
     bool reload_audit;
     const char *attempt; /* the name that tries to log in; NULL = none */
@@ -277,6 +278,12 @@ void mln_token_actor(struct mln_cx *cx, const struct mln_value *entry, struct ml
 /* What a login asks for, as a token: entity by alias, TTLs of mount and system, the auth object. */
 struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *login,
                                const struct mln_value **ret_auth);
+/*
+ * Does this login wait for, or fail at, a second factor (sys_mfa.c)? *ret_waits: no token now; *ret_auth: what is needed, unless
+ * refused.
+ */
+struct mln_err mln_mfa_login(struct mln_request *rq, const struct mln_login *login, const char *entity_id,
+                             const struct mln_value **ret_auth, bool *ret_waits);
 bool mln_token_is_batch(const struct mln_value *entry);
 bool mln_token_is_wrap(const struct mln_value *entry);
 extern const struct mln_engine mln_method_token; /* auth/token: type "token" */

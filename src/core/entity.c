@@ -165,6 +165,9 @@ struct mln_err mln_entity_show_auth(struct mln_request *rq, const struct mln_val
 {
     const struct mln_value *more = NULL;
     struct mln_cx *cx = rq->cx;
+    if (!mln_is_null(mln_get(*auth, "mfa_requirement"))) {
+        return MLN_OK; /* nothing of the entity before its second factor */
+    }
     MLN_TRY(policies_now(rq, *auth, &more));
     if (more == NULL) {
         return MLN_OK;

@@ -395,6 +395,7 @@ static void again(struct mln_run *run)
     run->reload_mounts = run->changed_policies = run->changed_identity = false;
     run->changed_quotas = run->changed_cors = false;
     run->attempt = NULL;
+    run->mfa_done = false;
     run->topics = run->calls = NULL;
     run->rule = run->reason = NULL;
     rq->detail = mln_object(rq->cx);

@@ -158,6 +158,11 @@ struct mln_err mln_token_login(struct mln_request *rq, const struct mln_login *l
     if (login->alias != NULL) {
         MLN_TRY(mln_entity_login(rq, login, &spec));
     }
+    bool waits = false;
+    MLN_TRY(mln_mfa_login(rq, login, spec.entity_id != NULL ? spec.entity_id : "", ret_auth, &waits));
+    if (waits) {
+        return MLN_OK;
+    }
     mln_put_text(cx, rq->detail, "login", spec.display_name);
     return mln_token_create(mln_core_of(rq), cx, rq->txn, rq->now_ns, &spec, ret_auth, NULL);
 }

@@ -42,3 +42,23 @@ struct mln_err mln_identity_person(struct mln_cx *cx, struct mln_txn *txn, const
 /* An auth mount goes: its aliases go with it (many of them over the next ticks); entities and groups stay. */
 struct mln_err mln_identity_mount_gone(struct mln_cx *cx, struct mln_txn *txn,
                                        const char *accessor);
+
+/* ---- second factors at logins (mfa_check.c) ---- */
+/* What a login must pass besides: {"<enforcement>":{"any":[{"type","id","uses_passcode","name"}]}}; NULL when nothing. */
+struct mln_err mln_mfa_needed(struct mln_cx *cx, struct mln_txn *txn, const struct mln_mount *mount,
+                              const char *entity_id, const struct mln_value **ret);
+struct mln_mfa_try {
+    const char *entity_id;               /* "" passes nothing */
+    const struct mln_value *constraints; /* as mln_mfa_needed gives them */
+    const struct mln_value *given;       /* {"<method id>":["123456"]} */
+    int64_t now_ns;
+};
+/* A wrong code is counted in the same transaction: commit it also when *ret_ok is false. A code is good once. */
+struct mln_err mln_mfa_check(struct mln_cx *cx, struct mln_txn *txn, const struct mln_mfa_try *t,
+                             bool *ret_ok);
+/* A login that waits for its codes, for five minutes. NOT_FOUND without text. */
+struct mln_err mln_mfa_keep(struct mln_cx *cx, struct mln_txn *txn, struct mln_value *pending,
+                            int64_t now_ns, const char **ret_id);
+struct mln_err mln_mfa_pending(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes id,
+                               int64_t now_ns, const struct mln_value **ret);
+struct mln_err mln_mfa_done(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes id);

@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#include "base/clock.h"
+#include "crypto/otp.h"
+
 #define CK(name) MLN_AUTO(ck_drop) struct ck *name = ck_new()
 
 static void policy(struct ck *k, const char *name, const char *rules)
@@ -174,6 +177,141 @@ static void test_unmount(void **state)
     mln_core_tick(&k->cx, k->core);
 }
 
+/* ---- second factors ---- */
+
+struct factor {
+    char method[100], secret[100];
+};
+
+static uint8_t letter(char c)
+{
+    return (uint8_t)(c >= 'A' ? c - 'A' : c - '2' + 26);
+}
+
+/* The code that an app would show at this time. */
+static void code_of(struct ck *k, const struct factor *f, int64_t step,
+                    char to[MLN_OTP_DIGITS_MAX + 1])
+{
+    uint8_t key[64];
+    size_t n = 0;
+    unsigned bits = 0, n_bits = 0;
+    for (const char *p = f->secret; *p != 0; p++) {
+        bits = (bits << 5 | letter(*p)) & 0xfffffu;
+        n_bits += 5;
+        if (n_bits >= 8) {
+            n_bits -= 8;
+            key[n++] = (uint8_t)(bits >> n_bits);
+        }
+    }
+    assert_false(mln_failed(
+        mln_otp_code(&k->cx, MLN_OTP_SHA1, mln_bytes_at(key, n), (uint64_t)step, 6, to)));
+}
+
+static struct factor need_factor(struct ck *k, const char *entity)
+{
+    struct factor f;
+    char path[300];
+    CK_WANT(k,
+            ck_call(k, "root", "write", "identity/mfa/method/totp",
+                    "{\"issuer\":\"merlon\",\"method_name\":\"app\",\"period\":3600}"),
+            200);
+    text_of(k, "data", "method_id", f.method);
+    (void)snprintf(path, sizeof(path), "{\"method_id\":\"%s\",\"entity_id\":\"%s\"}", f.method,
+                   entity);
+    CK_WANT(k, ck_call(k, "root", "write", "identity/mfa/method/totp/admin-generate", path), 200);
+    const char *url = mln_get_text(&k->cx, mln_get(mln_get(k->answer, "data"), "url"), "");
+    const char *secret = strstr(url, "secret=");
+    assert_non_null(secret);
+    (void)snprintf(f.secret, sizeof(f.secret), "%s", secret + 7);
+    write_to(k, "identity/mfa/login-enforcement/e",
+             "{\"mfa_method_ids\":[\"@\"],\"auth_method_types\":\"userpass\"}", f.method, 204);
+    return f;
+}
+
+static void wait_for(struct ck *k, char request[100])
+{
+    CK_WANT(k, ck_call(k, NULL, "write", "auth/userpass/login/alice", "{\"password\":\"secret\"}"),
+            200);
+    const struct mln_value *auth = mln_get(k->answer, "auth"),
+                           *need = mln_get(auth, "mfa_requirement");
+    assert_true(mln_is_text(mln_get(auth, "client_token"), ""));
+    (void)snprintf(request, 100, "%s", mln_get_text(&k->cx, mln_get(need, "mfa_request_id"), ""));
+    assert_true(request[0] != 0);
+    assert_int_equal(mln_len(mln_get(mln_get(mln_get(need, "mfa_constraints"), "e"), "any")), 1);
+}
+
+static int validate(struct ck *k, const char *request, const char *method, const char *code)
+{
+    char json[400];
+    (void)snprintf(json, sizeof(json),
+                   "{\"mfa_request_id\":\"%s\",\"mfa_payload\":{\"%s\":[\"%s\"]}}", request, method,
+                   code);
+    return ck_call(k, NULL, "write", "sys/mfa/validate", json);
+}
+
+static void test_mfa(void **state)
+{
+    char request[100], code[MLN_OTP_DIGITS_MAX + 1], path[200];
+    (void)state;
+    CK(k);
+    struct who w = start(k);
+    struct factor f = need_factor(k, w.entity);
+    int64_t step = mln_now_ns() / 1000000000 / 3600;
+    wait_for(k, request);
+    CK_WANT(k, validate(k, request, f.method, "000000"), 403);
+    CK_WANT(k, validate(k, request, "nosuch", "000000"), 403);
+    CK_WANT(k, validate(k, "nosuch", f.method, "000000"), 400);
+    code_of(k, &f, step - 1, code); /* skew */
+    CK_WANT(k, validate(k, request, f.method, code), 200);
+    text_of(k, "auth", "client_token", path);
+    CK_WANT(k, ck_call(k, path, "read", "auth/token/lookup-self", NULL), 200);
+    assert_string_equal(mln_get_text(&k->cx, mln_get(mln_get(k->answer, "data"), "path"), ""),
+                        "auth/userpass/login/alice");
+    CK_WANT(k, validate(k, request, f.method, code), 400); /* once */
+    wait_for(k, request);
+    CK_WANT(k, validate(k, request, f.method, code), 403); /* the code too */
+    code_of(k, &f, step, code);
+    CK_WANT(k, validate(k, request, f.method, code), 200);
+    /* guessing ends: then the right one does not help either */
+    wait_for(k, request);
+    for (int i = 0; i < 5; i++) {
+        CK_WANT(k, validate(k, request, f.method, "111111"), 403);
+    }
+    code_of(k, &f, step + 1, code);
+    CK_WANT(k, validate(k, request, f.method, code), 403);
+    (void)snprintf(path, sizeof(path), "identity/mfa/method/totp/%s", f.method);
+    CK_WANT(k, ck_call(k, "root", "delete", path, NULL), 400); /* in use */
+    CK_WANT(k, ck_call(k, "root", "delete", "identity/mfa/login-enforcement/e", NULL), 204);
+    (void)log_in(k);
+    CK_WANT(k, ck_call(k, "root", "delete", path, NULL), 204);
+}
+
+static void test_mfa_refused(void **state)
+{
+    static const struct {
+        const char *path, *json;
+    } t[] = {
+        {"identity/mfa/method/totp", "{}"},
+        {"identity/mfa/method/totp", "{\"issuer\":\"a\",\"digits\":7}"},
+        {"identity/mfa/method/totp", "{\"issuer\":\"a\",\"skew\":2}"},
+        {"identity/mfa/method/totp", "{\"issuer\":\"a\",\"algorithm\":\"MD5\"}"},
+        {"identity/mfa/method/totp", "{\"issuer\":\"a\",\"period\":0}"},
+        {"identity/mfa/method/totp/nosuch", "{\"issuer\":\"a\"}"},
+        {"identity/mfa/method/totp/generate", "{\"method_id\":\"x\"}"},
+        {"identity/mfa/method/totp/admin-generate", "{\"method_id\":\"x\",\"entity_id\":\"y\"}"},
+        {"identity/mfa/login-enforcement/e", "{}"},
+        {"identity/mfa/login-enforcement/e",
+         "{\"mfa_method_ids\":\"nosuch\",\"auth_method_types\":\"userpass\"}"},
+        {"sys/mfa/validate", "{}"},
+        {"sys/mfa/validate", "{\"mfa_request_id\":\"../x\",\"mfa_payload\":{\"a\":[\"1\"]}}"},
+    };
+    (void)state;
+    CK(k);
+    for (size_t i = 0; i < MLN_COUNT(t); i++) {
+        CK_WANT(k, ck_call(k, "root", "write", t[i].path, t[i].json), 400);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +320,8 @@ int main(void)
         cmocka_unit_test(test_disabled),
         cmocka_unit_test(test_templates),
         cmocka_unit_test(test_unmount),
+        cmocka_unit_test(test_mfa),
+        cmocka_unit_test(test_mfa_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
