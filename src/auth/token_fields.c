@@ -179,7 +179,7 @@ static struct mln_err check_together(struct mln_cx *cx, const struct mln_value *
 {
     int64_t ttl_s = number_of(role, "token_ttl"), max_s = number_of(role, "token_max_ttl");
     if (max_s > 0 && ttl_s > max_s) {
-        return mln_fail(cx, MLN_E_INVALID, "token_ttl should not be greater than token_max_ttl");
+        return mln_fail(cx, MLN_E_INVALID, "'token_ttl' cannot be greater than 'token_max_ttl'");
     }
     if (!mln_is_text(mln_get(role, "token_type"), "batch")) {
         return MLN_OK;

@@ -62,9 +62,14 @@ static struct mln_err user_exists(struct mln_request *rq, bool *ret)
 static struct mln_err put_password(struct mln_request *rq, struct mln_value *user, struct mln_bytes password)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf hash = {.is_secret = true};
-    if (password.len == 0 || password.len > PASSWORD_MAX_BYTES) {
-        return mln_fail(rq->cx, MLN_E_INVALID, password.len == 0 ? "missing password" : "a password has at most %u bytes",
-                        PASSWORD_MAX_BYTES);
+    if (mln_len(mln_field_of(rq, "password_hash")) > 0) {
+        return mln_fail(rq->cx, MLN_E_UNSUPPORTED, "password_hash (bcrypt) is not supported: give the password");
+    }
+    if (password.len == 0) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "must provide either password or password_hash");
+    }
+    if (password.len > PASSWORD_MAX_BYTES) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "a password has at most %u bytes", PASSWORD_MAX_BYTES);
     }
     rq->services->block(rq);
     MLN_TRY(mln_password_hash(rq->cx, password, &hash));
@@ -85,7 +90,7 @@ static struct mln_err user_write(struct mln_request *rq, struct mln_reply *re)
     struct mln_value *user = is_new ? mln_object(rq->cx) : mln_value_dup(rq->cx, before);
     struct mln_bytes password = mln_get_bytes(mln_field_of(rq, "password"));
     MLN_TRY(mln_token_fields_take(rq, user));
-    if (is_new || password.len > 0) {
+    if (is_new || password.len > 0 || mln_len(mln_field_of(rq, "password_hash")) > 0) {
         MLN_TRY(put_password(rq, user, password));
     }
     mln_put_text(rq->cx, rq->detail, "user", name);
@@ -211,7 +216,7 @@ static struct mln_err login_write(struct mln_request *rq, struct mln_reply *re)
     }
     MLN_TRY(err);
     if (!mln_token_fields_from(rq, user)) {
-        return bad_login(rq);
+        return mln_fail(rq->cx, MLN_E_DENIED, "permission denied");
     }
     mln_put_text(rq->cx, rq->detail, "user", name);
     re->login = login_of(rq, name, user);
@@ -222,8 +227,10 @@ static struct mln_err login_write(struct mln_request *rq, struct mln_reply *re)
 
 #define FIELD_USER {.name = "username", .type = MLN_FIELD_TEXT, .help = "The user's name.", .is_query = true}
 #define FIELD_PASSWORD {.name = "password", .type = MLN_FIELD_SECRET, .help = "The password."}
-static const struct mln_field user_fields[] = {FIELD_USER, FIELD_PASSWORD, MLN_TOKEN_FIELDS, {0}};
-static const struct mln_field password_fields[] = {FIELD_USER, FIELD_PASSWORD, {0}};
+#define FIELD_HASH {.name = "password_hash", .type = MLN_FIELD_SECRET, .help = "Refused: give the password."}
+
+static const struct mln_field user_fields[] = {FIELD_USER, FIELD_PASSWORD, FIELD_HASH, MLN_TOKEN_FIELDS, {0}};
+static const struct mln_field password_fields[] = {FIELD_USER, FIELD_PASSWORD, FIELD_HASH, {0}};
 static const struct mln_field policy_fields[] = {
     FIELD_USER,
     {.name = "token_policies", .type = MLN_FIELD_LIST, .help = "Policies of the tokens."},

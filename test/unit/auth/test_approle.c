@@ -117,7 +117,7 @@ static void test_refused_roles(void **state)
         {ROLE, "{\"secret_id_ttl\":99999999999}", "secret_id_ttl is too large"},
         {ROLE, "{\"secret_id_bound_cidrs\":\"x\"}", "invalid CIDR block \"x\""},
         {ROLE, "{\"role_id\":\"taken\"}", "already in use"},
-        {ROLE, "{\"token_ttl\":2,\"token_max_ttl\":1}", "token_ttl should not be greater than token_max_ttl"},
+        {ROLE, "{\"token_ttl\":2,\"token_max_ttl\":1}", "'token_ttl' cannot be greater than 'token_max_ttl'"},
         {AR "role/old", "{\"local_secret_ids\":true}", "only be modified during role creation"},
         {AR "role/old/local-secret-ids", "{\"local_secret_ids\":true}", "only be modified during role creation"},
         {AR "role/old/bind-secret-id", "{\"bind_secret_id\":false}", "at least one constraint"},

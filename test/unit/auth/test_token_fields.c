@@ -47,7 +47,7 @@ static void test_login(void **state)
     assert_true(login->is_batch);
     EK_VALUE(k, login->bound_cidrs, "[\"127.0.0.0/8\",\"::1\"]");
     EK_WANT(k, ek_write(k, USER, "{\"token_bound_cidrs\":\"10.0.0.0/8\"}"), 204);
-    EK_REFUSED(k, ek_write(k, "auth/userpass/login/u", "{\"password\":\"p\"}"), 400, "invalid username or password");
+    EK_REFUSED(k, ek_write(k, "auth/userpass/login/u", "{\"password\":\"p\"}"), 403, "permission denied");
 }
 
 static void test_refused(void **state)
@@ -60,7 +60,7 @@ static void test_refused(void **state)
         {"{\"password\":\"p\",\"token_num_uses\":-1}", "'token_num_uses' cannot be negative"},
         {"{\"password\":\"p\",\"token_period\":\"-1s\"}", "'token_period' cannot be negative"},
         {"{\"password\":\"p\",\"token_ttl\":9223372036854775807}", "too large"},
-        {"{\"password\":\"p\",\"ttl\":5,\"max_ttl\":4}", "should not be greater"},
+        {"{\"password\":\"p\",\"ttl\":5,\"max_ttl\":4}", "'token_ttl' cannot be greater than 'token_max_ttl'"},
         {"{\"password\":\"p\",\"token_bound_cidrs\":\"10.0.0.0/99\"}", "invalid CIDR block"},
         {"{\"password\":\"p\",\"token_bound_cidrs\":[\"host\"]}", "invalid CIDR block \"host\""},
         {"{\"password\":\"p\",\"token_type\":\"default-batch\"}", "invalid 'token_type' value \"default-batch\""},

@@ -80,9 +80,10 @@ static void test_refused_users(void **state)
     static const struct {
         const char *path, *json, *text;
     } t[] = {
-        {"auth/userpass/users/carol", "{}", "missing password"},
+        {"auth/userpass/users/carol", "{}", "must provide either password or password_hash"},
         {"auth/userpass/users/carol", "{\"password\":\"p\",\"token_ttl\":-1}", "cannot be negative"},
-        {"auth/userpass/users/carol", "{\"password\":\"p\",\"token_ttl\":\"2h\",\"token_max_ttl\":\"1h\"}", "should not be greater"},
+        {"auth/userpass/users/carol", "{\"password\":\"p\",\"token_ttl\":\"2h\",\"token_max_ttl\":\"1h\"}", "cannot be greater"},
+        {"auth/userpass/users/carol", "{\"password_hash\":\"$2y$\"}", "not supported"},
         {"auth/userpass/users/carol/password", "{\"password\":\"p\"}", "username does not exist"},
         {"auth/userpass/users/carol/policies", "{\"token_policies\":\"p\"}", "username does not exist"},
         {"auth/userpass/users/ca\001rol", "{\"password\":\"p\"}", "no control characters"},
