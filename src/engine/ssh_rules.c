@@ -258,18 +258,22 @@ struct mln_err ssh_rule_time(struct mln_request *rq, const struct mln_value *rol
 
 /* ---- options ---- */
 
-/* Names that are not in the list, as Go prints a list; NULL when all are. */
-static const char *strange_names(struct mln_cx *cx, const struct mln_value *options, const struct mln_value *allowed)
+/* Names that are not in the list, as Go prints a list; *ret is "" when all are. */
+static struct mln_err strange_names(struct mln_cx *cx, const struct mln_value *options, const struct mln_value *allowed,
+                                    const char **ret)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
     for (size_t i = 0; i < mln_len(options); i++) {
         struct mln_bytes name = mln_member_at(options, i)->key;
         if (!ssh_list_has(allowed, name)) {
             mln_buf_add_text(&text, text.len > 0 ? " " : "");
+            mln_buf_add_text(&text, name.len == 0 ? "\"\"" : "");
             mln_buf_add_bytes(&text, mln_bytes_sub(name, 0, 64));
         }
     }
-    return text.len > 0 && !text.has_failed ? mln_text_dup(cx, mln_buf_bytes(&text)) : NULL;
+    MLN_TRY(mln_buf_ok(cx, &text)); /* without memory for the answer nothing is allowed */
+    *ret = mln_text_dup(cx, mln_buf_bytes(&text));
+    return mln_cx_err(cx);
 }
 
 static struct mln_err critical_options(struct mln_request *rq, const struct mln_value *role, struct ssh_cert *cert)
@@ -280,8 +284,11 @@ static struct mln_err critical_options(struct mln_request *rq, const struct mln_
         cert->critical = mln_get(role, "default_critical_options");
         return MLN_OK;
     }
-    const char *strange = mln_len(allowed) > 0 ? strange_names(rq->cx, asked, allowed) : NULL;
-    if (strange != NULL) {
+    const char *strange = "";
+    if (mln_len(allowed) > 0) {
+        MLN_TRY(strange_names(rq->cx, asked, allowed, &strange));
+    }
+    if (strange[0] != 0) {
         return mln_fail(rq->cx, MLN_E_INVALID, "critical options not on allowed list: [%s]", strange);
     }
     return ssh_texts(rq, asked, "critical_options", &cert->critical);
@@ -320,8 +327,11 @@ struct mln_err ssh_rule_options(struct mln_request *rq, struct mln_reply *re, co
         return default_extensions(rq, re, role, cert);
     }
     bool is_any = mln_len(allowed) == 1 && mln_is_text(mln_item(allowed, 0), "*");
-    const char *strange = is_any ? NULL : strange_names(rq->cx, asked, allowed);
-    if (strange != NULL) {
+    const char *strange = "";
+    if (!is_any) {
+        MLN_TRY(strange_names(rq->cx, asked, allowed, &strange));
+    }
+    if (strange[0] != 0) {
         return mln_fail(rq->cx, MLN_E_INVALID, "extensions [%s] are not on allowed list", strange);
     }
     return ssh_texts(rq, asked, "extensions", &cert->extensions);

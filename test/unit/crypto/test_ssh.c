@@ -257,11 +257,36 @@ static void test_private_refused(void **state)
     }
 }
 
+static struct mln_err read_print_sign(struct mln_cx *cx, void *arg)
+{
+    const struct mln_bytes *text = arg;
+    MLN_AUTO(mln_buf_drop) struct mln_buf der = {.is_secret = true}, again = {.is_secret = true}, sig = {0};
+    struct mln_ssh_key key;
+    MLN_TRY(mln_ssh_private_parse(cx, *text, &der));
+    MLN_TRY(mln_ssh_public_of(cx, mln_buf_bytes(&der), &key));
+    MLN_TRY(mln_ssh_public_parse(cx, mln_bytes_of(mln_ssh_public_text(cx, key.blob)), &key));
+    MLN_TRY(mln_ssh_private_print(cx, mln_buf_bytes(&der), &again));
+    MLN_TRY(mln_ssh_sign(cx, mln_buf_bytes(&der), NULL, *text, &sig));
+    assert_true(sig.len > 0 && again.len > 0);
+    return MLN_OK;
+}
+
+static void test_no_memory(void **state)
+{
+    struct mln_cx *cx = kit_cx(state);
+    static const char *const names[] = {"ed25519", "p384", "rsa-pkcs1"};
+    for (size_t i = 0; i < MLN_COUNT(names); i++) {
+        struct mln_bytes text = file(cx, names[i], "key");
+        assert_true(mln_each_fault_loose(MLN_FAULT_ALLOC, read_print_sign, &text) > 5);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_public),   KIT_TEST(test_private),        KIT_TEST(test_sign),           KIT_TEST(test_algorithms_refused),
         KIT_TEST(test_generate), KIT_TEST(test_public_refused), KIT_TEST(test_private_refused),
+        KIT_TEST(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -419,6 +419,37 @@ static void test_issue(void **state)
     EK_REFUSED(k, ek_write(k, "ssh/issue/none", "{}"), 400, "Unknown role: none");
 }
 
+/* Each allocation of a request that is not allowed fails once: it is refused every time. */
+static void test_no_memory_allows_nothing(void **state)
+{
+    (void)state;
+    SSH(k);
+    with_ca(k);
+    EK_WANT(k, role(k, USERS ",\"allowed_extensions\":\"a\",\"allowed_critical_options\":\"a\""), 204);
+    static const char *const bad[] = {"\"extensions\":{\"b\":\"\"}", "\"critical_options\":{\"b\":\"\"}",
+                                      "\"extensions\":{\"\":\"\"}", "\"valid_principals\":\"carol\""};
+    for (size_t i = 0; i < MLN_COUNT(bad); i++) {
+        struct mln_request rq;
+        for (uint64_t n = 1; n < 60; n++) {
+            const struct mln_value *data = NULL, *fields = NULL;
+            struct mln_reply re = {0};
+            ek_begin(k, &rq);
+            kit_ok(k->cx, mln_json_parse(k->cx, mln_bytes_format(k->cx, "{\"public_key\":\"" ED "\",%s}", bad[i]), &data));
+            mln_handler handler = NULL;
+            rq.op = MLN_OP_WRITE;
+            rq.data = data;
+            rq.path = MLN_BYTES("ssh/sign/r");
+            kit_ok(k->cx, ek_route(k, &rq, &handler));
+            fields = rq.fields;
+            mln_fault_arm(MLN_FAULT_ALLOC, n, false);
+            struct mln_err err = handler(&rq, &re);
+            mln_fault_arm(MLN_FAULT_ALLOC, 0, false);
+            assert_true(mln_failed(err) && fields == rq.fields && re.data == NULL);
+            ek_end(k, err);
+        }
+    }
+}
+
 /* ---- one-time passwords ---- */
 
 static void otp_role(struct ek *k)
@@ -528,6 +559,7 @@ int main(void)
         cmocka_unit_test(test_signing_refused),  cmocka_unit_test(test_principals_allowed),
         cmocka_unit_test(test_hosts),            cmocka_unit_test(test_default_extension_templates),
         cmocka_unit_test(test_issue),            cmocka_unit_test(test_otp),
+        cmocka_unit_test(test_no_memory_allows_nothing),
         cmocka_unit_test(test_otp_refused),      cmocka_unit_test(test_lookup_and_any_address),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
