@@ -147,6 +147,7 @@ void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *ans
     if (run->ledger_index != UINT64_MAX) {
         mln_put_int(cx, out, "ledger", (int64_t)run->ledger_index);
     }
+    mln_count_request(run->core, run->rq.op, mln_get_int(mln_get(out, "status"), 500));
     if (!mln_failed(mln_cx_err(cx))) {
         mln_cbor_print(answer, out);
     }

@@ -179,6 +179,23 @@ static void tell_root(struct mln_cx *cx, struct mln_core *core)
     }
 }
 
+/* Not before the first rows: they make the store count as initialised. */
+static struct mln_err note_version(struct mln_cx *cx, struct mln_core *core)
+{
+    MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
+    if (!mln_core_is_initialized(cx, core)) {
+        return MLN_OK;
+    }
+    MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &txn));
+    MLN_TRY(mln_version_note(cx, txn, mln_now_ns()));
+    struct mln_err err = mln_core_commit(core, cx, txn, "a new version of the program", NULL);
+    if (mln_is(err, MLN_E_FULL)) { /* a full disk must not keep the server shut */
+        mln_cx_clear(cx);
+        return MLN_OK;
+    }
+    return err;
+}
+
 struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const char *action)
 {
     pthread_rwlock_wrlock(&core->gate);
@@ -187,6 +204,7 @@ struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const
     err = mln_failed(err) ? err : mln_rotate_load(cx, core);
     err = mln_failed(err) ? err : mln_quotas_load(cx, core);
     err = mln_failed(err) ? err : mln_cors_load(cx, core);
+    err = mln_failed(err) ? err : note_version(cx, core);
     err = mln_failed(err) ? err : note_system(cx, core, action);
     err = mln_failed(err) ? err : mln_audit_start(cx, core);
     if (mln_failed(err)) {
@@ -296,6 +314,7 @@ static struct mln_err first_rows(struct mln_cx *cx, struct mln_core *core, const
     mln_push_text(cx, entry_policies, "root");
     MLN_TRY(add_mounts(&run));
     MLN_TRY(mln_policies_start(cx, txn));
+    MLN_TRY(mln_version_note(cx, txn, run.rq.now_ns));
     struct mln_token_spec spec = {
         .id = root_token, .policies = root, .display_name = "root", .path = "auth/token/root"};
     MLN_TRY(mln_token_create(core, cx, txn, run.rq.now_ns, &spec, &auth, NULL));

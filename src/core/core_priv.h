@@ -109,6 +109,10 @@ struct mln_person_entry {
     size_t len;
     uint64_t epoch;
 };
+/* Since the start (sys_metrics.c): operation by class of status, 2xx to 5xx. */
+struct mln_counts {
+    atomic_ullong requests[MLN_OP_HELP + 1][4];
+};
 /* Locks in this order: seal_lock, tick_lock, gate, load_lock, then the others, each alone. */
 struct mln_core {
     struct mln_core_config config; /* texts are copies */
@@ -138,6 +142,7 @@ struct mln_core {
     struct mln_arena *state_arena; /* what processes said of themselves */
     struct mln_value *state;
     struct mln_cx state_cx;
+    struct mln_counts counts;
     struct mln_ceremonies ceremonies;
     struct mln_quotas quotas;
     struct mln_lockouts *lockouts; /* failed logins; a lock of its own */
@@ -161,6 +166,12 @@ struct mln_err mln_core_init(struct mln_cx *cx, struct mln_core *core,
                              const struct mln_seal_config *seal, const char *root_token,
                              struct mln_bytes *ret_shares, size_t *ret_n, const char **ret_token);
 
+void mln_count_request(struct mln_core *core, enum mln_op op, int64_t status);
+/* Keys below a prefix of the store, at most some millions; no value is opened. */
+struct mln_err mln_count_keys(struct mln_cx *cx, struct mln_core *core, struct mln_bytes prefix,
+                              uint64_t *ret);
+/* That this version runs on this store, unless it is noted (sys_info.c). */
+struct mln_err mln_version_note(struct mln_cx *cx, struct mln_txn *txn, int64_t now_ns);
 /* When keys are rotated, as sys/rotate/config keeps it (sys_rotate.c). */
 struct mln_err mln_rotate_load(struct mln_cx *cx, struct mln_core *core);
 
