@@ -81,6 +81,8 @@ static void start(void)
     algorithms.gcm128 = EVP_CIPHER_fetch(NULL, "AES-128-GCM", NULL);
     algorithms.chacha = EVP_CIPHER_fetch(NULL, "ChaCha20-Poly1305", NULL);
     algorithms.ecb = EVP_CIPHER_fetch(NULL, "AES-256-ECB", NULL);
+    algorithms.p256 = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    MLN_CHECK(algorithms.p256 != NULL);
     MLN_CHECK(algorithms.sha256 != NULL && algorithms.gcm != NULL);
     MLN_CHECK(algorithms.gcm128 != NULL);
     MLN_CHECK(algorithms.chacha != NULL && algorithms.ecb != NULL);

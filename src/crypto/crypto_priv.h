@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <stdatomic.h>
 
@@ -71,6 +72,7 @@ struct crypto_thread {
 struct crypto_algorithms {
     EVP_MD *sha256;
     EVP_CIPHER *gcm, *gcm128, *chacha, *ecb;
+    const EC_GROUP *p256; /* making it takes longer than a multiplication in it */
 };
 
 const struct crypto_algorithms *crypto_algorithms(void);

@@ -29,11 +29,6 @@ static void bn_drop(BIGNUM **p)
     BN_clear_free(*p);
 }
 
-static void group_drop(EC_GROUP **p)
-{
-    EC_GROUP_free(*p);
-}
-
 static void point_drop(EC_POINT **p)
 {
     EC_POINT_clear_free(*p);
@@ -77,9 +72,9 @@ EVP_PKEY *crypto_ec_key(const char *curve, const uint8_t *scalar, struct mln_byt
 
 struct mln_err mln_p256_public(struct mln_cx *cx, const uint8_t scalar[32], uint8_t point[65])
 {
-    MLN_AUTO(group_drop) EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    const EC_GROUP *group = crypto_algorithms()->p256;
     MLN_AUTO(bn_drop) BIGNUM *d = BN_secure_new();
-    MLN_AUTO(point_drop) EC_POINT *q = group != NULL ? EC_POINT_new(group) : NULL;
+    MLN_AUTO(point_drop) EC_POINT *q = EC_POINT_new(group);
     if (d == NULL || q == NULL || BN_bin2bn(scalar, 32, d) == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "out of memory");
     }

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PKI engine: revocation lists. Revoking appends one entry of some 40 bytes to the newest segment; the signed list is put
- * together from the segments when it is read next (or by the tick), and kept until something changes or it grows old. So
- * revoking costs the same at 10 or at 100,000 entries, and reading is one get.
+ * PKI engine: revocation lists. Revoking writes one small row of its own, so that any number of revocations go on at a time.
+ * Who reads the list next (or the tick) folds these rows into segments of DER entries, signs the list and keeps it until
+ * something changes or it grows old: reading is one get, and a list of 100,000 entries is made from some 400 segments.
  *
- *   crl/<list>/state     array: entries, generation, segments, entries of the last segment, number of the newest list
- *   crl/<list>/s/<8 hex> entries as DER, one after the other
- *   crl/<list>/full      array: generation, number, this (s), next (s), entries, stamp, DER
- *   crl/<list>/delta     the same; entries: of the complete list that it is over
+ *   crl/<list>/p/<serial> when (s): revoked and not in a segment yet
+ *   crl/<list>/state      array: entries, generation, segments, entries of the last segment, number of the newest list
+ *   crl/<list>/s/<8 hex>  entries as DER, one after the other
+ *   crl/<list>/full       array: generation, number, this (s), next (s), entries, stamp, DER
+ *   crl/<list>/delta      the same; entries: of the complete list that it is over
  */
 #include "engine/pki_priv.h"
 
-#define SEGMENT_MAX 256 /* entries: some 10 KiB are read and written when one is revoked */
+#define SEGMENT_MAX 256   /* entries: some 10 KiB */
+#define FOLD_MAX    10000 /* rows folded in one transaction; the next reader goes on */
+#define FOLD_LATER  512   /* rows that the tick folds so that readers need not */
 
 struct state {
     int64_t entries, generation, segments, last, number;
@@ -87,37 +90,93 @@ static struct mln_err segment_load(struct mln_request *rq, const char *list, int
     return mln_cx_err(rq->cx);
 }
 
-/* Append one entry to the state and its newest segment. */
-static struct mln_err append(struct mln_request *rq, const char *list, struct state *s,
-                             struct mln_bytes entry)
+/* ---- filling segments ---- */
+
+struct filler {
+    struct mln_request *rq;
+    const char *list;
+    struct state *state;
+    struct mln_buf segment; /* the newest, as it will be stored */
+};
+
+static void filler_drop(struct filler *f)
+{
+    mln_buf_drop(&f->segment);
+}
+
+static struct mln_err filler_begin(struct filler *f)
 {
     struct mln_bytes old = MLN_BYTES_NONE;
-    if (s->segments == 0 || s->last >= SEGMENT_MAX) {
-        s->segments++;
-        s->last = 0;
+    if (f->state->segments > 0 && f->state->last < SEGMENT_MAX) {
+        f->state->segments--;
+        MLN_TRY(segment_load(f->rq, f->list, f->state->segments, &old));
+        mln_buf_add_bytes(&f->segment, old);
     } else {
-        MLN_TRY(segment_load(rq, list, s->segments - 1, &old));
+        f->state->last = 0;
     }
-    uint8_t *joined = mln_new(rq->cx, old.len + entry.len);
-    if (joined == NULL) {
-        return mln_cx_err(rq->cx);
-    }
-    mln_copy(joined, old.ptr, old.len);
-    mln_copy(joined + old.len, entry.ptr, entry.len);
-    s->last++;
-    s->entries++;
-    struct mln_value *v = mln_blob(rq->cx, mln_bytes_at(joined, old.len + entry.len));
-    return pki_put(rq, "crl/", segment_name(rq->cx, list, s->segments - 1), v);
+    return MLN_OK;
 }
+
+static struct mln_err filler_flush(struct filler *f)
+{
+    struct mln_cx *cx = f->rq->cx;
+    if (f->segment.len == 0) {
+        return MLN_OK;
+    }
+    MLN_TRY(mln_buf_ok(cx, &f->segment));
+    struct mln_value *v = mln_blob(cx, mln_bytes_dup(cx, mln_buf_bytes(&f->segment)));
+    mln_buf_clear(&f->segment);
+    return pki_put(f->rq, "crl/", segment_name(cx, f->list, f->state->segments++), v);
+}
+
+static struct mln_err filler_add(struct filler *f, struct mln_bytes entry)
+{
+    if (f->state->last == SEGMENT_MAX) {
+        MLN_TRY(filler_flush(f));
+        f->state->last = 0;
+    }
+    mln_buf_add_bytes(&f->segment, entry);
+    f->state->last++;
+    f->state->entries++;
+    return MLN_OK;
+}
+
+/* ---- revoking ---- */
 
 struct mln_err pki_crl_add(struct mln_request *rq, const char *list, struct mln_bytes serial,
                            int64_t at_ns)
 {
-    struct state s;
-    MLN_TRY(state_load(rq, list, &s));
-    MLN_TRY(append(rq, list, &s, mln_crl_entry(rq->cx, serial, at_ns / 1000000000)));
-    s.generation++;
-    return state_store(rq, list, &s);
+    const char *name = mln_text_format(rq->cx, "p/%s", pki_serial_text(rq->cx, serial));
+    return pki_put(rq, "crl/", name_of(rq->cx, list, name), mln_int(rq->cx, at_ns / 1000000000));
+}
+
+/* Rows that wait; views of the names. */
+static struct mln_err waiting(struct mln_request *rq, const char *list,
+                              const struct mln_value **ret)
+{
+    return pki_list(rq, mln_text_format(rq->cx, "crl/%s/p/", list), ret);
+}
+
+static struct mln_err fold(struct mln_request *rq, const char *list, struct state *s,
+                           const struct mln_value *rows)
+{
+    MLN_AUTO(filler_drop) struct filler f = {.rq = rq, .list = list, .state = s};
+    if (mln_len(rows) == 0) {
+        return MLN_OK;
+    }
+    MLN_TRY(filler_begin(&f));
+    for (size_t i = 0; i < mln_len(rows) && i < FOLD_MAX; i++) {
+        struct mln_bytes serial = mln_get_bytes(mln_item(rows, i));
+        const char *name = mln_text_format(rq->cx, "p/%.*s", MLN_FMT(serial));
+        struct mln_bytes row = name_of(rq->cx, list, name);
+        const struct mln_value *at = NULL;
+        MLN_TRY(pki_find(rq, "crl/", row, &at));
+        struct mln_bytes number = pki_serial_bytes(rq->cx, serial);
+        MLN_TRY(filler_add(&f, mln_crl_entry(rq->cx, number, mln_get_int(at, 0))));
+        MLN_TRY(pki_delete(rq, "crl/", row));
+    }
+    s->generation++;
+    return filler_flush(&f);
 }
 
 /* ---- taking entries out ---- */
@@ -159,48 +218,35 @@ static struct mln_err filtered(struct mln_request *rq, const char *list, const s
     return MLN_OK;
 }
 
-/* Segments anew from what stays: whole ones are put at once. */
+/* Segments anew from what stays. */
 static struct mln_err rewrite(struct mln_request *rq, const char *list, struct state *s,
-                              const struct mln_bytes *parts, size_t n)
+                              const struct mln_bytes *parts)
 {
-    struct mln_cx *cx = rq->cx;
-    MLN_AUTO(mln_buf_drop) struct mln_buf segment = {0};
     struct state fresh = {.generation = s->generation + 1, .number = s->number};
-    for (size_t i = 0; i <= n; i++) {
-        struct mln_bytes left = i < n ? parts[i] : MLN_BYTES_NONE, entry, serial;
-        bool is_end = i == n;
+    MLN_AUTO(filler_drop) struct filler f = {.rq = rq, .list = list, .state = &fresh};
+    for (int64_t i = 0; i < s->segments; i++) {
+        struct mln_bytes left = parts[i], entry, serial;
         while (next_entry(&left, &entry, &serial)) {
-            mln_buf_add_bytes(&segment, entry);
-            fresh.entries++;
-            fresh.last++;
-            if (fresh.last == SEGMENT_MAX) {
-                MLN_TRY(mln_buf_ok(cx, &segment));
-                MLN_TRY(pki_put(rq, "crl/", segment_name(cx, list, fresh.segments++),
-                                mln_blob(cx, mln_bytes_dup(cx, mln_buf_bytes(&segment)))));
-                mln_buf_clear(&segment);
-                fresh.last = 0;
-            }
-        }
-        if (is_end && segment.len > 0) {
-            MLN_TRY(mln_buf_ok(cx, &segment));
-            MLN_TRY(pki_put(rq, "crl/", segment_name(cx, list, fresh.segments++),
-                            mln_blob(cx, mln_bytes_dup(cx, mln_buf_bytes(&segment)))));
+            MLN_TRY(filler_add(&f, entry));
         }
     }
+    MLN_TRY(filler_flush(&f));
     for (int64_t i = fresh.segments; i < s->segments; i++) {
-        MLN_TRY(pki_delete(rq, "crl/", segment_name(cx, list, i)));
+        MLN_TRY(pki_delete(rq, "crl/", segment_name(rq->cx, list, i)));
     }
-    fresh.last = fresh.segments > 0 && fresh.last == 0 ? SEGMENT_MAX : fresh.last;
     *s = fresh;
-    return mln_cx_err(cx);
+    return mln_cx_err(rq->cx);
 }
 
 static struct mln_err drop_from(struct mln_request *rq, const char *list,
                                 const struct mln_value *gone)
 {
     struct state s;
+    const struct mln_value *rows = NULL;
     size_t before = 0, after = 0;
     MLN_TRY(state_load(rq, list, &s));
+    MLN_TRY(waiting(rq, list, &rows));
+    MLN_TRY(fold(rq, list, &s, rows));
     struct mln_bytes *parts = mln_new_array(rq->cx, (size_t)s.segments + 1, sizeof(*parts));
     MLN_TRY(mln_cx_err(rq->cx));
     MLN_TRY(filtered(rq, list, &s, gone, parts));
@@ -210,13 +256,12 @@ static struct mln_err drop_from(struct mln_request *rq, const char *list,
         before += old.len;
         after += parts[i].len;
     }
-    if (before == after) {
-        return MLN_OK;
+    if (before != after) {
+        MLN_TRY(rewrite(rq, list, &s, parts));
+        /* a delta over the old complete list would be wrong */
+        MLN_TRY(pki_delete(rq, "crl/", name_of(rq->cx, list, "full")));
     }
-    MLN_TRY(rewrite(rq, list, &s, parts, (size_t)s.segments));
-    MLN_TRY(state_store(rq, list, &s));
-    return pki_delete(rq, "crl/",
-                      name_of(rq->cx, list, "full")); /* a delta over the old one would be wrong */
+    return mln_len(rows) > 0 || before != after ? state_store(rq, list, &s) : MLN_OK;
 }
 
 struct mln_err pki_crl_drop(struct mln_request *rq, const struct mln_value *gone)
@@ -253,6 +298,7 @@ struct job {
     const struct pki_issuer *issuer;
     struct pki_crl_config config;
     struct state state;
+    const struct mln_value *rows; /* that wait */
     struct built full, delta;
 };
 
@@ -267,6 +313,8 @@ static struct mln_err build(struct mln_request *rq, struct job *job, bool is_del
     int64_t now_s = rq->now_ns / 1000000000;
     struct mln_x509_signer by;
     size_t n = 0;
+    MLN_TRY(fold(rq, list, &job->state, job->rows));
+    job->rows = NULL;
     struct mln_bytes *parts =
         mln_new_array(rq->cx, (size_t)job->state.segments + 1, sizeof(*parts));
     MLN_TRY(mln_cx_err(rq->cx));
@@ -302,7 +350,8 @@ static bool is_full_fresh(const struct mln_request *rq, const struct job *job)
     int64_t grace = c->grace_s < c->expiry_s / 2 ? c->grace_s : c->expiry_s / 2;
     bool is_young = rq->now_ns / 1000000000 < job->full.next_s - grace;
     return job->full.der.len > 0 && job->full.stamp == stamp_of(c) && is_young &&
-           (c->auto_rebuild || job->full.generation == job->state.generation);
+           (c->auto_rebuild ||
+            (job->full.generation == job->state.generation && mln_len(job->rows) == 0));
 }
 
 /* A delta waits for its interval even when something was revoked; over another base it is of no use. */
@@ -310,8 +359,8 @@ static bool is_delta_fresh(const struct mln_request *rq, const struct job *job)
 {
     int64_t now_s = rq->now_ns / 1000000000;
     const struct built *d = &job->delta;
-    bool is_same =
-        d->generation == job->state.generation && now_s < d->next_s - job->config.expiry_s / 2;
+    bool is_same = d->generation == job->state.generation && mln_len(job->rows) == 0 &&
+                   now_s < d->next_s - job->config.expiry_s / 2;
     return d->der.len > 0 && d->stamp == job->full.stamp && d->entries == job->full.entries &&
            d->number > job->full.number && (is_same || now_s < d->this_s + job->config.delta_s);
 }
@@ -325,6 +374,7 @@ static struct mln_err job_of(struct mln_request *rq, const struct pki_issuer *is
     }
     MLN_TRY(pki_crl_config_load(rq, &ret->config));
     MLN_TRY(state_load(rq, issuer->list, &ret->state));
+    MLN_TRY(waiting(rq, issuer->list, &ret->rows));
     MLN_TRY(built_load(rq, issuer->list, false, &ret->full));
     return built_load(rq, issuer->list, true, &ret->delta);
 }
@@ -369,23 +419,28 @@ static struct mln_err each(struct mln_request *rq,
     return MLN_OK;
 }
 
+/* Lists that nobody reads are not made, but rows do not pile up either. */
 static struct mln_err freshen(struct mln_request *rq, const struct pki_issuer *issuer)
 {
     struct job job;
     MLN_TRY(job_of(rq, issuer, &job));
-    if (job.full.der.len > 0 &&
-        !is_full_fresh(rq, &job)) { /* one that was never read is not made */
+    bool is_read = job.full.der.len > 0, is_auto = job.config.auto_rebuild;
+    if (is_read && is_auto && !is_full_fresh(rq, &job)) {
         MLN_TRY(build(rq, &job, false));
     }
-    bool wants_delta = job.config.enable_delta && job.full.der.len > 0;
-    return wants_delta && !is_delta_fresh(rq, &job) ? build(rq, &job, true) : MLN_OK;
+    if (is_read && is_auto && job.config.enable_delta && !is_delta_fresh(rq, &job)) {
+        MLN_TRY(build(rq, &job, true));
+    }
+    if (mln_len(job.rows) < FOLD_LATER) {
+        return MLN_OK;
+    }
+    MLN_TRY(fold(rq, issuer->list, &job.state, job.rows));
+    return state_store(rq, issuer->list, &job.state);
 }
 
 struct mln_err pki_crl_tick(struct mln_request *rq)
 {
-    struct pki_crl_config config;
-    MLN_TRY(pki_crl_config_load(rq, &config));
-    return config.auto_rebuild ? each(rq, freshen) : MLN_OK;
+    return each(rq, freshen);
 }
 
 static struct mln_err rebuild_full(struct mln_request *rq, const struct pki_issuer *issuer)
