@@ -4,24 +4,25 @@
  * followed: a server must not send a password elsewhere.
  */
 #include <dlfcn.h>
-#include <fcntl.h>
 #include <ldap.h>
-#include <stdio.h>
-#include <sys/mman.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509.h>
 #include <sys/select.h>
-#include <unistd.h>
 
-#include "base/io.h"
 #include "base/text.h"
 #include "net/reach_priv.h"
 
 #define ENTRIES_MAX 5000 /* of one search: groups of a person are some dozens */
 #define SYSTEM_CAS  "/etc/ssl/certs/ca-certificates.crt"
+#define CA_MAX_BYTES    (256u << 10)
+#define AUTHORITIES_MAX 8u /* of one ask: each costs a connection until one fits */
 
 #define LDAP_FUNCTION(name) __typeof__(&ldap_##name) name
 static struct {
     LDAP_FUNCTION(initialize);
     LDAP_FUNCTION(set_option);
+    LDAP_FUNCTION(get_option);
     LDAP_FUNCTION(start_tls_s);
     LDAP_FUNCTION(sasl_bind_s);
     LDAP_FUNCTION(search_ext_s);
@@ -45,7 +46,7 @@ struct link {
     struct ldap_conncb callback;
     const struct mln_value *allow;
     bool was_denied;
-    int ca_fd;
+    unsigned turn; /* which of the given authorities is tried: the library takes one, as DER */
 };
 
 static void *open_library(void)
@@ -68,6 +69,7 @@ bool reach_ldap_load(void)
 #define LOAD(name) ok = reach_symbol(library, "ldap_" #name, &ldap.name, sizeof(ldap.name)) && ok
     LOAD(initialize);
     LOAD(set_option);
+    LOAD(get_option);
     LOAD(start_tls_s);
     LOAD(sasl_bind_s);
     LOAD(search_ext_s);
@@ -121,32 +123,58 @@ static void link_drop(struct link *link)
     if (link->ld != NULL) {
         (void)ldap.unbind_ext_s(link->ld, NULL, NULL);
     }
-    mln_fd_drop(&link->ca_fd);
 }
 
-/* The library takes authorities as a file: one in memory, named by its descriptor. */
-static struct mln_err make_ca(struct mln_cx *cx, struct link *link, struct mln_bytes pem, char *path, size_t n)
+/* The library's own words, which for TLS say more than the code. */
+static const char *words_of(struct mln_cx *cx, const struct link *link, int rc)
 {
+    char *more = NULL;
+    (void)ldap.get_option(link->ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more);
+    const char *text = more != NULL ? mln_text_format(cx, "%s (%s)", ldap.err2string(rc), more) : ldap.err2string(rc);
+    if (more != NULL) {
+        ldap.memfree(more);
+    }
+    return text;
+}
+
+/* The n-th certificate of a PEM text as DER; 0 bytes: there are not so many. */
+static int certificate_der(struct mln_bytes pem, unsigned n, unsigned char **ret)
+{
+    BIO *bio = pem.len <= CA_MAX_BYTES ? BIO_new_mem_buf(pem.ptr, (int)pem.len) : NULL;
+    X509 *x = NULL;
+    for (unsigned i = 0; bio != NULL && i <= n; i++) {
+        X509_free(x);
+        x = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+        if (x == NULL) {
+            break;
+        }
+    }
+    int size = x != NULL ? i2d_X509(x, ret) : 0;
+    X509_free(x);
+    BIO_free(bio);
+    ERR_clear_error();
+    return size > 0 ? size : 0;
+}
+
+static bool set_authority(const struct link *link, struct mln_bytes pem)
+{
+    unsigned char *der = NULL;
     if (pem.len == 0) {
-        (void)snprintf(path, n, "%s", SYSTEM_CAS);
-        return MLN_OK;
+        return ldap.set_option(link->ld, LDAP_OPT_X_TLS_CACERTFILE, SYSTEM_CAS) == LDAP_OPT_SUCCESS;
     }
-    link->ca_fd = memfd_create("merlon-ca", MFD_CLOEXEC);
-    if (link->ca_fd < 0) {
-        return mln_fail(cx, MLN_E_MEMORY, "reach: no memory for authorities");
-    }
-    (void)snprintf(path, n, "/proc/self/fd/%d", link->ca_fd);
-    return mln_fd_write(cx, link->ca_fd, pem.ptr, pem.len);
+    int n = certificate_der(pem, link->turn, &der);
+    struct berval value = {.bv_len = (ber_len_t)n, .bv_val = (char *)der};
+    bool ok = n > 0 && ldap.set_option(link->ld, LDAP_OPT_X_TLS_CACERT, &value) == LDAP_OPT_SUCCESS;
+    OPENSSL_free(der);
+    return ok;
 }
 
 static struct mln_err set_tls(struct mln_cx *cx, struct link *link, const struct mln_value *ask)
 {
-    char path[64];
     int fresh = 0, least = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2;
     int require = mln_get_bool(mln_get(ask, "insecure_tls"), false) ? LDAP_OPT_X_TLS_NEVER : LDAP_OPT_X_TLS_DEMAND;
-    MLN_TRY(make_ca(cx, link, mln_get_bytes(mln_get(ask, "ca_pem")), path, sizeof(path)));
     bool ok = ldap.set_option(link->ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &require) == LDAP_OPT_SUCCESS;
-    ok = ok && ldap.set_option(link->ld, LDAP_OPT_X_TLS_CACERTFILE, path) == LDAP_OPT_SUCCESS;
+    ok = ok && set_authority(link, mln_get_bytes(mln_get(ask, "ca_pem")));
     ok = ok && ldap.set_option(link->ld, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least) == LDAP_OPT_SUCCESS;
     ok = ok && ldap.set_option(link->ld, LDAP_OPT_X_TLS_NEWCTX, &fresh) == LDAP_OPT_SUCCESS;
     return ok ? MLN_OK : mln_fail(cx, MLN_E_INVALID, "reach: TLS to the directory cannot be set up (is ca_pem a certificate?)");
@@ -191,7 +219,7 @@ static struct mln_err open_link(struct mln_cx *cx, const struct mln_value *ask, 
     int rc = starts ? ldap.start_tls_s(link->ld, NULL, NULL) : LDAP_SUCCESS;
     return rc == LDAP_SUCCESS ? mln_cx_err(cx)
                               : mln_fail(cx, link->was_denied ? MLN_E_DENIED : MLN_E_UNREACHABLE,
-                                         "reach: %s: %s", *ret_target, ldap.err2string(rc));
+                                         "reach: %s: %s", *ret_target, words_of(cx, link, rc));
 }
 
 /* Results of the connection, not of the directory, have negative numbers. */
@@ -206,7 +234,7 @@ static struct mln_err check(struct mln_cx *cx, const struct link *link, const ch
     enum mln_code code = rc == LDAP_TIMEOUT ? MLN_E_TIMEOUT : rc == LDAP_NO_MEMORY ? MLN_E_MEMORY
                          : rc == LDAP_FILTER_ERROR || rc == LDAP_PARAM_ERROR       ? MLN_E_INVALID
                                                                                    : MLN_E_UNREACHABLE;
-    return mln_fail(cx, code, "reach: %s: %s", target, ldap.err2string(rc));
+    return mln_fail(cx, code, "reach: %s: %s", target, words_of(cx, link, rc));
 }
 
 static int bind_as(struct mln_cx *cx, const struct link *link, const struct mln_value *ask)
@@ -308,13 +336,12 @@ static struct mln_err check_ask(struct mln_cx *cx, const struct mln_value *ask)
     return MLN_OK;
 }
 
-struct mln_err reach_ldap(struct mln_cx *cx, const struct mln_value *allow,
-                          const struct mln_value *ask, const struct mln_value **ret)
+static struct mln_err call(struct mln_cx *cx, const struct mln_value *allow, const struct mln_value *ask, unsigned turn,
+                           const struct mln_value **ret)
 {
-    MLN_AUTO(link_drop) struct link link = {.allow = allow, .ca_fd = -1};
+    MLN_AUTO(link_drop) struct link link = {.allow = allow, .turn = turn};
     struct mln_value *answer = mln_object(cx), *entries = mln_array(cx);
     const char *target = "";
-    MLN_TRY(check_ask(cx, ask));
     MLN_TRY(open_link(cx, ask, &target, &link));
     int rc = bind_as(cx, &link, ask);
     MLN_TRY(check(cx, &link, target, rc));
@@ -327,4 +354,28 @@ struct mln_err reach_ldap(struct mln_cx *cx, const struct mln_value *allow,
     mln_put_text(cx, answer, "text", mln_text_dup(cx, mln_bytes_of(ldap.err2string(rc))));
     *ret = answer;
     return mln_cx_err(cx);
+}
+
+static unsigned count_certificates(struct mln_bytes pem)
+{
+    static const struct mln_bytes begin = {(const uint8_t *)"-----BEGIN CERTIFICATE-----", 27};
+    unsigned n = 0;
+    for (size_t at = mln_bytes_find_bytes(pem, begin); at < pem.len; at = mln_bytes_find_bytes(pem, begin)) {
+        pem = mln_bytes_from(pem, at + begin.len);
+        n++;
+    }
+    return n > AUTHORITIES_MAX ? AUTHORITIES_MAX : n;
+}
+
+struct mln_err reach_ldap(struct mln_cx *cx, const struct mln_value *allow,
+                          const struct mln_value *ask, const struct mln_value **ret)
+{
+    MLN_TRY(check_ask(cx, ask));
+    unsigned n = count_certificates(mln_get_bytes(mln_get(ask, "ca_pem")));
+    struct mln_err err = call(cx, allow, ask, 0, ret);
+    for (unsigned turn = 1; turn < n && mln_is(err, MLN_E_UNREACHABLE); turn++) {
+        mln_cx_clear(cx);
+        err = call(cx, allow, ask, turn, ret);
+    }
+    return err;
 }
