@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""PyPI's hvac, a client that knows nothing of Merlon, does its everyday work on a live server: KV 1 and 2, TOTP, SSH, transit, tokens, policies, userpass.
+"""PyPI's hvac, a client that knows nothing of Merlon, does its everyday work on a live server: KV 1 and 2, TOTP, SSH, transit, tokens, policies, userpass,
+approle, audit devices.
 
 usage: hvac_client.py [MERLON]
 """
@@ -227,6 +228,47 @@ def userpass(client, url):
     case("userpass: deleted", refused(errors.InvalidRequest, lambda: hvac.Client(url=url).auth.userpass.login("alice", "another long password")))
 
 
+def approle(client, url):
+    client.sys.enable_auth_method("approle")
+    role = client.auth.approle
+    role.create_or_update_approle("job", token_policies=["reader"], token_ttl="10m", secret_id_num_uses=2, secret_id_ttl="1h")
+    read = role.read_role("job")["data"]
+    case("approle: role", read["token_policies"] == ["reader"] and read["token_ttl"] == 600 and read["secret_id_ttl"] == 3600
+         and role.list_roles()["data"]["keys"] == ["job"], read)
+    role_id = role.read_role_id("job")["data"]["role_id"]
+    made = role.generate_secret_id("job", metadata={"build": "7"})["data"]
+    case("approle: secret id by accessor", role.read_secret_id_accessor("job", made["secret_id_accessor"])["data"]["metadata"] == {"build": "7"})
+    job = hvac.Client(url=url)
+    auth = job.auth.approle.login(role_id, made["secret_id"])["auth"]
+    case("approle: login", auth["metadata"] == {"role_name": "job", "build": "7"} and auth["lease_duration"] == 600, auth)
+    case("approle: one use is spent", role.read_secret_id("job", made["secret_id"])["data"]["secret_id_num_uses"] == 1)
+    case("approle: a wrong secret id", refused(errors.InvalidRequest, lambda: hvac.Client(url=url).auth.approle.login(role_id, "wrong"),
+                                               "invalid role or secret ID"))
+    role.destroy_secret_id("job", made["secret_id"])
+    case("approle: destroyed", refused(errors.InvalidRequest, lambda: hvac.Client(url=url).auth.approle.login(role_id, made["secret_id"])))
+    custom = role.create_custom_secret_id("job", "my-own-secret-id")["data"]
+    case("approle: custom secret id", job.auth.approle.login(role_id, "my-own-secret-id")["auth"]["accessor"] != ""
+         and role.list_secret_id_accessors("job")["data"]["keys"] == [custom["secret_id_accessor"]])
+    role.update_role_id("job", "chosen")
+    case("approle: chosen role id", role.read_role_id("job")["data"]["role_id"] == "chosen")
+    role.delete_role("job")
+    case("approle: gone", refused(errors.InvalidPath, lambda: role.read_role("job")))
+    client.sys.disable_auth_method("approle")
+
+
+def audit(client, server):
+    path = server.data.parent / ("merlon-audit-%d.log" % server.port)
+    client.sys.enable_audit_device("file", description="lines", options={"file_path": str(path)}, path="lines")
+    case("audit: listed", client.sys.list_enabled_audit_devices()["data"]["lines/"]["type"] == "file")
+    client.secrets.kv.v2.create_or_update_secret("audited", {"password": "hunter2"})
+    hashed = client.sys.calculate_hash("lines", "hunter2")["data"]["hash"]
+    text = path.read_text()
+    case("audit: hashed, not told", hashed in text and "hunter2" not in text and '"path":"secret/data/audited"' in text)
+    client.sys.disable_audit_device("lines")
+    case("audit: disabled", client.sys.list_enabled_audit_devices()["data"] == {})
+    path.unlink()
+
+
 def sealing(client):
     client.sys.seal()
     case("sealed", client.sys.is_sealed())
@@ -244,7 +286,8 @@ def body():
         for part in (lambda: system(client), lambda: kv_versions(client.secrets.kv.v2), lambda: kv_deletion(client.secrets.kv.v2),
                      lambda: kv_plain(client), lambda: codes(client), lambda: ssh(client),
                      lambda: transit_cipher(client), lambda: transit_sign(client.secrets.transit), lambda: tokens(client, url),
-                     lambda: policies(client, url), lambda: userpass(client, url), lambda: sealing(client)):
+                     lambda: policies(client, url), lambda: userpass(client, url),
+                     lambda: approle(client, url), lambda: audit(client, server), lambda: sealing(client)):
             try:
                 part()
             except errors.VaultError as error:
