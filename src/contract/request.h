@@ -106,6 +106,7 @@ struct mln_request {
     struct mln_txn *txn;
     struct mln_bytes ns;         /* namespace id */
     const char *source;          /* client's address without port */
+    struct mln_bytes bearer;     /* what was sent as a token, ours or not: for open paths that hand out tokens of their own */
     const struct mln_value *client_certs; /* array of DER strings, leaf first, that the TLS client proved to hold; NULL = none */
     int64_t now_ns;              /* of this request: use it, not the clock */
     const struct mln_services *services;

@@ -72,7 +72,7 @@ static struct mln_err decode(struct mln_cx *cx, struct mln_run *run, struct mln_
     rq->path = whole_path(cx, rq->op, mln_get_bytes(path));
     rq->source = mln_get_text(cx, mln_get(run->message, "from"), "");
     rq->client_certs = mln_len(mln_get(run->message, "certs")) > 0 ? mln_get(run->message, "certs") : NULL;
-    run->token = mln_get_bytes(mln_get(run->message, "token"));
+    run->token = rq->bearer = mln_get_bytes(mln_get(run->message, "token"));
     return mln_cx_err(cx);
 }
 

@@ -312,6 +312,144 @@ static void test_mfa_refused(void **state)
     }
 }
 
+/* ---- the OIDC provider ---- */
+
+#define PKCE_VERIFIER  "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk" /* RFC 7636 appendix B */
+#define PKCE_CHALLENGE "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
+#define PROVIDER       "identity/oidc/provider/default/"
+
+struct app {
+    char id[100], secret[100];
+};
+
+static struct app new_app(struct ck *k, const char *assignments)
+{
+    struct app a;
+    CK_WANT(k,
+            ck_call(k, "root", "write", "identity/oidc/key/k",
+                    "{\"algorithm\":\"ES256\",\"allowed_client_ids\":\"*\"}"),
+            204);
+    write_to(k, "identity/oidc/client/app",
+             "{\"key\":\"k\",\"redirect_uris\":\"https://app/cb\",\"assignments\":\"@\"}",
+             assignments, 204);
+    CK_WANT(k, ck_call(k, "root", "read", "identity/oidc/client/app", NULL), 200);
+    text_of(k, "data", "client_id", a.id);
+    text_of(k, "data", "client_secret", a.secret);
+    return a;
+}
+
+static int authorize(struct ck *k, const char *token, const char *id, const char *uri,
+                     const char *scope)
+{
+    char json[600];
+    (void)snprintf(json, sizeof(json),
+                   "{\"client_id\":\"%s\",\"redirect_uri\":\"%s\",\"scope\":\"%s\",\"response_"
+                   "type\":\"code\",\"state\":\"s\",\"nonce\":\"n\","
+                   "\"code_challenge\":\"" PKCE_CHALLENGE "\",\"code_challenge_method\":\"S256\"}",
+                   id, uri, scope);
+    return ck_call(k, token, "read", PROVIDER "authorize", json);
+}
+
+static int exchange(struct ck *k, const struct app *a, const char *code, const char *verifier,
+                    const char *secret)
+{
+    char json[600];
+    (void)snprintf(json, sizeof(json),
+                   "{\"grant_type\":\"authorization_code\",\"client_id\":\"%s\",\"client_secret\":"
+                   "\"%s\",\"code\":\"%s\","
+                   "\"redirect_uri\":\"https://app/cb\",\"code_verifier\":\"%s\"}",
+                   a->id, secret, code, verifier);
+    return ck_call(k, NULL, "write", PROVIDER "token", json);
+}
+
+static const char *bare(struct ck *k, const char *name)
+{
+    return mln_get_text(&k->cx, mln_get(mln_get(k->answer, "bare"), name), "");
+}
+
+static void new_code(struct ck *k, const struct who *w, const struct app *a, char code[100])
+{
+    CK_WANT(k, authorize(k, w->token, a->id, "https://app/cb", "openid"), 200);
+    (void)snprintf(code, 100, "%s", bare(k, "code"));
+    assert_string_equal(bare(k, "state"), "s");
+}
+
+static void test_provider(void **state)
+{
+    char code[100], access[100];
+    (void)state;
+    CK(k);
+    struct who w = start(k);
+    struct app a = new_app(k, "allow_all");
+    static const struct {
+        const char *id, *uri, *scope, *error;
+    } t[] = {
+        {"nosuch", "https://app/cb", "openid", "invalid_client_id"},
+        {NULL, "https://app/cb/", "openid", "invalid_redirect_uri"},
+        {NULL, "", "openid", "invalid_redirect_uri"},
+        {NULL, "https://app/cb", "profile", "invalid_scope"},
+    };
+    for (size_t i = 0; i < MLN_COUNT(t); i++) {
+        CK_WANT(k, authorize(k, w.token, t[i].id != NULL ? t[i].id : a.id, t[i].uri, t[i].scope),
+                400);
+        assert_string_equal(bare(k, "error"), t[i].error);
+    }
+    CK_WANT(k, authorize(k, NULL, a.id, "https://app/cb", "openid"), 403);
+    CK_WANT(k, authorize(k, "root", a.id, "https://app/cb", "openid"), 400);
+    assert_string_equal(bare(k, "error"), "access_denied"); /* root is nobody */
+    new_code(k, &w, &a, code);
+    CK_WANT(k, exchange(k, &a, code, PKCE_VERIFIER, "wrong"), 401);
+    CK_WANT(k, exchange(k, &a, code, "wrong", a.secret), 400);
+    CK_WANT(k, exchange(k, &a, code, PKCE_VERIFIER, a.secret),
+            400); /* a failed try spends the code */
+    new_code(k, &w, &a, code);
+    CK_WANT(k, exchange(k, &a, code, PKCE_VERIFIER, a.secret), 200);
+    (void)snprintf(access, sizeof(access), "%s", bare(k, "access_token"));
+    assert_true(strlen(bare(k, "id_token")) > 100);
+    CK_WANT(k, exchange(k, &a, code, PKCE_VERIFIER, a.secret), 400);
+    assert_string_equal(bare(k, "error"), "invalid_grant");
+    CK_WANT(k, ck_call(k, access, "read", PROVIDER "userinfo", NULL), 200);
+    assert_string_equal(bare(k, "sub"), w.entity);
+    CK_WANT(k, ck_call(k, access, "read", "auth/token/lookup-self", NULL),
+            403); /* it is no token of ours */
+    CK_WANT(k, ck_call(k, w.token, "read", PROVIDER "userinfo", NULL), 401);
+    write_to(k, "identity/entity", "{\"disabled\":true,\"id\":\"@\"}", w.entity, 204);
+    CK_WANT(k, ck_call(k, access, "read", PROVIDER "userinfo", NULL), 401);
+    CK_WANT(k, ck_call(k, NULL, "read", PROVIDER ".well-known/openid-configuration", NULL), 200);
+    CK_WANT(k, ck_call(k, NULL, "read", PROVIDER ".well-known/keys", NULL), 200);
+    assert_int_equal(mln_len(mln_get(mln_get(k->answer, "bare"), "keys")), 2);
+}
+
+/* Who is in no assignment of the client gets no code. */
+static void test_assignment(void **state)
+{
+    char code[100];
+    (void)state;
+    CK(k);
+    struct who w = start(k);
+    CK_WANT(
+        k,
+        ck_call(k, "root", "write", "identity/oidc/assignment/few", "{\"entity_ids\":\"nobody\"}"),
+        204);
+    struct app a = new_app(k, "few");
+    CK_WANT(k, authorize(k, w.token, a.id, "https://app/cb", "openid"), 400);
+    assert_string_equal(bare(k, "error"), "access_denied");
+    write_to(k, "identity/oidc/assignment/few", "{\"entity_ids\":\"@\"}", w.entity, 204);
+    new_code(k, &w, &a, code);
+    CK_WANT(
+        k,
+        ck_call(k, "root", "write", "identity/oidc/assignment/few", "{\"entity_ids\":\"nobody\"}"),
+        204);
+    CK_WANT(k, exchange(k, &a, code, PKCE_VERIFIER, a.secret), 400);
+    CK_WANT(k, ck_call(k, "root", "write", "identity/oidc/scope/openid", "{}"), 400);
+    CK_WANT(k, ck_call(k, "root", "write", "identity/oidc/assignment/allow_all", "{}"), 400);
+    CK_WANT(k, ck_call(k, "root", "delete", "identity/oidc/key/k", NULL), 400);
+    CK_WANT(k,
+            ck_call(k, "root", "write", "identity/oidc/provider/p",
+                    "{\"scopes_supported\":\"nosuch\"}"),
+            400);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -322,6 +460,8 @@ int main(void)
         cmocka_unit_test(test_unmount),
         cmocka_unit_test(test_mfa),
         cmocka_unit_test(test_mfa_refused),
+        cmocka_unit_test(test_provider),
+        cmocka_unit_test(test_assignment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
