@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Tokens: roles, batch tokens, bound addresses, trees that die, lifetimes under a clock that jumps. */
+#include "contract/engine.h"
+
+extern const struct mln_engine mln_engine_cubbyhole;
+#define CK_MORE_ENGINES &mln_engine_cubbyhole,
 #include "life_kit.h"
+
+#include "core/core_priv.h"
 
 static void test_role(void **state)
 {
@@ -298,12 +304,24 @@ static void test_revoke_prefix(void **state)
 
 /* ---- trees ---- */
 
-/* Rows below a prefix of the store: what is left when all is swept. */
-static size_t rows(struct ck *k, const char *prefix)
+static size_t below(struct ck *k, struct mln_bytes prefix)
 {
-    CK_WANT(k, ck_call(k, "root", "list", "auth/token/accessors", NULL), 200);
-    (void)prefix;
-    return mln_len(mln_get(mln_get(k->answer, "data"), "keys"));
+    struct mln_value *keys = mln_array(&k->cx);
+    kit_ok(&k->cx,
+           mln_life_keys(k->core, &k->cx, prefix, MLN_BYTES_NONE, MLN_BYTES_NONE, 100000, keys));
+    return mln_len(keys);
+}
+
+/* All but the ledger's, which only grows. */
+static size_t kept(struct ck *k)
+{
+    return below(k, MLN_BYTES("root/")) - below(k, MLN_BYTES("root/ledger/"));
+}
+
+/* How many tokens have a row. */
+static size_t rows(struct ck *k)
+{
+    return below(k, MLN_BYTES("root/token/id/"));
 }
 
 static void test_tree(void **state)
@@ -315,7 +333,7 @@ static void test_tree(void **state)
     for (size_t i = 0; i < MLN_COUNT(line); i++) {
         line[i] = at = lk_token_by(k, at, "auth/token/create", "{}");
     }
-    assert_int_equal(rows(k, ""), 42);
+    assert_int_equal(rows(k), 42);
     CK_WANT(k, ck_call(k, top, "write", "auth/token/revoke-self", NULL), 204);
     for (size_t i = 0; i < MLN_COUNT(line); i++) { /* no tick has run yet */
         CK_WANT(k, lk_is(k, line[i]), 403);
@@ -325,7 +343,7 @@ static void test_tree(void **state)
     ck_open(k);
     CK_WANT(k, lk_is(k, line[39]), 403);
     lk_tick(k);
-    assert_int_equal(rows(k, ""), 1);
+    assert_int_equal(rows(k), 1);
 }
 
 static void test_orphans(void **state)
@@ -372,6 +390,26 @@ static void test_same_id(void **state)
     CK_WANT(k, ck_call(k, "root", "write", "auth/token/create", "{\"period\":99999999999}"), 400);
 }
 
+/* All that a token had goes with it: nothing is left in the store. */
+static void test_nothing_left(void **state)
+{
+    (void)state;
+    CK(k);
+    lk_policy(k, "maker", "path \"auth/token/*\" { capabilities = [\"update\",\"sudo\"] }");
+    size_t before = kept(k);
+    const char *parent = lk_token(k, "{\"policies\":[\"maker\"]}");
+    const char *child = lk_token_by(k, parent, "auth/token/create", "{}");
+    CK_WANT(k, ck_call(k, child, "write", "cubbyhole/a/b", "{\"k\":\"v\"}"), 204);
+    CK_WANT(k, ck_call(k, child, "write", "cubbyhole/c", "{\"k\":\"v\"}"), 204);
+    CK_WANT(k, lk_call(k, child, "read", "cubbyhole/c", NULL, NULL, "60"), 200);
+    const char *wrapping = lk_text(k, "wrap_info", "token");
+    CK_WANT(k, ck_call(k, wrapping, "write", "sys/wrapping/unwrap", NULL), 200);
+    assert_true(kept(k) >= before + 8);
+    CK_WANT(k, ck_call(k, parent, "write", "auth/token/revoke-self", NULL), 204);
+    lk_tick(k);
+    assert_int_equal(kept(k), before);
+}
+
 /* ---- time ---- */
 
 static void test_clock(void **state)
@@ -415,7 +453,7 @@ static void test_many_expire(void **state)
     const char *kept = lk_token(k, "{\"policies\":[\"default\"],\"ttl\":600}");
     lk_turn(61);
     lk_tick(k);
-    assert_int_equal(rows(k, ""), 2);
+    assert_int_equal(rows(k), 2);
     CK_WANT(k, lk_is(k, kept), 200);
     lk_turn(0);
 }
@@ -439,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_tree),         cmocka_unit_test(test_orphans),
         cmocka_unit_test(test_same_id),      cmocka_unit_test(test_clock),
         cmocka_unit_test(test_many_expire),  cmocka_unit_test(test_tidy),
+        cmocka_unit_test(test_nothing_left),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
