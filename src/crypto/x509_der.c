@@ -84,10 +84,24 @@ struct mln_bytes der_nid(struct mln_cx *cx, int nid)
     return DER(cx, DER_OID, mln_bytes_at(OBJ_get0_data(o), OBJ_length(o)));
 }
 
+/* Numbers with single dots between: OpenSSL's reader also takes a dot at the end. */
+static bool is_dotted(struct mln_bytes text)
+{
+    bool was_digit = false;
+    for (size_t i = 0; i < text.len; i++) {
+        bool is_digit = text.ptr[i] >= '0' && text.ptr[i] <= '9';
+        if (!is_digit && !(text.ptr[i] == '.' && was_digit)) {
+            return false;
+        }
+        was_digit = is_digit;
+    }
+    return was_digit && text.len <= OID_TEXT_MAX;
+}
+
 struct mln_bytes der_oid(struct mln_cx *cx, struct mln_bytes dotted)
 {
-    const char *text = dotted.len <= OID_TEXT_MAX ? mln_text_dup(cx, dotted) : "";
-    ASN1_OBJECT *o = dotted.len > 0 ? OBJ_txt2obj(text, 1) : NULL;
+    bool is_shaped = is_dotted(dotted);
+    ASN1_OBJECT *o = is_shaped ? OBJ_txt2obj(mln_text_dup(cx, dotted), 1) : NULL;
     if (o == NULL || OBJ_length(o) == 0) {
         (void)crypto_failed(NULL, "oid"); /* drains OpenSSL's queue */
         (void)mln_failed(mln_fail(cx, MLN_E_INVALID, "\"%.*s\" is no object identifier",
