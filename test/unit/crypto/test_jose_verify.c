@@ -139,6 +139,9 @@ static void test_refused_texts(void **state)
 #define X "\"x\":\"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU\""
 #define Y "\"y\":\"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0\""
 
+#define PRIVATE_PEM                                                                                                  \
+    "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n-----END PRIVATE KEY-----\n"
+
 static void test_refused_keys(void **state)
 {
     static const char *const t[] = {
@@ -160,8 +163,7 @@ static void test_refused_keys(void **state)
     };
     static const char *const pems[] = {
         "", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
-        "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g\n"
-        "-----END PRIVATE KEY-----\n",
+        PRIVATE_PEM,
         "not a key",
     };
     struct mln_cx *cx = kit_cx(state);
