@@ -104,6 +104,11 @@ static void test_refused(void **state)
         {"unknown log level", "log: {level: loud}\n" LISTENERS, "log's level"},
         {"unknown log format", "log: {format: xml}\n" LISTENERS, "log's format"},
         {"unknown key of the log", "log: {file: x}\n" LISTENERS, "'log.file'"},
+        {"audit is no list", "audit: {type: file}\n" LISTENERS, "'audit' must be a list"},
+        {"audit without options", "audit: [{type: file, path: a}]\n" LISTENERS, "'audit[0].type'"},
+        {"unknown key of audit", "audit: [{type: file, path: a, options: {}, file: x}]\n" LISTENERS, "'audit[0].file'"},
+        {"audit by the API", "unsafe_allow_api_audit_creation: 1\n" LISTENERS, "'unsafe_allow_api_audit_creation'"},
+        {"client certificates without TLS", LISTENERS "    tls_request_client_certs: true\n", "'listeners[0].tls_disable'"},
     };
     (void)state;
     for (size_t i = 0; i < MLN_COUNT(rows); i++) {
@@ -161,6 +166,8 @@ static void test_whole(void **state)
     assert_int_equal(ntohs(local->sin_port), 9);
     assert_int_equal(c.seal, MLN_SEAL_KEYFILE);
     assert_string_equal(c.keyfile, "/k");
+    assert_null(c.audit);
+    assert_false(c.audit_by_api || c.listeners[0].asks_certs);
     assert_string_equal(c.origin, "example.org/log");
     assert_true(c.durable_reads);
     assert_int_equal(c.default_ttl_s, 1800);
@@ -180,7 +187,11 @@ static void test_defaults(void **state)
     assert_false(c.durable_reads);
     assert_int_equal(c.default_ttl_s, 0);
     assert_int_equal(c.log_level, MLN_LOG_INFO);
-    assert_false(mln_failed(parse("listeners:\n  - address: 127.0.0.1:1\n", true, &c)));
+    assert_false(mln_failed(parse("unsafe_allow_api_audit_creation: true\naudit: [{type: file, path: a, options: {file_path: /x}}]\n"
+                                  "listeners:\n  - address: 127.0.0.1:1\n    tls_request_client_certs: true\n",
+                                  true, &c)));
+    assert_true(c.audit_by_api && c.listeners[0].asks_certs && mln_len(c.audit) == 1);
+    assert_true(mln_is_text(mln_get(mln_item(c.audit, 0), "path"), "a/"));
     assert_true(c.listeners[0].is_tls); /* --dev-tls makes the files */
     assert_null(c.listeners[0].cert_file);
 }
