@@ -358,31 +358,6 @@ static struct mln_err check_pair(struct mln_cx *cx, EVP_PKEY *key)
     return ok ? MLN_OK : mln_fail(cx, MLN_E_INVALID, "ssh: the halves of the private key do not belong together");
 }
 
-struct mln_err mln_ssh_private_parse(struct mln_cx *cx, struct mln_bytes text, struct mln_buf *der)
-{
-    static const char *const labels[] = {"OPENSSH PRIVATE KEY", "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"};
-    MLN_AUTO(mln_buf_drop) struct mln_buf body = {.is_secret = true};
-    MLN_AUTO(ssh_pkey_drop) EVP_PKEY *key = NULL;
-    struct mln_ssh_key public;
-    MLN_CHECK(der->is_secret);
-    size_t i = 0;
-    for (; text.len <= MLN_SSH_TEXT_MAX && i < MLN_COUNT(labels) && body.len == 0; i++) {
-        MLN_TRY(decode(cx, text, labels[i], &body));
-    }
-    if (body.len > 0 && i == 1) {
-        MLN_TRY(ssh_pkey_openssh(cx, mln_buf_bytes(&body), &key));
-    } else {
-        key = ssh_pkey_of(mln_buf_bytes(&body));
-    }
-    if (key == NULL) {
-        return mln_fail(cx, MLN_E_INVALID, "ssh: no key found");
-    }
-    MLN_TRY(check_pair(cx, key));
-    size_t before = der->len;
-    MLN_TRY(put_pkcs8(cx, key, der));
-    return mln_ssh_public_of(cx, mln_bytes_from(mln_buf_bytes(der), before), &public);
-}
-
 static struct mln_err put_private(struct mln_cx *cx, EVP_PKEY *key, enum mln_ssh_kind kind, struct mln_buf *to)
 {
     static const char *const numbers[] = {OSSL_PKEY_PARAM_RSA_N, OSSL_PKEY_PARAM_RSA_E, OSSL_PKEY_PARAM_RSA_D,
@@ -428,6 +403,47 @@ static struct mln_err private_body(struct mln_cx *cx, EVP_PKEY *key, enum mln_ss
         mln_buf_add_byte(to, i);
     }
     return mln_buf_ok(cx, to);
+}
+
+/*
+ * The same key from its numbers alone: what a PKCS#8 or SEC 1 file may carry besides (attributes, explicit or compressed forms, its
+ * own CRT exponents) stays behind.
+ */
+static struct mln_err bare_key(struct mln_cx *cx, EVP_PKEY *key, EVP_PKEY **ret)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf blob = {0}, body = {.is_secret = true};
+    enum mln_ssh_kind kind = MLN_SSH_KINDS;
+    MLN_TRY(ssh_pkey_public(cx, key, &kind, &blob));
+    MLN_TRY(private_body(cx, key, kind, mln_buf_bytes(&blob), &body));
+    *ret = private_part(mln_buf_bytes(&body));
+    return *ret != NULL ? MLN_OK : mln_fail(cx, MLN_E_INVALID, "ssh: damaged private key");
+}
+
+struct mln_err mln_ssh_private_parse(struct mln_cx *cx, struct mln_bytes text, struct mln_buf *der)
+{
+    static const char *const labels[] = {"OPENSSH PRIVATE KEY", "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"};
+    MLN_AUTO(mln_buf_drop) struct mln_buf body = {.is_secret = true};
+    MLN_AUTO(ssh_pkey_drop) EVP_PKEY *key = NULL;
+    MLN_AUTO(ssh_pkey_drop) EVP_PKEY *bare = NULL;
+    struct mln_ssh_key public;
+    MLN_CHECK(der->is_secret);
+    size_t i = 0;
+    for (; text.len <= MLN_SSH_TEXT_MAX && i < MLN_COUNT(labels) && body.len == 0; i++) {
+        MLN_TRY(decode(cx, text, labels[i], &body));
+    }
+    if (body.len > 0 && i == 1) {
+        MLN_TRY(ssh_pkey_openssh(cx, mln_buf_bytes(&body), &key));
+    } else {
+        key = ssh_pkey_of(mln_buf_bytes(&body));
+    }
+    if (key == NULL) {
+        return mln_fail(cx, MLN_E_INVALID, "ssh: no key found");
+    }
+    MLN_TRY(bare_key(cx, key, &bare));
+    MLN_TRY(check_pair(cx, bare));
+    size_t before = der->len;
+    MLN_TRY(put_pkcs8(cx, bare, der));
+    return mln_ssh_public_of(cx, mln_bytes_from(mln_buf_bytes(der), before), &public);
 }
 
 struct mln_err mln_ssh_private_print(struct mln_cx *cx, struct mln_bytes der, struct mln_buf *text)

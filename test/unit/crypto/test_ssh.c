@@ -36,6 +36,8 @@ static const struct {
     {"p256", "p256", MLN_SSH_P256, 256, {NULL, "ecdsa-sha2-nistp256"}},
     {"p256-sec1", "p256", MLN_SSH_P256, 256, {NULL}},
     {"p256-pkcs8", "p256", MLN_SSH_P256, 256, {NULL}},
+    {"p256-compressed", "p256", MLN_SSH_P256, 256, {NULL}}, /* kept without what its file says besides */
+    {"p256-no-public", "p256", MLN_SSH_P256, 256, {NULL}},
     {"p384", "p384", MLN_SSH_P384, 384, {NULL}},
     {"p521", "p521", MLN_SSH_P521, 521, {NULL}},
 };
