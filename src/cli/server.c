@@ -4,7 +4,7 @@
 #include "contract/server.h"
 
 static const struct mln_flag flags[] = {
-    {"config", MLN_FLAG_TEXT, "FILE", NULL, "Configuration (YAML, see merlon.yaml(5))"},
+    {"config", MLN_FLAG_TEXT, "FILE", NULL, "Configuration: merlon.yaml(5), or the HCL or JSON of a Vault or OpenBao server"},
     {"dev", MLN_FLAG_BOOL, NULL, NULL, "Try-out mode: temporary data, loopback, unsealed, a root token"},
     {"dev-listen-address", MLN_FLAG_TEXT, "HOST:PORT", "127.0.0.1:8200", "Where --dev listens (port 0: any free one)"},
     {"dev-root-token-id", MLN_FLAG_TEXT, "TOKEN", NULL, "Root token of --dev (random otherwise)"},

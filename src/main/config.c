@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "base/yaml.h"
 #include "net/reach.h"
+#include "policy/acl.h"
 
 #define ORIGIN_DEFAULT   "merlon.local/ledger"
 #define ORIGIN_MAX_BYTES 199u /* as struct mln_ledger_status */
@@ -360,7 +361,24 @@ static struct mln_err parse_audit(struct mln_cx *cx, const struct mln_value *lis
     return mln_cx_err(cx);
 }
 
-struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes yaml, bool dev_tls,
+/* YAML (JSON is some) or HCL: what is no mapping of YAML may yet be HCL, whose errors are told when it looks like it. */
+static struct mln_err read_file(struct mln_cx *cx, struct mln_bytes text, const struct mln_value **ret)
+{
+    struct mln_err err = mln_yaml_parse(cx, text, ret);
+    if (!mln_failed(err) && mln_type_of(*ret) == MLN_OBJECT) {
+        return MLN_OK;
+    }
+    const char *why = mln_failed(err) ? mln_text_dup(cx, mln_bytes_of(cx->text)) : "the configuration must hold keys";
+    mln_cx_clear(cx);
+    bool looks_like_hcl = mln_bytes_find(text, '{') < text.len;
+    if (looks_like_hcl) {
+        err = mln_hcl_parse(cx, text, ret);
+        return mln_failed(err) ? err : MLN_OK;
+    }
+    return mln_fail(cx, MLN_E_INVALID, "%s", why);
+}
+
+struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes text, bool dev_tls,
                                    struct server_config *ret)
 {
     static const char *const names[] = {"data",          "listeners",         "seal", "ledger",
@@ -368,9 +386,15 @@ struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes yaml, boo
                                         "audit",         "unsafe_allow_api_audit_creation",       NULL};
     struct server_config config = {.origin = ORIGIN_DEFAULT};
     const struct mln_value *all = NULL;
-    MLN_TRY(mln_yaml_parse(cx, yaml, &all));
-    if (mln_type_of(all) != MLN_OBJECT) {
-        return mln_fail(cx, MLN_E_INVALID, "the configuration must hold keys");
+    MLN_TRY(read_file(cx, text, &all));
+    if (server_config_is_vault(all)) {
+        struct mln_value *warnings = mln_array(cx);
+        MLN_TRY(server_config_from_vault(cx, all, &all, warnings));
+        config.warnings = warnings;
+        config.is_temporary = mln_get_bool(mln_get(all, "temporary"), false);
+        struct mln_value *rest = mln_value_dup(cx, all);
+        mln_remove(rest, MLN_BYTES("temporary"));
+        all = rest;
     }
     MLN_TRY(check_keys(cx, all, "", names));
     MLN_TRY(get_text(cx, all, "", "data", &config.data_dir));
@@ -461,7 +485,7 @@ struct mln_err server_config_load(struct mln_cx *cx, const struct mln_server_opt
         MLN_TRY(fill_dev(cx, options, &config));
     }
     MLN_TRY(use_flags(cx, options, &config));
-    if (config.data_dir == NULL && !config.is_dev) {
+    if (config.data_dir == NULL && !config.is_dev && !config.is_temporary) {
         return mln_fail(cx, MLN_E_INVALID, "%s: 'data' is missing", options->config_file);
     }
     *ret = config;

@@ -45,17 +45,24 @@ struct server_config {
     unsigned rekey_per_minute;
     const struct mln_value *audit; /* array of {"path","type","description","options"}; NULL = none */
     bool audit_by_api;             /* sys/audit may enable devices; always with --dev */
+    bool is_temporary;             /* storage "inmem": a folder that is removed at the end */
+    const struct mln_value *warnings; /* array of texts: what the file says that means nothing here; may be NULL */
     const struct mln_value *reach_allow; /* patterns of net/reach.h; NULL = everything but link-local */
 };
 
 /*
- * The text of merlon.yaml. Unknown keys are refused by name, for a mistyped key must not turn a
- * protection off in silence.
+ * The text of a configuration: merlon.yaml, or the HCL or JSON of a Vault or OpenBao server (which is so by its keys: listener,
+ * storage or backend). Of merlon.yaml unknown keys are refused by name, for a mistyped key must not turn a protection off in silence;
+ * of the others they are in ret->warnings.
  * dev_tls   a listener without certificate is not an error: one is made
- * errors    PARSE, INVALID: the text names the key
+ * errors    PARSE, INVALID, UNSUPPORTED (a storage, seal or listener that is not served): the text names the key
  */
-struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes yaml, bool dev_tls,
+struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes text, bool dev_tls,
                                    struct server_config *ret);
+/* config_vault.c: is it one of theirs, and as merlon.yaml would have it (with "temporary": true for storage "inmem"). */
+bool server_config_is_vault(const struct mln_value *all);
+struct mln_err server_config_from_vault(struct mln_cx *cx, const struct mln_value *all, const struct mln_value **ret,
+                                        struct mln_value *warnings);
 /* The file that the options name, or none with --dev; flags win over the file. */
 struct mln_err server_config_load(struct mln_cx *cx, const struct mln_server_options *options,
                                   struct server_config *ret);

@@ -262,6 +262,9 @@ static struct mln_err prepare(struct server *s, const struct mln_server_options 
 {
     MLN_TRY(server_config_load(&s->cx, options, &s->config));
     mln_log_setup("monitor", s->config.log_level, s->config.log_form);
+    for (size_t i = 0; i < mln_len(s->config.warnings); i++) {
+        mln_log(MLN_LOG_WARN, "main", "%s: %s", options->config_file, mln_get_text(&s->cx, mln_item(s->config.warnings, i), ""));
+    }
     raise_descriptors();
     s->n_rings = count_cpus();
     MLN_TRY(prepare_data(s));

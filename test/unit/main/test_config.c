@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "main/config.c"
+#include "main/config_vault.c"
 
 #define LISTENERS "listeners:\n  - address: 127.0.0.1:8200\n    tls_disable: true\n"
 #define FILES     "    tls_cert_file: c.pem\n    tls_key_file: k.pem\n"
