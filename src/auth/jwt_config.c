@@ -113,6 +113,16 @@ static struct mln_err check_remote(struct mln_request *rq, const struct mln_valu
     return MLN_OK;
 }
 
+/* Items of lists lose blanks at their ends, the last line end of a PEM among them: as Vault keeps them. */
+static const struct mln_value *trimmed(struct mln_cx *cx, const struct mln_value *list)
+{
+    struct mln_value *out = mln_array(cx);
+    for (size_t i = 0; i < mln_len(list); i++) {
+        mln_push(cx, out, mln_string(cx, mln_bytes_trim(mln_get_bytes(mln_item(list, i)))));
+    }
+    return out;
+}
+
 struct mln_err jwt_config_write(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_cx *cx = rq->cx;
@@ -122,8 +132,7 @@ struct mln_err jwt_config_write(struct mln_request *rq, struct mln_reply *re)
         mln_put_text(cx, config, text_fields[i], mln_get_text(cx, mln_field_of(rq, text_fields[i]), ""));
     }
     for (size_t i = 0; i < MLN_COUNT(list_fields); i++) {
-        const struct mln_value *list = mln_field_of(rq, list_fields[i]);
-        mln_put(cx, config, list_fields[i], mln_is_null(list) ? mln_array(cx) : list);
+        mln_put(cx, config, list_fields[i], trimmed(cx, mln_field_of(rq, list_fields[i])));
     }
     const struct mln_value *secret = mln_field_of(rq, "oidc_client_secret"), *provider = mln_field_of(rq, "provider_config");
     if (!mln_is_null(secret)) {

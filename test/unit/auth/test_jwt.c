@@ -233,6 +233,8 @@ static void test_configured_keys(void **state)
     EK_REFUSED(k, login_as(k, 0, "dev", GOOD), 400, "no known key successfully validated the token signature");
     EK_WANT(k, ek_read(k, "auth/jwt/config", NULL), 200);
     assert_true(mln_is_text(mln_get(k->re.data, "status"), "valid"));
+    struct mln_bytes kept = mln_get_bytes(mln_item(mln_get(k->re.data, "jwt_validation_pubkeys"), 0));
+    assert_true(kept.len > 0 && kept.ptr[kept.len - 1] == '-'); /* its line end is gone */
     assert_true(mln_is_text(mln_get(k->re.data, "oidc_discovery_url"), ""));
     assert_null(mln_get(k->re.data, "oidc_client_secret"));
 }
