@@ -9,6 +9,7 @@
 
 #define TRIES_MAX     6
 #define RETRY_BASE_NS (10 * 1000000000LL)
+#define CHUNK_ROWS    64u  /* of a batch in which one failed: the others of a chunk go together */
 #define SWEEP_ROWS    256u /* of one batch */
 
 /* A run of the system's own in a transaction of its own. */
@@ -172,7 +173,17 @@ struct mln_err mln_lease_end_due(struct mln_lease_work *work, struct mln_cx *cx,
         return err;
     }
     mln_cx_clear(cx);
-    return end_singly(work, cx, rows);
+    for (size_t i = 0; i < mln_len(rows); i += CHUNK_ROWS) {
+        struct mln_value *chunk = mln_array(cx);
+        for (size_t k = i; k < i + CHUNK_ROWS && k < mln_len(rows); k++) {
+            mln_push(cx, chunk, mln_item(rows, k));
+        }
+        if (mln_failed(try_rows(work, cx, chunk))) {
+            mln_cx_clear(cx);
+            MLN_TRY(end_singly(work, cx, chunk));
+        }
+    }
+    return mln_cx_err(cx);
 }
 
 /* ---- below a prefix ---- */

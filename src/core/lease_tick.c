@@ -9,11 +9,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-#define TICK_NS           (900 * 1000000LL) /* of work in a tick, which comes once a second */
-#define TICK_BATCHES      200u              /* the same bound where the clock stands still */
-#define BATCH_ROWS        512u /* due rows of one batch: some milliseconds of the committer */
-#define BATCH_ARENA_BYTES (64u << 20) /* rows of 512 tokens with much metadata */
-#define JOBS_MAX          16u         /* prefixes that one tick works at */
+#define TICK_NS      (900 * 1000000LL) /* of work in a tick, which comes once a second */
+#define TICK_BATCHES 200u              /* the same bound where the clock stands still */
+#define BATCH_ROWS   512u /* due rows of one batch: some milliseconds of the committer */
+#define BACKLOG_ROWS                                                                               \
+    4096u /* when that was not all: each commit of a large store costs much by itself */
+#define BATCH_ARENA_BYTES (192u << 20) /* rows of so many tokens with much metadata */
+#define JOBS_MAX          16u          /* prefixes that one tick works at */
 
 int64_t mln_life_ns(struct mln_core *core, int64_t now_ns)
 {
@@ -94,9 +96,9 @@ static void expire_tokens(struct tick *t)
 {
     size_t n = BATCH_ROWS;
     struct mln_cx cx;
-    while (n == BATCH_ROWS && goes_on(t)) {
+    for (size_t max = BATCH_ROWS; n >= BATCH_ROWS && goes_on(t); max = BACKLOG_ROWS) {
         mln_cx_init(&cx, t->arena);
-        struct mln_err err = mln_token_expire(t->work.core, &cx, t->work.now_ns, BATCH_ROWS, &n);
+        struct mln_err err = mln_token_expire(t->work.core, &cx, t->work.now_ns, max, &n);
         if (!is_fine(t, &cx, err, "expired tokens are not deleted yet")) {
             return;
         }
@@ -140,13 +142,13 @@ static void run_jobs(struct tick *t)
 
 /* Those of a slow mount stay in front: go on behind them. */
 static struct mln_err lease_batch(struct tick *t, struct mln_cx *cx, struct mln_buf *after,
-                                  size_t *ret_n)
+                                  size_t max, size_t *ret_n)
 {
     struct mln_value *rows = mln_array(cx);
     const struct mln_bytes prefix = MLN_BYTES(MLN_LEASE_PREFIX "expiry/");
     struct mln_bytes until =
         mln_bytes_format(cx, "%016llx0", (unsigned long long)t->work.now_ns); /* '0' follows '/' */
-    MLN_TRY(mln_life_keys(t->work.core, cx, prefix, mln_buf_bytes(after), until, BATCH_ROWS, rows));
+    MLN_TRY(mln_life_keys(t->work.core, cx, prefix, mln_buf_bytes(after), until, max, rows));
     *ret_n = mln_len(rows);
     if (mln_len(rows) == 0) {
         return MLN_OK;
@@ -163,9 +165,9 @@ static void expire_leases(struct tick *t)
     MLN_AUTO(mln_buf_drop) struct mln_buf after = {0};
     size_t n = BATCH_ROWS;
     struct mln_cx cx;
-    while (n == BATCH_ROWS && goes_on(t)) {
+    for (size_t max = BATCH_ROWS; n >= BATCH_ROWS && goes_on(t); max = BACKLOG_ROWS) {
         mln_cx_init(&cx, t->arena);
-        if (!is_fine(t, &cx, lease_batch(t, &cx, &after, &n),
+        if (!is_fine(t, &cx, lease_batch(t, &cx, &after, max, &n),
                      "leases that are due are not revoked yet")) {
             return;
         }
