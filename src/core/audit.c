@@ -307,7 +307,7 @@ static struct mln_err flush_or_rescue(struct mln_run *run, struct mln_err err)
 
 struct mln_err mln_audit_flush(struct mln_run *run)
 {
-    return flush_or_rescue(run, MLN_OK);
+    return run->audit == NULL ? MLN_OK : flush_or_rescue(run, MLN_OK);
 }
 
 /* The fault as it will be told. */
