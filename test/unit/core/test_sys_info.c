@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tools, the catalog, versions, the machine, counts. */
+/* Tools, the catalog, versions, the machine, counts. (mln_sys_info, mln_sys_tools, mln_sys_metrics) */
 #include "core_kit.h"
 
 #define CK(name) MLN_AUTO(ck_drop) struct ck *name = ck_new()

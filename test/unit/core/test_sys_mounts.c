@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* sys/mounts, sys/auth, their settings, moves, and what the user interface sees of them. */
+/* sys/mounts, sys/auth, their settings, moves, and what the user interface sees of them. (mln_sys_mounts, mln_sys_ui, mln_sys_remount) */
 #include "core_kit.h"
 
 #define CK(name) MLN_AUTO(ck_drop) struct ck *name = ck_new()

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The barrier's keys and who leads, through a whole core. */
+/* The barrier's keys and who leads, through a whole core. (mln_sys_rotate, mln_sys_ha) */
 #include "core_kit.h"
 
 #define CK(name) MLN_AUTO(ck_drop) struct ck *name = ck_new()
