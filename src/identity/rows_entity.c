@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Entities at rest: read, written together with the rows that lead to them, deleted. */
-#include "identity/identity_priv.h"
+#include "identity/mfa_priv.h"
 
 #include "base/clock.h"
 
@@ -227,6 +227,18 @@ static struct mln_err leave_groups(struct mln_cx *cx, struct mln_txn *txn, struc
     return MLN_OK;
 }
 
+/* Its secrets of second factors: one row a method. */
+static struct mln_err drop_factors(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes id)
+{
+    const struct mln_value *methods = NULL;
+    MLN_TRY(id_names(cx, txn, MLN_BYTES("mfa/method/"), &methods));
+    for (size_t i = 0; i < mln_len(methods); i++) {
+        struct mln_bytes method = mln_get_bytes(mln_item(methods, i));
+        MLN_TRY(mln_txn_delete(cx, txn, id_view(), mfa_secret_key(cx, method, id)));
+    }
+    return MLN_OK;
+}
+
 struct mln_err id_entity_delete(struct mln_cx *cx, struct mln_txn *txn,
                                 const struct mln_value *entity)
 {
@@ -234,6 +246,7 @@ struct mln_err id_entity_delete(struct mln_cx *cx, struct mln_txn *txn,
     const struct mln_value *aliases = mln_get(entity, "aliases"),
                            *merged = mln_get(entity, "merged");
     MLN_TRY(leave_groups(cx, txn, id));
+    MLN_TRY(drop_factors(cx, txn, id));
     for (size_t i = 0; i < mln_len(aliases); i++) {
         MLN_TRY(drop_alias_links(cx, txn, mln_item(aliases, i)));
     }

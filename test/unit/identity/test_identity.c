@@ -291,6 +291,27 @@ static void test_groups(void **state)
     EK_DATA(k, "{\"keys\":[\"g2\"]}");
 }
 
+/* A deleted entity leaves no secret of a second factor behind. */
+static void test_factors_go(void **state)
+{
+    char e[40], m[40], json[400];
+    struct mln_request rq;
+    const struct mln_value *left = NULL;
+    (void)state;
+    KIT(k);
+    make_entity(k, "{\"name\":\"e\"}", e);
+    EK_WANT(k, ek_write(k, "identity/mfa/method/totp", "{\"issuer\":\"m\"}"), 200);
+    keep(k, "method_id", m);
+    (void)snprintf(json, sizeof(json), "{\"method_id\":\"%s\",\"entity_id\":\"%s\"}", m, e);
+    EK_WANT(k, ek_write(k, "identity/mfa/method/totp/admin-generate", json), 200);
+    EK_WANT(k, ek_delete(k, path("identity/entity/id/", e)), 204);
+    ek_begin(k, &rq);
+    struct mln_view view = {.ns = MLN_NS_ROOT, .prefix = MLN_BYTES("root/entity/mfa/secret/")};
+    struct mln_err err = mln_txn_list(k->cx, rq.txn, view, MLN_BYTES_NONE, &left);
+    assert_true(mln_is(err, MLN_E_NOT_FOUND) || mln_len(left) == 0);
+    ek_end(k, MLN_OK);
+}
+
 /* Deleting an entity takes it out of its groups. */
 static void test_entity_leaves(void **state)
 {
@@ -497,11 +518,12 @@ static void test_group_alias(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_entity),     cmocka_unit_test(test_entity_refused),
-        cmocka_unit_test(test_name_rules), cmocka_unit_test(test_alias),
-        cmocka_unit_test(test_groups),     cmocka_unit_test(test_entity_leaves),
-        cmocka_unit_test(test_merge),      cmocka_unit_test(test_login),
-        cmocka_unit_test(test_mount_gone), cmocka_unit_test(test_group_alias),
+        cmocka_unit_test(test_entity),      cmocka_unit_test(test_entity_refused),
+        cmocka_unit_test(test_name_rules),  cmocka_unit_test(test_alias),
+        cmocka_unit_test(test_groups),      cmocka_unit_test(test_entity_leaves),
+        cmocka_unit_test(test_factors_go),  cmocka_unit_test(test_merge),
+        cmocka_unit_test(test_login),       cmocka_unit_test(test_mount_gone),
+        cmocka_unit_test(test_group_alias),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
