@@ -147,7 +147,7 @@ static void bind_to_token(struct mln_request *rq, struct mln_value *lease)
 
 /*
  * "<path>/<24 characters>": 7 of the time in milliseconds, most significant first, and 17 random ones (101 bits). So leases lie in the
- * store by their age, and those that are made or due together share pages: a million cost a tenth of the writes that random ids would.
+ * store by their age, and those that are made or due together share pages.
  */
 static const char *new_id(struct mln_cx *cx, struct mln_bytes path, int64_t now_ns)
 {
