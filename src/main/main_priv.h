@@ -10,6 +10,7 @@
 #include "base/value.h"
 #include "main/config.h"
 #include "net/ring.h"
+#include "net/tls_sign.h"
 
 /* Descriptors of a child, by number. */
 #define FD_BOOT    3 /* memfd: configuration */
@@ -50,7 +51,11 @@ struct mln_err spawn(struct mln_cx *cx, const char *name, const int *fds, unsign
 
 /* ---- tls_files.c ---- */
 /* P-256 private key file of a listener into locked memory. errors NOT_FOUND, INVALID, ... */
+/* ret: 32 bytes of a P-256 scalar, or an enum mln_akey as a byte and that key's private DER (P-384, RSA). */
 struct mln_err tls_key_load(struct mln_cx *cx, const char *path, struct mln_secret *ret);
+/* Sign a handshake's input with it. INVALID when the key does not sign in this way. */
+struct mln_err tls_key_sign(struct mln_cx *cx, const struct mln_secret *key, enum mln_tls_how how, struct mln_bytes input,
+                            struct mln_buf *sig);
 /* Does the first certificate of the chain carry this key? errors INVALID */
 struct mln_err tls_key_fits(struct mln_cx *cx, const struct mln_secret *key,
                             struct mln_bytes cert_pem);

@@ -219,15 +219,14 @@ static struct mln_err sign(struct worker *w, const struct mln_value *message, st
 {
     const struct workers_config *config = &w->lane->all->config;
     int64_t key = mln_get_int(mln_get(message, "key"), -1);
-    if (key < 0 || key >= (int64_t)config->n_keys || config->keys[key].len != MLN_KEY_BYTES) {
+    if (key < 0 || key >= (int64_t)config->n_keys || config->keys[key].len == 0) {
         return mln_fail(&w->cx, MLN_E_INVALID, "core: no such listener's key");
     }
-    uint8_t digest[MLN_SHA256_BYTES];
+    enum mln_tls_how how = MLN_TLS_ECDSA;
     MLN_AUTO(mln_buf_drop) struct mln_buf input = {0};
     MLN_AUTO(mln_buf_drop) struct mln_buf sig = {0};
-    MLN_TRY(mln_tls_sign_input(&w->cx, message, &input));
-    mln_sha256(mln_buf_bytes(&input), digest);
-    MLN_TRY(mln_p256_sign_digest(&w->cx, config->keys[key].ptr, digest, &sig));
+    MLN_TRY(mln_tls_sign_input(&w->cx, message, &input, &how));
+    MLN_TRY(tls_key_sign(&w->cx, &config->keys[key], how, mln_buf_bytes(&input), &sig));
     mln_put(&w->cx, ret, "sig", mln_blob(&w->cx, mln_bytes_dup(&w->cx, mln_buf_bytes(&sig))));
     return MLN_OK;
 }

@@ -17,6 +17,7 @@
 
 #include "net/front.h"
 #include "net/http1.h"
+#include "net/tls_sign.h"
 
 #define FRONT_CONNS_MAX 16384u /* of one thread: 64 KiB of kernel buffers each is 1 GiB already */
 #define FRONT_HELD_BYTES_MAX                                                                       \
@@ -239,8 +240,9 @@ void tls_close(struct conn *conn);
 /* Leaf first; *ret_n 0 = none. */
 const struct mln_bytes *tls_peer_certs(const struct conn *conn, size_t *ret_n);
 
-/* tls_provider.c: a public key whose signatures come from sign() */
-typedef int tls_sign_fn(const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len,
+/* tls_provider.c: a public key (P-256, P-384, RSA) whose signatures come from sign() */
+#define TLS_SIGNATURE_BYTES_MAX 512u /* RSA-4096 */
+typedef int tls_sign_fn(enum mln_tls_how how, const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len,
                         size_t sig_max);
 struct mln_err tls_provider_load(struct mln_cx *cx, OSSL_LIB_CTX *lib, tls_sign_fn *sign,
                                  OSSL_PROVIDER *ret_loaded[2]);

@@ -36,9 +36,10 @@ struct tls_conn {
     struct mln_bytes peer_certs[CLIENT_CERTS_MAX];
     size_t n_peer_certs;
     enum sign_step step;
+    enum mln_tls_how how;
     size_t input_len, sig_len;
     uint8_t input[MLN_TLS_SIGN_INPUT_MAX];
-    uint8_t sig[80];
+    uint8_t sig[TLS_SIGNATURE_BYTES_MAX];
 };
 
 static _Thread_local struct tls_conn *current; /* whose handshake runs on this thread */
@@ -92,7 +93,7 @@ static BIO_METHOD *bio_method(void)
 /* ---- contexts ---- */
 
 /* Runs inside the async job of a handshake: ask core and wait. */
-static int sign_by_core(const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len,
+static int sign_by_core(enum mln_tls_how how, const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len,
                         size_t sig_max)
 {
     struct tls_conn *tls = current;
@@ -102,6 +103,7 @@ static int sign_by_core(const unsigned char *input, size_t n, unsigned char *sig
     }
     mln_copy(tls->input, input, n);
     tls->input_len = n;
+    tls->how = how;
     tls->step = SIGN_WANTED;
     if (ASYNC_pause_job() != 1 || tls->step != SIGN_DONE || tls->sig_len > sig_max) {
         return 0;
@@ -229,11 +231,17 @@ static bool set_options(SSL_CTX *ctx)
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_num_tickets(ctx, 1);
     SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
-    char groups[] = "X25519:P-256"; /* the macro takes no const */
+    char groups[] = "X25519:P-256"; /* the macros take no const */
+    char ours[] = "ECDSA+SHA256:ECDSA+SHA384:rsa_pss_rsae_sha256:RSA+SHA256"; /* what core signs */
+    char theirs[] = "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:"
+                    "rsa_pss_rsae_sha512:rsa_pss_pss_sha256:RSA+SHA256:RSA+SHA384:RSA+SHA512";
     return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
            SSL_CTX_set_cipher_list(ctx,
                                    "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
-                                   "ECDHE-ECDSA-CHACHA20-POLY1305") == 1 &&
+                                   "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256:"
+                                   "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-CHACHA20-POLY1305") == 1 &&
+           SSL_CTX_set1_sigalgs_list(ctx, ours) == 1 &&
+           SSL_CTX_set1_client_sigalgs_list(ctx, theirs) == 1 &&
            SSL_CTX_set1_groups_list(ctx, groups) == 1;
 }
 
@@ -482,7 +490,7 @@ static void ask_core(struct conn *conn)
     const struct mln_value *message = NULL;
     struct mln_bytes input = mln_bytes_at(tls->input, tls->input_len);
     uint64_t id = loop_id(loop, conn);
-    if (mln_failed(mln_tls_sign_message(&loop->cx, input, conn->listener->key, &message)) ||
+    if (mln_failed(mln_tls_sign_message(&loop->cx, input, tls->how, conn->listener->key, &message)) ||
         mln_failed(loop_send(loop, id, MLN_WIRE_SIGN, message))) {
         conn_kill(conn);
         return;

@@ -49,26 +49,44 @@ static struct mln_bytes hash_of(struct mln_bytes input)
     return mln_bytes_from(input, head);
 }
 
-struct mln_err mln_tls_sign_message(struct mln_cx *cx, struct mln_bytes input, int64_t key,
+static const char *const hows[] = {[MLN_TLS_ECDSA] = "ecdsa", [MLN_TLS_PSS] = "pss", [MLN_TLS_PKCS1] = "pkcs1"};
+
+static bool how_of(const struct mln_value *message, int64_t version, enum mln_tls_how *ret)
+{
+    for (size_t i = 0; i < MLN_COUNT(hows); i++) {
+        if (mln_is_text(mln_get(message, "how"), hows[i])) {
+            *ret = (enum mln_tls_how)i;
+            return version == 12 || *ret != MLN_TLS_PKCS1;
+        }
+    }
+    return false;
+}
+
+struct mln_err mln_tls_sign_message(struct mln_cx *cx, struct mln_bytes input, enum mln_tls_how how, int64_t key,
                                     const struct mln_value **ret)
 {
     struct mln_bytes hash = hash_of(input);
-    if (hash.len == 0 && !is_tls12(input)) {
+    bool is_known = hash.len != 0 ? how != MLN_TLS_PKCS1 : is_tls12(input);
+    if (!is_known) {
         return mln_fail(cx, MLN_E_INVALID, "tls: not a server handshake to sign");
     }
     struct mln_value *message = mln_object(cx);
     mln_put_int(cx, message, "v", hash.len != 0 ? 13 : 12);
     mln_put(cx, message, hash.len != 0 ? "hash" : "tbs",
             mln_blob(cx, hash.len != 0 ? hash : input));
+    mln_put_text(cx, message, "how", hows[how]);
     mln_put_int(cx, message, "key", key);
     *ret = message;
     return mln_cx_err(cx);
 }
 
 struct mln_err mln_tls_sign_input(struct mln_cx *cx, const struct mln_value *message,
-                                  struct mln_buf *buf)
+                                  struct mln_buf *buf, enum mln_tls_how *ret_how)
 {
     int64_t version = mln_get_int(mln_get(message, "v"), 0);
+    if (!how_of(message, version, ret_how)) {
+        return mln_fail(cx, MLN_E_INVALID, "tls: not a way in which handshakes are signed");
+    }
     if (version == 13) {
         struct mln_bytes hash = mln_get_bytes(mln_get(message, "hash"));
         if (!is_hash(hash.len)) {

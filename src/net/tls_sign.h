@@ -11,12 +11,18 @@
 
 #define MLN_TLS_SIGN_INPUT_MAX 160u /* 146: TLS 1.3 with SHA-384 */
 
+/* How it is signed, by the names of the SIGN message. Which digest, the key says: SHA-384 for P-384, else SHA-256. */
+enum mln_tls_how {
+    MLN_TLS_ECDSA, /* "ecdsa" */
+    MLN_TLS_PSS,   /* "pss": RSASSA-PSS, salt as long as the digest */
+    MLN_TLS_PKCS1, /* "pkcs1": RSASSA-PKCS1-v1_5, in TLS 1.2 only (RFC 8446 section 4.2.3) */
+};
 /*
  * Front: the SIGN message (net/wire.h) for the bytes that are to be signed. errors INVALID: no such
  * structure
  */
-struct mln_err mln_tls_sign_message(struct mln_cx *cx, struct mln_bytes input, int64_t key,
+struct mln_err mln_tls_sign_message(struct mln_cx *cx, struct mln_bytes input, enum mln_tls_how how, int64_t key,
                                     const struct mln_value **ret);
-/* Core: the exact bytes to hash and sign, appended to buf. errors INVALID */
+/* Core: the exact bytes to hash and sign, appended to buf, and how. errors INVALID */
 struct mln_err mln_tls_sign_input(struct mln_cx *cx, const struct mln_value *message,
-                                  struct mln_buf *buf);
+                                  struct mln_buf *buf, enum mln_tls_how *ret_how);

@@ -18,7 +18,7 @@
  *           "ledger":int|absent, "topic":text|absent, "topic_version":int,
  *           "retry_after":int|absent, "rate":{"limit","remaining","reset": int}|absent,
  *           "cors":{"origin":text, "methods", "headers": text|absent}|absent}
- * SIGN     {"v":13, "hash":bytes(32|48)} or {"v":12, "tbs":bytes}, "key":int (which listener's);
+ * SIGN     {"v":13, "hash":bytes(32|48)} or {"v":12, "tbs":bytes}, "how":"ecdsa|pss|pkcs1", "key":int (which listener's);
  *          TLS server handshakes only (net/tls_sign.h)
  * SIGNED   {"sig":bytes}, or {} when core refused
  * TOPIC    core to front: {"topic":text, "version":int, "value":value}

@@ -68,10 +68,11 @@ static void fake_sign(struct fake_worker *w, uint64_t id, const struct mln_value
 {
     struct mln_value *v = mln_object(&w->cx);
     struct mln_buf input = {0}, sig = {0};
+    enum mln_tls_how how;
     uint8_t digest[32];
     atomic_fetch_add(&w->core->signatures, 1);
     if (!atomic_load(&w->core->refuses_to_sign) &&
-        !mln_failed(mln_tls_sign_input(&w->cx, message, &input))) {
+        !mln_failed(mln_tls_sign_input(&w->cx, message, &input, &how)) && how == MLN_TLS_ECDSA) {
         mln_sha256(mln_buf_bytes(&input), digest);
         MLN_CHECK(!mln_failed(mln_p256_sign_digest(&w->cx, w->core->scalar, digest, &sig)));
         mln_put(&w->cx, v, "sig", mln_blob(&w->cx, mln_buf_bytes(&sig)));

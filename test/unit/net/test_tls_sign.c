@@ -27,10 +27,12 @@ static void round_trip(struct mln_cx *cx, struct mln_bytes input, int64_t versio
 {
     const struct mln_value *message = NULL;
     struct mln_buf back = {0};
-    kit_ok(cx, mln_tls_sign_message(cx, input, 5, &message));
+    enum mln_tls_how how = MLN_TLS_ECDSA;
+    kit_ok(cx, mln_tls_sign_message(cx, input, MLN_TLS_PSS, 5, &message));
     assert_int_equal(mln_get_int(mln_get(message, "v"), 0), version);
     assert_int_equal(mln_get_int(mln_get(message, "key"), 0), 5);
-    kit_ok(cx, mln_tls_sign_input(cx, message, &back));
+    kit_ok(cx, mln_tls_sign_input(cx, message, &back, &how));
+    assert_int_equal(how, MLN_TLS_PSS);
     kit_same(cx, mln_buf_bytes(&back), input);
     mln_buf_drop(&back);
 }
@@ -66,7 +68,7 @@ static void test_tls13(void **state)
             round_trip(cx, mln_buf_bytes(&input), 13);
         } else {
             const struct mln_value *message = NULL;
-            kit_expect(cx, t[i].name, mln_tls_sign_message(cx, mln_buf_bytes(&input), 0, &message),
+            kit_expect(cx, t[i].name, mln_tls_sign_message(cx, mln_buf_bytes(&input), MLN_TLS_ECDSA, 0, &message),
                        MLN_E_INVALID);
             assert_null(message);
         }
@@ -113,15 +115,17 @@ static void test_tls12(void **state)
         if (t[i].is_good) {
             round_trip(cx, mln_buf_bytes(&input), 12);
         } else {
-            kit_expect(cx, t[i].name, mln_tls_sign_message(cx, mln_buf_bytes(&input), 0, &message),
+            kit_expect(cx, t[i].name, mln_tls_sign_message(cx, mln_buf_bytes(&input), MLN_TLS_ECDSA, 0, &message),
                        MLN_E_INVALID);
         }
         /* The same in a message that a taken front made up. */
         struct mln_value *forged = mln_object(cx);
         struct mln_buf back = {0};
+        enum mln_tls_how how = MLN_TLS_ECDSA;
         mln_put_int(cx, forged, "v", 12);
+        mln_put_text(cx, forged, "how", "pkcs1");
         mln_put(cx, forged, "tbs", mln_blob(cx, mln_buf_bytes(&input)));
-        kit_expect(cx, t[i].name, mln_tls_sign_input(cx, forged, &back),
+        kit_expect(cx, t[i].name, mln_tls_sign_input(cx, forged, &back, &how),
                    t[i].is_good ? MLN_E_OK : MLN_E_INVALID);
         assert_true(t[i].is_good || back.len == 0);
         mln_buf_drop(&back);
@@ -146,23 +150,52 @@ static void test_made_up_messages(void **state)
     };
     struct mln_cx *cx = kit_cx(state);
     uint8_t bytes[600] = {0};
+    enum mln_tls_how how = MLN_TLS_ECDSA;
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
         struct mln_value *message = mln_object(cx);
         struct mln_buf back = {0};
         mln_put_int(cx, message, "v", t[i].version);
+        mln_put_text(cx, message, "how", "ecdsa");
         mln_put(cx, message, t[i].member, mln_blob(cx, mln_bytes_at(bytes, t[i].n)));
-        kit_expect(cx, t[i].name, mln_tls_sign_input(cx, message, &back), MLN_E_INVALID);
+        kit_expect(cx, t[i].name, mln_tls_sign_input(cx, message, &back, &how), MLN_E_INVALID);
         assert_int_equal(back.len, 0);
         mln_buf_drop(&back);
     }
     struct mln_buf back = {0};
-    kit_refused(cx, mln_tls_sign_input(cx, NULL, &back), MLN_E_INVALID);
-    kit_refused(cx, mln_tls_sign_input(cx, mln_text(cx, "x"), &back), MLN_E_INVALID);
+    kit_refused(cx, mln_tls_sign_input(cx, NULL, &back, &how), MLN_E_INVALID);
+    kit_refused(cx, mln_tls_sign_input(cx, mln_text(cx, "x"), &back, &how), MLN_E_INVALID);
+}
+
+/* Ways of signing: PKCS #1 not in TLS 1.3, and no other names. */
+static void test_how(void **state)
+{
+    static const struct {
+        const char *how;
+        bool is_good;
+    } t[] = {{"ecdsa", true}, {"pss", true}, {"pkcs1", false}, {"none", false}, {"", false}};
+    struct mln_cx *cx = kit_cx(state);
+    struct mln_buf input = {0};
+    const struct mln_value *made = NULL;
+    spaces(&input, 64);
+    mln_buf_add(&input, CONTEXT "\0", sizeof(CONTEXT));
+    hash(&input, 32);
+    kit_refused(cx, mln_tls_sign_message(cx, mln_buf_bytes(&input), MLN_TLS_PKCS1, 0, &made), MLN_E_INVALID);
+    for (size_t i = 0; i < MLN_COUNT(t); i++) {
+        struct mln_value *message = mln_object(cx);
+        struct mln_buf back = {0};
+        enum mln_tls_how how = MLN_TLS_ECDSA;
+        mln_put_int(cx, message, "v", 13);
+        mln_put_text(cx, message, "how", t[i].how);
+        mln_put(cx, message, "hash", mln_blob(cx, mln_bytes_from(mln_buf_bytes(&input), 98)));
+        kit_expect(cx, t[i].how, mln_tls_sign_input(cx, message, &back, &how), t[i].is_good ? MLN_E_OK : MLN_E_INVALID);
+        mln_buf_drop(&back);
+    }
+    mln_buf_drop(&input);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {KIT_TEST(test_tls13), KIT_TEST(test_tls12),
-                                       KIT_TEST(test_made_up_messages)};
+                                       KIT_TEST(test_made_up_messages), KIT_TEST(test_how)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
