@@ -31,6 +31,7 @@ struct mln_cli {
     bool is_tty_out, is_tty_err, has_colour, is_quiet, has_progress, is_verbose, wants_curl;
     const char *program; /* "merlon" */
     struct mln_client *client;
+    bool asks_bare; /* what a command asks for itself is never wrapped */
     const char *request_id; /* of the last answer */
     int exit_code;    /* set by a command whose verdict is no error (5, 8, 9, ...); 0 otherwise */
     const char *hint; /* one line after an error */

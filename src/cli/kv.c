@@ -42,10 +42,11 @@ static struct mln_err full_path(struct mln_cli *cli, const char *path, const cha
         whole = mln_bytes_from(whole, 1);
     }
     const char *text = mln_text_dup(cli->cx, whole);
-    MLN_TRY(mln_cli_call(
-        cli, "GET",
-        mln_text_format(cli->cx, "sys/internal/ui/mounts/%s", mln_cli_escape(cli, text)), NULL,
-        &reply));
+    cli->asks_bare = true;
+    struct mln_err err = mln_cli_call(cli, "GET", mln_text_format(cli->cx, "sys/internal/ui/mounts/%s", mln_cli_escape(cli, text)), NULL,
+                                      &reply);
+    cli->asks_bare = false;
+    MLN_TRY(err);
     struct mln_bytes at = mln_get_bytes(mln_get(reply.data, "path"));
     bool is_plain = !mln_is_text(mln_get(mln_get(reply.data, "options"), "version"), "2");
     if (!mln_is_text(mln_get(reply.data, "type"), "kv") || (is_plain && ret_plain == NULL)) {
@@ -115,6 +116,9 @@ static struct mln_err run_get(struct mln_cli *cli)
         cli, "GET",
         version > 0 ? mln_text_format(cli->cx, "%s?version=%lld", path, (long long)version) : path,
         NULL, &reply));
+    if (mln_type_of(mln_get(reply.body, "wrap_info")) == MLN_OBJECT) {
+        return mln_cli_reply_print(cli, &reply, "");
+    }
     if (cli->field != NULL && mln_get(mln_get(reply.data, "data"), cli->field) != NULL) {
         return mln_cli_answer(cli, mln_get(reply.data, "data"), NULL);
     }

@@ -46,7 +46,9 @@ static struct mln_err run_revoke(struct mln_cli *cli)
     } else {
         mln_put_text(cli->cx, body, "lease_id", cli->args[0]);
     }
-    mln_put_bool(cli->cx, body, "sync", mln_cli_bool(cli, "sync"));
+    if (mln_cli_text(cli, "sync") != NULL) {
+        mln_put_bool(cli->cx, body, "sync", mln_cli_bool(cli, "sync"));
+    }
     const char *kind = is_forced ? "revoke-force" : "revoke-prefix";
     const char *below = mln_text_format(cli->cx, "sys/leases/%s/%s", kind, mln_cli_escape(cli, cli->args[0]));
     const char *path = is_prefix ? below : "sys/leases/revoke";
@@ -59,7 +61,7 @@ static const struct mln_flag renew_flags[] = {{"increment", MLN_FLAG_TEXT, "TIME
 static const struct mln_flag revoke_flags[] = {
     {"prefix", MLN_FLAG_BOOL, NULL, NULL, "All leases below a path"},
     {"force", MLN_FLAG_BOOL, NULL, NULL, "Forget them even when undoing them fails (with --prefix)"},
-    {"sync", MLN_FLAG_BOOL, NULL, NULL, "Wait until it is done"},
+    {"sync", MLN_FLAG_BOOL, NULL, NULL, "Wait until it is done (--sync=false: only have it begun)"},
     {"yes", MLN_FLAG_BOOL, NULL, NULL, "Do not ask"},
     {0},
 };

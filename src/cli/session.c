@@ -205,7 +205,7 @@ static struct mln_err exchange(struct mln_cli *cli, const char *method, const ch
         headers[n++] = mln_text_format(cli->cx, "X-Vault-Namespace: %s", ns);
     }
     const char *wrap = setting(cli, "wrap-ttl", "WRAP_TTL");
-    if (wrap != NULL) {
+    if (wrap != NULL && !cli->asks_bare) {
         headers[n++] = mln_text_format(cli->cx, "X-Vault-Wrap-TTL: %s", wrap);
     }
     const char *mfa = setting(cli, "mfa", "MFA");

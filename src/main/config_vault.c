@@ -118,7 +118,8 @@ static void put_address(struct reading *r, struct mln_value *to, const struct ml
 
 static struct mln_err take_listener(struct reading *r, struct mln_bytes label, const struct mln_value *body)
 {
-    static const char *const flags[] = {"tls_disable", "disable_unauthed_rekey_endpoints", "disable_unauthed_generate_root_endpoints", NULL};
+    static const char *const flags[] = {"tls_disable", "disable_unauthed_rekey_endpoints",
+                                        "disable_unauthed_generate_root_endpoints", NULL};
     static const char *const quiet[] = {"address", "cluster_address", "tls_cert_file", "tls_key_file", "tls_client_ca_file",
                                         "tls_disable_client_certs", "tls_require_and_verify_client_cert", NULL};
     struct mln_value *one = mln_object(r->cx);
@@ -259,9 +260,11 @@ bool server_config_is_vault(const struct mln_value *all)
     return has_theirs && !has_ours;
 }
 
-struct mln_err server_config_from_vault(struct mln_cx *cx, const struct mln_value *all, const struct mln_value **ret, struct mln_value *warnings)
+struct mln_err server_config_from_vault(struct mln_cx *cx, const struct mln_value *all, const struct mln_value **ret,
+                                        struct mln_value *warnings)
 {
-    static const char *const known[] = {"listener", "storage", "backend", "ha_storage", "seal", "audit", "default_lease_ttl", "max_lease_ttl",
+    static const char *const known[] = {"listener", "storage", "backend", "ha_storage", "seal", "audit", "default_lease_ttl",
+                                        "max_lease_ttl",
                                         "log_level", "log_format", "unsafe_allow_api_audit_creation", NULL};
     /* about the machine or the cluster: said often, and nothing hangs on them here */
     static const char *const quiet[] = {"ui", "disable_mlock", "api_addr", "cluster_addr", "cluster_name", "pid_file", "disable_cache",

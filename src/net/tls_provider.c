@@ -359,7 +359,8 @@ struct mln_err tls_provider_key(struct mln_cx *cx, OSSL_LIB_CTX *lib, const X509
                     : EVP_PKEY_is_a(public_key, "RSA") == 1 ? rsa_key(lib, public_key)
                                                             : ec_key(lib, public_key);
     if (key == NULL) {
-        return mln_fail(cx, MLN_E_UNSUPPORTED, "tls: the listener's certificate has no key of P-256, P-384 or RSA with 2,048 to 4,096 bits");
+        return mln_fail(cx, MLN_E_UNSUPPORTED,
+                        "tls: the listener's certificate has no key of P-256, P-384 or RSA with 2,048 to 4,096 bits");
     }
     *ret = key;
     return MLN_OK;

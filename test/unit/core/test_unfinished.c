@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* An initialisation that is cut off: at every step the store counts as not initialised, and it can be run again. (mln_sys_seal: init, health) */
+/* An initialisation that is cut off: at every step the store counts as not initialised, and it can be run again.
+ * (mln_sys_seal: init, health) */
 #include "core_kit.h"
 
 #include "barrier/seal.h"

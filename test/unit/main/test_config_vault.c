@@ -38,7 +38,8 @@ static void test_production(void **state)
                                "api_addr      = \"https://127.0.0.1:8200\"\n"
                                "disable_mlock = true\n"
                                "storage \"raft\" {\n  path = \"/opt/vault/data\"\n  node_id = \"node1\"\n}\n"
-                               "listener \"tcp\" {\n  address       = \"0.0.0.0:8200\"\n  tls_cert_file = \"/c.pem\"\n  tls_key_file = \"/k.pem\"\n"
+                               "listener \"tcp\" {\n  address       = \"0.0.0.0:8200\"\n"
+                               "  tls_cert_file = \"/c.pem\"\n  tls_key_file = \"/k.pem\"\n"
                                "  tls_client_ca_file = \"/ca.pem\"\n  tls_min_version = \"tls12\"\n}\n"
                                "listener \"tcp\" {\n  address = \":8300\"\n  tls_disable = 1\n  tls_cert_file = \"/old.pem\"\n"
                                "  disable_unauthed_rekey_endpoints = false\n  disable_unauthed_generate_root_endpoints = \"true\"\n}\n"
@@ -80,7 +81,8 @@ static void test_shapes(void **state)
 {
     static const char *const texts[] = {
         "{\"listener\": {\"tcp\": {\"address\": \"127.0.0.1:8200\", \"tls_disable\": true}}, \"backend\": {\"file\": {\"path\": \"/d\"}}}",
-        "{\"listener\": [{\"tcp\": {\"address\": \"127.0.0.1:8200\", \"tls_disable\": \"true\"}}], \"storage\": [{\"file\": {\"path\": \"/d\"}}]}",
+        ("{\"listener\": [{\"tcp\": {\"address\": \"127.0.0.1:8200\", \"tls_disable\": \"true\"}}],"
+         " \"storage\": [{\"file\": {\"path\": \"/d\"}}]}"),
         "{\"listener\": {\"tcp\": [{\"address\": \"127.0.0.1:8200\", \"tls_disable\": 1}]}, \"storage\": {\"raft\": {\"path\": \"/d\"}}}",
         "listener \"tcp\" {\n tls_disable = \"1\"\n}\nbackend \"file\" {\n path = \"/d\"\n}\n",
         "listener tcp {\n tls_disable = true\n}\nstorage file {\n path = \"/d\"\n}\nseal \"shamir\" {}\n",
