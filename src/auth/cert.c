@@ -143,7 +143,8 @@ static struct mln_err entry_read(struct mln_request *rq, struct mln_reply *re)
     MLN_TRY(row_load(rq, "cert", &name, &entry));
     struct mln_value *data = mln_object(cx);
     mln_put(cx, data, "certificate", mln_get(entry, "certificate"));
-    mln_put_text(cx, data, "display_name", mln_get_text(cx, mln_get(entry, "display_name"), name));
+    const char *shown = mln_get_text(cx, mln_get(entry, "display_name"), "");
+    mln_put_text(cx, data, "display_name", shown[0] != 0 ? shown : name);
     for (size_t i = 0; i < MLN_COUNT(lists); i++) {
         const struct mln_value *v = mln_get(entry, lists[i]);
         mln_put(cx, data, lists[i], mln_is_null(v) ? mln_array(cx) : v);

@@ -23,6 +23,9 @@ static struct mln_err check_config(struct mln_request *rq, const struct mln_valu
     if (!mln_bytes_starts(host, MLN_BYTES("https://")) && !mln_bytes_starts(host, MLN_BYTES("http://"))) {
         return mln_fail(cx, MLN_E_INVALID, "kubernetes_host must be a URL such as https://10.0.0.1:6443");
     }
+    if (mln_get_bool(mln_get(config, "disable_local_ca_jwt"), false) && mln_len(mln_get(config, "kubernetes_ca_cert")) == 0) {
+        return mln_fail(cx, MLN_E_INVALID, "kubernetes_ca_cert must be given when disable_local_ca_jwt is true");
+    }
     if (mln_len(pems) > PEM_KEYS_MAX) {
         return mln_fail(cx, MLN_E_INVALID, "more than %u pem_keys", PEM_KEYS_MAX);
     }

@@ -120,7 +120,7 @@ static struct mln_err mount_read(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
-/* "kv-v2" and "kv-v1" are "kv" with that version. */
+/* "kv-v2" and "kv-v1" are "kv" with that version; "generic" is what "kv" was called before it had versions. */
 static const char *type_of(struct mln_request *rq, const struct mln_value *config,
                            const struct mln_value **options)
 {
@@ -135,7 +135,7 @@ static const char *type_of(struct mln_request *rq, const struct mln_value *confi
         *options = version;
         type = "kv";
     }
-    return type;
+    return mln_bytes_is(name, "generic") ? "kv" : type;
 }
 
 /* Options are texts in Vault's API: {"version": 2} is {"version": "2"}. */

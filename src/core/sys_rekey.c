@@ -263,17 +263,15 @@ static struct mln_err verify_show(struct mln_request *rq, struct mln_reply *re, 
     return answer(rq, re, verify_status(rq, c));
 }
 
-/* The shares are handed out already: only what was given to verify them is forgotten. */
+/* The shares are handed out already: only what was given to verify them is forgotten, and the answer has the nonce to go on with. */
 static struct mln_err verify_cancel(struct mln_request *rq, struct mln_reply *re,
                                     struct mln_ceremony *c)
 {
-    (void)re;
     (void)is_again(rq, c);
-    if (c->stage == MLN_CEREMONY_VERIFYING) {
-        mln_ceremony_restart(c);
-        mln_uuid(c->verify_nonce);
-    }
-    return MLN_OK;
+    MLN_TRY(check_verifying(rq, c));
+    mln_ceremony_restart(c);
+    mln_uuid(c->verify_nonce);
+    return answer(rq, re, verify_status(rq, c));
 }
 
 static struct mln_err verify_take(struct mln_request *rq, struct mln_ceremony *c)

@@ -108,7 +108,7 @@ static struct mln_err lookup_accessor(struct mln_request *rq, struct mln_reply *
     const struct mln_value *entry = NULL;
     struct mln_err err = accessor_given(rq, &entry);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
-        return mln_refail(rq->cx, MLN_E_DENIED, "invalid accessor");
+        return mln_refail(rq->cx, MLN_E_INVALID, "invalid accessor");
     }
     MLN_TRY(err);
     return answer_lookup(rq, re, entry, MLN_BYTES_NONE);
@@ -147,7 +147,7 @@ static struct mln_err renew_accessor(struct mln_request *rq, struct mln_reply *r
     const struct mln_value *entry = NULL;
     struct mln_err err = accessor_given(rq, &entry);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
-        return mln_refail(rq->cx, MLN_E_DENIED, "invalid accessor");
+        return mln_refail(rq->cx, MLN_E_INVALID, "invalid accessor");
     }
     MLN_TRY(err);
     return mln_token_renew_entry(rq, re, entry, MLN_BYTES_NONE);

@@ -344,7 +344,19 @@ static struct mln_err signed_answer(struct ca *ca, const struct pki_issuer *issu
     return mln_cx_err(cx);
 }
 
-/* An intermediate may outlive its issuer's certificate only where the issuer says so. */
+/* An intermediate may outlive its issuer's certificate, with a warning, unless the request asks for the issuer's rule. */
+static struct mln_err fit_ca(struct ca *ca, const struct pki_issuer *issuer)
+{
+    bool enforce = pki_flag(ca->rq, "enforce_leaf_not_after_behavior", false);
+    MLN_TRY(pki_validity_fit(ca->rq, issuer, enforce ? issuer->leaf : PKI_LEAF_PERMIT, &ca->validity));
+    if (ca->validity.not_after_s > issuer->not_after_s) {
+        mln_reply_warn(ca->rq, ca->re,
+                       "The expiration time for the signed certificate is after the CA's expiration time. Unless the new "
+                       "certificate is trusted as a root, chains through it fail once the issuing CA has expired.");
+    }
+    return mln_cx_err(ca->rq->cx);
+}
+
 static struct mln_err sign_ca(struct ca *ca, const struct mln_x509_info *csr,
                               struct pki_issuer *issuer)
 {
@@ -352,9 +364,8 @@ static struct mln_err sign_ca(struct ca *ca, const struct mln_x509_info *csr,
     struct mln_x509_signer by;
     struct mln_x509_info own;
     int64_t length = -1, hash_bits = mln_get_int(mln_get(ca->role, "signature_bits"), 0);
-    bool enforce = pki_flag(rq, "enforce_leaf_not_after_behavior", false);
     MLN_TRY(pki_validity_of(rq, ca->re, ca->role, &ca->validity));
-    MLN_TRY(pki_validity_fit(rq, issuer, enforce ? issuer->leaf : PKI_LEAF_ERR, &ca->validity));
+    MLN_TRY(fit_ca(ca, issuer));
     MLN_TRY(mln_x509_cert_read(rq->cx, issuer->der, &own));
     MLN_TRY(path_length_of(rq, own.path_length, &length));
     MLN_TRY(ca_extensions(ca, length));

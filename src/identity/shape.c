@@ -187,7 +187,7 @@ struct mln_err id_group_show(struct mln_request *rq, const struct mln_value *gro
     put_time(cx, out, "creation_time", group, "created_ns");
     mln_put(cx, out, "id", mln_get(group, "id"));
     put_time(cx, out, "last_update_time", group, "updated_ns");
-    mln_put(cx, out, "member_entity_ids", mln_get(group, "member_entity_ids"));
+    mln_put(cx, out, "member_entity_ids", id_list_or_null(cx, mln_get(group, "member_entity_ids")));
     mln_put(cx, out, "member_group_ids", id_list_or_null(cx, mln_get(group, "member_group_ids")));
     mln_put(cx, out, "metadata", id_list_or_null(cx, mln_get(group, "metadata")));
     mln_put(cx, out, "modify_index", mln_get(group, "modify_index"));

@@ -339,6 +339,9 @@ static void test_entries(void **state)
     EK_WANT(k, ek_read(k, CERTS "e", NULL), 200);
     EK_VALUE(k, mln_get(k->re.data, "token_policies"), "[\"p\"]");
     EK_VALUE(k, mln_get(k->re.data, "display_name"), "\"e\"");
+    EK_WANT(k, entry(k, "e", &root, ",\"display_name\":\"\""), 204); /* hvac sends it empty */
+    EK_WANT(k, ek_read(k, CERTS "e", NULL), 200);
+    EK_VALUE(k, mln_get(k->re.data, "display_name"), "\"e\"");
     EK_WANT(k, ek_read(k, CERTS "f", NULL), 404);
     EK_REFUSED(k, ek_write(k, CERTS "f", "{}"), 400, "failed to parse certificate");
     EK_REFUSED(k, ek_write(k, CERTS "f", "{\"certificate\":\"-----BEGIN CERTIFICATE-----\\nAAAA\\n-----END CERTIFICATE-----\\n\"}"), 400,

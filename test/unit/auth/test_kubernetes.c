@@ -213,6 +213,7 @@ static void test_settings(void **state)
         {"config", "{\"kubernetes_host\":\"k8s\"}", "must be a URL"},
         {"config", "{\"kubernetes_host\":\"https://k\",\"pem_keys\":\"x\"}", "does not contain any valid"},
         {"config", "{\"kubernetes_host\":\"https://k\",\"disable_token_review\":true}", "needs pem_keys"},
+        {"config", "{\"kubernetes_host\":\"https://k\",\"disable_local_ca_jwt\":true}", "kubernetes_ca_cert must be given"},
         {"config", "{\"kubernetes_host\":\"https://k\",\"use_annotations_as_alias_metadata\":true}", "not supported"},
         {"role/r", "{}", "\"bound_service_account_names\" can not be empty"},
         {"role/r", "{\"bound_service_account_names\":\"a\"}", "\"bound_service_account_namespaces\" can not be empty"},

@@ -94,6 +94,7 @@ static void test_verified(void **state)
     const char *nonce = text_at(k, "data|nonce");
     CK_WANT(k, ck_call(k, R, "read", "sys/rotate/root/verify", NULL), 400);
     assert_string_equal(ck_error(k), "no rekey verification in progress");
+    CK_WANT(k, ck_call(k, R, "delete", "sys/rotate/root/verify", NULL), 400);
     CK_WANT(k, give(k, R, "sys/rotate/root/update", k->keys[0], nonce), 200);
     keep_keys(k, "data", keys);
     const char *verify = text_at(k, "data|verification_nonce");
@@ -102,10 +103,14 @@ static void test_verified(void **state)
     CK_WANT(k, give(k, R, "sys/rotate/root/update", k->keys[0], nonce), 400);
     CK_WANT(k, give(k, R, "sys/rotate/root/verify", keys[0], verify), 200);
     assert_string_equal(ck_at(k, "data|progress"), "1");
-    CK_WANT(k, ck_call(k, R, "delete", "sys/rotate/root/verify", NULL), 204);
+    CK_WANT(k, ck_call(k, R, "delete", "sys/rotate/root/verify", NULL), 200);
+    assert_string_equal(ck_at(k, "top|progress"), "0");
+    const char *again = text_at(k, "data|nonce");
+    assert_string_not_equal(again, verify);
     CK_WANT(k, give(k, R, "sys/rotate/root/verify", keys[0], verify), 400); /* a new nonce now */
     CK_WANT(k, ck_call(k, R, "read", "sys/rotate/root/verify", NULL), 200);
     verify = text_at(k, "data|nonce");
+    assert_string_equal(again, verify);
     CK_WANT(k, give(k, R, "sys/rotate/root/verify", keys[0], verify), 200);
     CK_WANT(k, give(k, R, "sys/rotate/root/verify", k->keys[0], verify), 400); /* an old share */
     CK_WANT(k, give(k, R, "sys/rotate/root/verify", keys[0], verify), 200);

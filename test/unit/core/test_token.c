@@ -458,6 +458,19 @@ static void test_many_expire(void **state)
     lk_turn(0);
 }
 
+/* What the accessor of a revoked token is good for: nothing, and it is the caller's error, not a matter of rights. */
+static void test_accessor_gone(void **state)
+{
+    (void)state;
+    CK(k);
+    (void)lk_token(k, "{}");
+    const char *body = mln_text_format(&k->cx, "{\"accessor\":\"%s\"}", lk_text(k, "auth", "accessor"));
+    CK_WANT(k, ck_call(k, "root", "write", "auth/token/lookup-accessor", body), 200);
+    CK_WANT(k, ck_call(k, "root", "write", "auth/token/revoke-accessor", body), 204);
+    LK_REFUSED(k, ck_call(k, "root", "write", "auth/token/lookup-accessor", body), 400, "invalid accessor");
+    LK_REFUSED(k, ck_call(k, "root", "write", "auth/token/renew-accessor", body), 400, "invalid accessor");
+}
+
 static void test_tidy(void **state)
 {
     (void)state;
@@ -477,7 +490,7 @@ int main(void)
         cmocka_unit_test(test_tree),         cmocka_unit_test(test_orphans),
         cmocka_unit_test(test_same_id),      cmocka_unit_test(test_clock),
         cmocka_unit_test(test_many_expire),  cmocka_unit_test(test_tidy),
-        cmocka_unit_test(test_nothing_left),
+        cmocka_unit_test(test_nothing_left), cmocka_unit_test(test_accessor_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -118,8 +118,17 @@ static void test_intermediate(void **state)
     pk_keep(k, "csr", text_a, sizeof(text_a));
     EK_REFUSED(k,
                ek_write(k, "pki/root/sign-intermediate",
-                        pk_with(text_c, sizeof(text_c), "csr", text_a, ",\"ttl\":\"9999h\"")),
+                        pk_with(text_c, sizeof(text_c), "csr", text_a,
+                                ",\"ttl\":\"9999h\",\"enforce_leaf_not_after_behavior\":true")),
                400, "cannot satisfy request, as TTL would result in notAfter of");
+    EK_WANT(k,
+            ek_write(k, "pki/root/sign-intermediate",
+                     pk_with(text_c, sizeof(text_c), "csr", text_a, ",\"ttl\":\"9999h\"")),
+            200);
+    X509 *longer = pk_answer_x509(k);
+    assert_true(ASN1_TIME_compare(X509_get0_notAfter(longer), X509_get0_notAfter(root)) > 0);
+    assert_int_equal(mln_len(k->re.warnings), 1);
+    X509_free(longer);
     EK_REFUSED(k,
                ek_write(k, "pki/root/sign-intermediate",
                         pk_with(text_c, sizeof(text_c), "csr", text_a,
