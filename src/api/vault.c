@@ -251,9 +251,12 @@ static struct mln_err read_json(struct mln_cx *cx, struct mln_bytes body,
 }
 
 /* Bodies that are no JSON are handed on as they are: the name of their kind, NULL for others. */
-static const char *raw_kind(struct mln_bytes kind)
+static const char *raw_kind(struct mln_bytes kind, struct mln_bytes body)
 {
-    static const char *const kinds[] = {"application/octet-stream", "application/ocsp-request"};
+    static const char *const kinds[] = {"application/octet-stream", "application/ocsp-request", "application/gzip"};
+    if (mln_bytes_starts(body, MLN_BYTES("\x1f\x8b"))) {
+        return "application/gzip"; /* a snapshot: Vault's clients do not say what it is. No JSON and no form begins so. */
+    }
     for (size_t i = 0; i < MLN_COUNT(kinds); i++) {
         if (mln_bytes_is_nocase(kind, kinds[i])) {
             return kinds[i];
@@ -276,7 +279,7 @@ static struct mln_err put_body(struct mln_cx *cx, const struct mln_http_request 
             is_shown ? (int)kind.len : 0, is_shown && kind.len > 0 ? (const char *)kind.ptr : "");
     }
     struct mln_bytes body = http->body;
-    const char *raw = raw_kind(kind);
+    const char *raw = raw_kind(kind, body);
     if (raw != NULL && body.len > 0) {
         mln_put_null(cx, rq, "data");
         mln_put(cx, rq, "raw", mln_blob(cx, body));

@@ -508,6 +508,13 @@ struct mln_err mln_barrier_root(struct mln_cx *cx, struct mln_barrier *b, struct
     return b->rings != NULL ? mln_secret_from(cx, mln_secret_bytes(&b->root), ret) : sealed(cx);
 }
 
+struct mln_err mln_barrier_fits(struct mln_cx *cx, struct mln_barrier *b, struct mln_bytes row)
+{
+    MLN_AUTO(keyring_drop) struct keyring *ring = NULL;
+    READ_LOCK(held, b);
+    return b->rings != NULL ? keyring_open(cx, MLN_NS_ROOT, &b->root, row, &ring) : sealed(cx);
+}
+
 /* ---- changing keyrings ---- */
 
 static bool ns_is_valid(struct mln_bytes ns)

@@ -44,6 +44,10 @@ void mln_barrier_seal(struct mln_barrier *b);
 /* A copy of the root key, for the monitor that re-keys a crashed core. SEALED */
 struct mln_err mln_barrier_root(struct mln_cx *cx, struct mln_barrier *b, struct mln_secret *ret);
 /*
+ * Is this row, of "core/keyring/root" in another state of the store, one of this root key? FORGED when not; SEALED, CORRUPT
+ */
+struct mln_err mln_barrier_fits(struct mln_cx *cx, struct mln_barrier *b, struct mln_bytes row);
+/*
  * New newest key for a namespace, durable on return (a batch of its own, without a ledger record:
  * the caller notes one). Blocks: not from the committer's thread. errors SEALED, NOT_FOUND (no such
  * namespace), LIMIT, CONFLICT, FULL, IO

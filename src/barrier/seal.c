@@ -107,15 +107,8 @@ struct mln_err seal_row(struct mln_cx *cx, struct mln_seal *seal, struct mln_byt
     return mln_cx_err(cx);
 }
 
-struct mln_err seal_config(struct mln_cx *cx, struct mln_seal *seal, struct mln_seal_config *ret,
-                           struct mln_bytes *ret_row)
+struct mln_err mln_seal_parse_config(struct mln_cx *cx, struct mln_bytes row, struct mln_seal_config *ret)
 {
-    if (!mln_barrier_is_initialized(
-            cx, seal->barrier)) { /* also a seal whose barrier was not made yet */
-        return mln_fail(cx, MLN_E_UNINIT, "Vault is not initialized");
-    }
-    struct mln_bytes row = MLN_BYTES_NONE;
-    MLN_TRY(seal_row(cx, seal, CONFIG_KEY, &row, NULL));
     if (row.len != CONFIG_N || row.ptr[0] != CONFIG_VERSION) {
         return mln_fail(cx, MLN_E_CORRUPT,
                         "the seal's configuration is damaged or of a newer format");
@@ -126,6 +119,19 @@ struct mln_err seal_config(struct mln_cx *cx, struct mln_seal *seal, struct mln_
         return mln_fail(cx, MLN_E_CORRUPT, "the seal's configuration is damaged");
     }
     *ret = config;
+    return MLN_OK;
+}
+
+struct mln_err seal_config(struct mln_cx *cx, struct mln_seal *seal, struct mln_seal_config *ret,
+                           struct mln_bytes *ret_row)
+{
+    if (!mln_barrier_is_initialized(
+            cx, seal->barrier)) { /* also a seal whose barrier was not made yet */
+        return mln_fail(cx, MLN_E_UNINIT, "Vault is not initialized");
+    }
+    struct mln_bytes row = MLN_BYTES_NONE;
+    MLN_TRY(seal_row(cx, seal, CONFIG_KEY, &row, NULL));
+    MLN_TRY(mln_seal_parse_config(cx, row, ret));
     *ret_row = row;
     return MLN_OK;
 }

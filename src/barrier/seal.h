@@ -28,6 +28,8 @@ struct mln_err mln_seal_init(struct mln_cx *cx, struct mln_seal *seal,
                              struct mln_bytes *ret_shares, size_t *ret_n);
 struct mln_err mln_seal_read_config(struct mln_cx *cx, struct mln_seal *seal,
                                     struct mln_seal_config *ret); /* UNINIT */
+/* What a row of "core/seal-config" in another state of the store says. CORRUPT */
+struct mln_err mln_seal_parse_config(struct mln_cx *cx, struct mln_bytes row, struct mln_seal_config *ret);
 /*
  * Give one share. When the threshold is reached the barrier is unsealed: *ret_progress = 0 and
  * MLN_OK; while more are needed MLN_OK with *ret_progress > 0. A wrong set: FORGED and progress

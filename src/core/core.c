@@ -196,9 +196,8 @@ static struct mln_err note_version(struct mln_cx *cx, struct mln_core *core)
     return err;
 }
 
-struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const char *action)
+struct mln_err mln_core_unsealed_at_gate(struct mln_cx *cx, struct mln_core *core, const char *action)
 {
-    pthread_rwlock_wrlock(&core->gate);
     struct mln_err err = atomic_load(&core->is_open) ? MLN_OK : open_ledger(cx, core);
     err = mln_failed(err) ? err : mln_mounts_load(cx, core);
     err = mln_failed(err) ? err : mln_rotate_load(cx, core);
@@ -218,6 +217,13 @@ struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const
     } else {
         atomic_store(&core->is_open, true);
     }
+    return err;
+}
+
+struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const char *action)
+{
+    pthread_rwlock_wrlock(&core->gate);
+    struct mln_err err = mln_core_unsealed_at_gate(cx, core, action);
     pthread_rwlock_unlock(&core->gate);
     if (!mln_failed(err)) {
         tell_root(cx, core);
@@ -225,9 +231,8 @@ struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core, const
     return err;
 }
 
-void mln_core_seal_now(struct mln_core *core, bool on_purpose)
+void mln_core_seal_at_gate(struct mln_core *core)
 {
-    pthread_rwlock_wrlock(&core->gate);
     atomic_store(&core->is_open, false);
     mln_ledger_close(core->ledger);
     core->ledger = NULL;
@@ -243,6 +248,12 @@ void mln_core_seal_now(struct mln_core *core, bool on_purpose)
     }
     mln_wipe(core->token_key, sizeof(core->token_key));
     mln_wipe(core->batch_key, sizeof(core->batch_key));
+}
+
+void mln_core_seal_now(struct mln_core *core, bool on_purpose)
+{
+    pthread_rwlock_wrlock(&core->gate);
+    mln_core_seal_at_gate(core);
     pthread_rwlock_unlock(&core->gate);
     if (on_purpose && core->config.root != NULL) {
         core->config.root(core->config.arg, NULL);

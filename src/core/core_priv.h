@@ -158,6 +158,9 @@ struct mln_core {
 struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core,
                                  const char *action); /* open ledger, mounts, keys */
 void mln_core_seal_now(struct mln_core *core, bool on_purpose);
+/* The same for who holds the gate for writing; monitor is not told. */
+struct mln_err mln_core_unsealed_at_gate(struct mln_cx *cx, struct mln_core *core, const char *action);
+void mln_core_seal_at_gate(struct mln_core *core);
 /* Keys are there and something lies under them: an initialisation that was cut off before its first rows does not count. */
 bool mln_core_is_initialized(struct mln_cx *cx, struct mln_core *core);
 struct mln_err mln_core_discard_unfinished(struct mln_cx *cx, struct mln_core *core); /* what such a one left */
@@ -180,6 +183,12 @@ struct mln_subject {
     const struct mln_value *names, *person;
 };
 
+/* A snapshot that a request has had checked and that takes the store's place once the request is over (sys_snapshot.c). */
+struct mln_restore_wish {
+    struct mln_bytes file;
+    bool is_force;
+};
+
 /* One request on its way (pipeline.c). rq.core points to it. */
 struct mln_run {
     struct mln_request rq;
@@ -199,6 +208,7 @@ struct mln_run {
     struct mln_subject subject;    /* what policy judges; names NULL for strangers */
     bool has_blocked, reload_mounts, changed_policies, changed_identity, changed_quotas, changed_cors, seals;
     const struct mln_value *cors; /* what the answer tells a web page, or NULL */
+    const struct mln_restore_wish *restore; /* NULL = none */
     bool mfa_done; /* the second factor was checked */
     struct mln_rate rate; /* what the limit of this path says */
     bool reload_audit;
@@ -398,6 +408,10 @@ void mln_audit_release(struct mln_run *run);
 /* "hmac-sha256:<hex>" of input as the device at path writes it. errors INVALID */
 struct mln_err mln_audit_hash(struct mln_core *core, struct mln_cx *cx, const char *path, struct mln_bytes input,
                               const char **ret);
+
+/* ---- snapshots (sys_snapshot.c) ---- */
+/* What run->restore wishes, with no lock held; on an error the store is what it was, and open. */
+struct mln_err mln_core_restore(struct mln_run *run);
 
 /* ---- pipeline (pipeline.c) ---- */
 struct mln_core *mln_core_of(const struct mln_request *rq); /* what rq->core leads to */

@@ -391,6 +391,7 @@ static void again(struct mln_run *run)
     run->is_use_spent = false;
     run->subject = (struct mln_subject){0};
     run->is_refused = run->seals = false;
+    run->restore = NULL;
     run->reload_audit = false;
     run->reload_mounts = run->changed_policies = run->changed_identity = false;
     run->changed_quotas = run->changed_cors = false;
@@ -522,6 +523,7 @@ struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, const s
                           : mln_cors_judge(cx, core, mln_get_bytes(mln_get(run.message, "origin")), is_preflight, &run.cors);
     if (!mln_failed(err) && !is_preflight && !answer_sealed(&run, &err)) {
         err = run_open(&run);
+        err = mln_failed(err) || run.restore == NULL ? err : mln_core_restore(&run);
     }
     mln_audit_release(&run);
     mln_run_answer(&run, err, answer);

@@ -9,6 +9,7 @@
 #include "ledger/ledger_priv.h"
 
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cbor.h"
 #include "base/clock.h"
@@ -22,6 +23,8 @@
 #define STRANGERS_NS  ((int64_t)250000000)
 #define THREAD_ARENA  ((size_t)64 << 20)
 #define LOG_VERSION   1u
+#define BASELINE_BYTES ((size_t)4 << 20) /* of digests in one record: half of what its content may have */
+#define BASELINE_ITEM  8u                /* of CBOR around a key and a digest */
 
 /* ---- waiting ---- */
 
@@ -181,6 +184,12 @@ static struct mln_err set_keys(struct mln_cx *cx, struct mln_ledger *ledger, str
     return MLN_OK;
 }
 
+static void set_origin(struct mln_ledger *ledger, struct mln_bytes origin)
+{
+    mln_copy(ledger->origin, origin.ptr, origin.len);
+    ledger->origin[origin.len] = 0;
+}
+
 static struct mln_err load_log(struct mln_cx *cx, struct mln_ledger *ledger, struct mln_bytes box)
 {
     struct mln_bytes plain;
@@ -192,9 +201,10 @@ static struct mln_err load_log(struct mln_cx *cx, struct mln_ledger *ledger, str
         return mln_refail(cx, MLN_E_CORRUPT, "ledger: the key of the log is damaged");
     }
     struct mln_bytes origin = mln_bytes_from(plain, 33);
-    if (!mln_bytes_is(origin, ledger->origin)) {
+    if (!restore_origin_fits(origin, ledger->origin) || origin.len >= sizeof(ledger->origin)) {
         return mln_fail(cx, MLN_E_INVALID, "ledger: this log is \"%.*s\", its origin cannot be changed", MLN_FMT(origin));
     }
+    set_origin(ledger, origin);
     return set_keys(cx, ledger, mln_bytes_sub(plain, 1, 32));
 }
 
@@ -214,57 +224,143 @@ static struct mln_err new_log(struct mln_cx *cx, struct mln_ledger *ledger, stru
     return set_keys(cx, ledger, mln_bytes_sub(mln_buf_bytes(&plain), 1, 32));
 }
 
-/* What was in the store before there was a ledger: the origin vouches for it. */
-static struct mln_err old_digests(struct mln_cx *cx, struct mln_ledger *ledger, struct mln_value *digests)
+/* ---- the first records ---- */
+
+/* Where the walk over rows that lie there before the log is; `scratch` holds what goes into one record. */
+struct baseline {
+    struct mln_ledger *ledger;
+    struct mln_snap *snap;
+    struct mln_buf last;
+    struct mln_cx scratch;
+    bool is_done;
+};
+
+static struct mln_err add_digest(struct mln_cx *cx, struct mln_value *digests, struct mln_bytes key, struct mln_bytes value)
 {
-    MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
-    struct mln_bytes key = MLN_BYTES_NONE;
-    struct mln_bytes value = MLN_BYTES_NONE;
-    MLN_TRY(mln_snap_begin(cx, ledger->store, &snap));
-    struct mln_err err = mln_snap_next(cx, snap, MLN_BYTES_NONE, key, &key, &value);
-    for (; !mln_failed(err); err = mln_snap_next(cx, snap, MLN_BYTES_NONE, key, &key, &value)) {
-        key = mln_bytes_dup(cx, key);
-        MLN_TRY(mln_cx_err(cx));
-        if (key_is_exempt(key)) {
-            continue;
-        }
-        struct mln_value *pair = mln_array(cx);
-        uint8_t *digest = mln_new(cx, MLN_SHA256_BYTES);
-        if (digest == NULL) {
-            return mln_cx_err(cx);
-        }
-        mln_sha256(value, digest);
-        mln_push(cx, pair, mln_blob(cx, key));
-        mln_push(cx, pair, mln_blob(cx, mln_bytes_at(digest, MLN_SHA256_BYTES)));
-        mln_push(cx, digests, pair);
+    struct mln_value *pair = mln_array(cx);
+    uint8_t *digest = mln_new(cx, MLN_SHA256_BYTES);
+    if (digest == NULL) {
+        return mln_cx_err(cx);
     }
-    return mln_is(err, MLN_E_NOT_FOUND) ? mln_cx_err(cx) : err;
+    mln_sha256(value, digest);
+    mln_push(cx, pair, mln_blob(cx, mln_bytes_dup(cx, key)));
+    mln_push(cx, pair, mln_blob(cx, mln_bytes_at(digest, MLN_SHA256_BYTES)));
+    mln_push(cx, digests, pair);
+    return mln_cx_err(cx);
 }
 
-static struct mln_err write_origin(struct mln_cx *cx, struct mln_ledger *ledger, struct mln_write *log)
+/* Digests of the next rows, as many as a record may list. */
+static struct mln_err next_digests(struct mln_cx *cx, struct baseline *b, struct mln_value *digests)
 {
+    struct mln_bytes key = MLN_BYTES_NONE;
+    struct mln_bytes value = MLN_BYTES_NONE;
+    size_t bytes = 0;
+    while (bytes < BASELINE_BYTES) {
+        struct mln_err err = mln_snap_next(cx, b->snap, MLN_BYTES_NONE, mln_buf_bytes(&b->last), &key, &value);
+        b->is_done = mln_is(err, MLN_E_NOT_FOUND);
+        if (b->is_done) {
+            return mln_cx_err(cx);
+        }
+        MLN_TRY(err);
+        mln_buf_clear(&b->last);
+        mln_buf_add_bytes(&b->last, key);
+        MLN_TRY(mln_buf_ok(cx, &b->last));
+        if (!key_is_exempt(key)) {
+            MLN_TRY(add_digest(cx, digests, key, value));
+            bytes += key.len + MLN_SHA256_BYTES + BASELINE_ITEM;
+        }
+    }
+    return MLN_OK;
+}
+
+static struct mln_err write_origin(struct mln_cx *cx, struct baseline *b, const struct mln_value *restart, struct mln_write *log)
+{
+    struct mln_ledger *ledger = b->ledger;
     struct mln_value *content = ledger_content(cx, NULL, "origin");
     struct mln_value *digests = mln_array(cx);
+    struct mln_write writes[] = {*log, {.op = MLN_WRITE_DELETE, .key = RESTART_KEY}};
     mln_put_text(cx, content, "origin", ledger->origin);
     mln_put_text(cx, content, "vkey", ledger->vkey);
-    MLN_TRY(old_digests(cx, ledger, digests));
+    if (restart != NULL) {
+        mln_put(cx, content, "restore", restart);
+    }
+    MLN_TRY(next_digests(cx, b, digests));
     mln_put(cx, content, "digests", digests);
     MLN_TRY(mln_cx_err(cx));
     struct mln_record record = {.klass = MLN_RECORD_ORIGIN, .content = content};
-    struct mln_batch batch = {.writes = log, .n = 1};
+    struct mln_batch batch = {.writes = writes, .n = restart != NULL ? 2 : 1};
     MLN_TRY(mln_ledger_attach(cx, ledger, &record, &batch));
     return mln_store_commit(cx, ledger->store, &batch);
 }
 
-static struct mln_err load(struct mln_cx *cx, struct mln_ledger *ledger, struct mln_write *ret_log, bool *ret_is_new)
+/* Rows that one record cannot list follow in more. */
+static struct mln_err write_more(struct mln_cx *cx, struct baseline *b)
+{
+    struct mln_value *content = ledger_content(cx, NULL, "origin goes on");
+    struct mln_value *digests = mln_array(cx);
+    MLN_TRY(next_digests(cx, b, digests));
+    if (mln_len(digests) == 0) {
+        return MLN_OK;
+    }
+    mln_put(cx, content, "digests", digests);
+    MLN_TRY(mln_cx_err(cx));
+    struct mln_record record = {.klass = MLN_RECORD_SYSTEM, .content = content};
+    return ledger_commit(cx, b->ledger, &record);
+}
+
+/* What was in the store before there was a ledger: the first records vouch for it. */
+static struct mln_err begin_log(struct mln_cx *cx, struct mln_ledger *ledger, const struct mln_value *restart, struct mln_write *log)
+{
+    MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
+    MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(THREAD_ARENA, false);
+    struct baseline b = {.ledger = ledger};
+    if (arena == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "out of memory");
+    }
+    mln_cx_init(&b.scratch, arena);
+    MLN_TRY(mln_snap_begin(cx, ledger->store, &snap));
+    b.snap = snap;
+    struct mln_err err = write_origin(&b.scratch, &b, restart, log);
+    while (!mln_failed(err) && !b.is_done) {
+        mln_arena_reset(arena);
+        err = write_more(&b.scratch, &b);
+    }
+    mln_buf_drop(&b.last);
+    return mln_failed(err) ? mln_fail(cx, (enum mln_code)err.code, "%s", b.scratch.text) : MLN_OK;
+}
+
+/* A log without a beginning beside files of one that was published: never silent. */
+static struct mln_err refuse_old_files(struct mln_cx *cx, const char *dir)
+{
+    const char *path = mln_text_format(cx, "%s/ledger/checkpoint", dir);
+    MLN_TRY(mln_cx_err(cx));
+    return access(path, F_OK) != 0
+               ? MLN_OK
+               : mln_fail(cx, MLN_E_CORRUPT, "ledger: a log was signed in %s/ledger, the store knows of none: it is another store. "
+                                             "'merlon operator restore' begins a new log and keeps the old one", dir);
+}
+
+static struct mln_err prepare_new(struct mln_cx *cx, struct mln_ledger *ledger, const char *dir, struct mln_snap *snap,
+                                  const struct mln_value **ret_restart)
+{
+    MLN_TRY(restart_load(cx, snap, ledger->origin, ret_restart));
+    if (*ret_restart == NULL) {
+        return refuse_old_files(cx, dir);
+    }
+    set_origin(ledger, mln_get_bytes(mln_get(*ret_restart, "origin")));
+    return restart_move(cx, dir, *ret_restart);
+}
+
+static struct mln_err load(struct mln_cx *cx, struct mln_ledger *ledger, const char *dir, struct mln_write *ret_log,
+                           const struct mln_value **ret_restart)
 {
     MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
     struct mln_bytes box;
     uint64_t version = 0;
     MLN_TRY(mln_snap_begin(cx, ledger->store, &snap));
     struct mln_err err = mln_snap_get(cx, snap, LOG_KEY, &box, &version);
-    *ret_is_new = mln_is(err, MLN_E_NOT_FOUND);
-    if (*ret_is_new) {
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        MLN_TRY(prepare_new(cx, ledger, dir, snap, ret_restart));
         return new_log(cx, ledger, ret_log);
     }
     MLN_TRY(err);
@@ -347,19 +443,19 @@ struct mln_err mln_ledger_open(struct mln_cx *cx, struct mln_store *store, struc
                                const struct mln_ledger_config *config, struct mln_ledger **ret)
 {
     MLN_AUTO(ledger_drop) struct mln_ledger *ledger = mln_alloc(sizeof(*ledger));
-    struct mln_write log = {0};
-    bool is_new = false;
+    struct mln_write log = {0}; /* without a key: the log is there already */
+    const struct mln_value *restart = NULL;
     if (ledger == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "out of memory");
     }
     ledger->store = store;
     ledger->barrier = barrier;
     MLN_TRY(init(cx, ledger, config));
-    MLN_TRY(load(cx, ledger, &log, &is_new));
+    MLN_TRY(load(cx, ledger, config->dir, &log, &restart));
     MLN_TRY(open_parts(cx, ledger, config));
     struct mln_sequencer sequencer = {ledger_sequence, ledger_after, ledger};
     mln_store_set_sequencer(store, &sequencer);
-    MLN_TRY(is_new ? write_origin(cx, ledger, &log) : settle_first(cx, ledger));
+    MLN_TRY(log.key.len > 0 ? begin_log(cx, ledger, restart, &log) : settle_first(cx, ledger));
     struct mln_err err = publisher_run(cx, ledger);
     if (mln_is(err, MLN_E_FULL)) {
         mln_cx_clear(cx);

@@ -29,6 +29,7 @@
 
 #define ROW_PREFIX     "root/ledger/"
 #define LOG_KEY        MLN_BYTES(ROW_PREFIX "log")
+#define RESTART_KEY    MLN_BYTES(ROW_PREFIX "restart")
 #define STATE_KEY      MLN_BYTES(ROW_PREFIX "state")
 #define ENTRIES_PREFIX MLN_BYTES(ROW_PREFIX "e/")
 #define CONTENT_PREFIX MLN_BYTES(ROW_PREFIX "c/")
@@ -164,6 +165,14 @@ struct mln_err ledger_settle(struct mln_cx *cx, struct mln_ledger *ledger); /* s
 struct mln_err ledger_commit(struct mln_cx *cx, struct mln_ledger *ledger, struct mln_record *record);
 /* actor, action, resource "ledger", decision "allowed" */
 struct mln_value *ledger_content(struct mln_cx *cx, const struct mln_value *actor, const char *action);
+
+/* ---- restore.c: after a restore ---- */
+/* What begins a new log, or NULL; object in the arena. INVALID (another origin is configured), CORRUPT */
+struct mln_err restart_load(struct mln_cx *cx, struct mln_snap *snap, const char *configured, const struct mln_value **ret);
+/* The old log's files to their place; again after an interruption. */
+struct mln_err restart_move(struct mln_cx *cx, const char *dir, const struct mln_value *restart);
+/* Is this the configured origin, or one that a restore made of it? */
+bool restore_origin_fits(struct mln_bytes origin, const char *configured);
 
 /* ---- digests.c: the digest of every value, as the records tell ---- */
 struct digests;

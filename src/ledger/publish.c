@@ -372,7 +372,8 @@ static struct mln_err first_publish(struct mln_cx *cx, struct mln_ledger *ledger
     bool is_known = load_checkpoint(cx, ledger, p, &note, &known);
     if (is_known && known.size > target->size) {
         return mln_fail(cx, MLN_E_CORRUPT,
-                        "ledger: a log of %" PRIu64 " records was signed, the store holds %" PRIu64 ": it is an older copy",
+                        "ledger: a log of %" PRIu64 " records was signed, the store holds %" PRIu64 ": it is an older copy. "
+                        "'merlon operator restore' goes on with it under a new origin",
                         known.size, target->size);
     }
     if (is_known && !mln_failed(load_tree(cx, p, &known))) {

@@ -185,10 +185,16 @@ static struct mln_err read_meta(struct mln_cx *cx, struct lmdb *db, uint64_t *re
     if (val.mv_size < 4) {
         return mln_fail(cx, MLN_E_CORRUPT, "the store is damaged: its first row is cut short");
     }
-    if (mln_get_u32be(meta) != STORE_FORMAT) {
+    uint32_t format = mln_get_u32be(meta);
+    if (format > STORE_FORMAT) {
         return mln_fail(cx, MLN_E_UNSUPPORTED,
-                        "the store has format %u, this program reads format %u",
-                        (unsigned)mln_get_u32be(meta), STORE_FORMAT);
+                        "the store has format %u, this program reads formats up to %u: start the "
+                        "version that wrote it, or a newer one",
+                        (unsigned)format, STORE_FORMAT);
+    }
+    if (format < STORE_FORMAT_OLDEST) {
+        return mln_fail(cx, MLN_E_CORRUPT, "the store is damaged: format %u never was",
+                        (unsigned)format);
     }
     if (val.mv_size != META_N) {
         return mln_fail(cx, MLN_E_CORRUPT,

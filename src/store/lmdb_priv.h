@@ -23,7 +23,8 @@
 #define ROW_MARKER_N     (ROW_DIRECT_MAX + 1)
 #define BUCKET_HEAD_N    9u
 #define BUCKET_DEPTH_MAX 10u /* 4096 bytes take 1 + 8 buckets */
-#define STORE_FORMAT     1u
+#define STORE_FORMAT        1u /* written; every commit writes it, so an older store is brought up by its first one */
+#define STORE_FORMAT_OLDEST 1u /* read */
 #define VERSION_N        8u
 
 struct row {

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <semaphore.h>
 
+#include "base/buf.h"
 #include "base/mem.h"
 
 /* ---- one batch ---- */
@@ -455,6 +456,53 @@ struct mln_err mln_snap_from(struct mln_cx *cx, struct mln_snap *snap, struct ml
                              struct mln_bytes *ret_value)
 {
     return seek(cx, (struct seek){snap, prefix, from, false}, ret_key, ret_value);
+}
+
+/* ---- everything anew ---- */
+
+static struct mln_err delete_all(struct mln_cx *cx, struct mln_store *store, struct mln_store_writer *writer)
+{
+    MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
+    MLN_AUTO(mln_buf_drop) struct mln_buf last = {0};
+    struct mln_bytes key = MLN_BYTES_NONE;
+    MLN_TRY(mln_snap_begin(cx, store, &snap));
+    for (;;) {
+        struct mln_err err = mln_snap_next(cx, snap, MLN_BYTES_NONE, mln_buf_bytes(&last), &key, NULL);
+        if (mln_is(err, MLN_E_NOT_FOUND)) {
+            return MLN_OK;
+        }
+        MLN_TRY(err);
+        mln_buf_clear(&last);
+        mln_buf_add_bytes(&last, key);
+        MLN_TRY(mln_buf_ok(cx, &last));
+        MLN_TRY(mln_writer_delete(cx, writer, mln_buf_bytes(&last)));
+    }
+}
+
+static struct mln_err replace(struct mln_cx *cx, struct mln_store *store, const struct mln_store_fill *fill)
+{
+    struct mln_store_writer writer = {.store = store, .version = store->version + 1};
+    if (store->has_sequencer) {
+        return mln_fail(cx, MLN_E_PRECONDITION, "the store cannot be replaced while its log is open");
+    }
+    MLN_TRY(store->ops->begin(cx, store, false));
+    struct mln_err err = delete_all(cx, store, &writer);
+    err = mln_failed(err) ? err : fill->rows(fill->arg, cx, &writer);
+    if (mln_failed(err) || writer.writes == 0 || mln_fault_hit(MLN_FAULT_SYNC)) {
+        store->ops->abort(store);
+        return mln_failed(err) || writer.writes == 0 ? err : mln_fail(cx, MLN_E_IO, "the store cannot be synced");
+    }
+    MLN_TRY(store->ops->commit(cx, store, writer.version));
+    store->version = writer.version;
+    return MLN_OK;
+}
+
+struct mln_err mln_store_replace(struct mln_cx *cx, struct mln_store *store, const struct mln_store_fill *fill)
+{
+    pthread_mutex_lock(&store->commit_lock);
+    struct mln_err err = replace(cx, store, fill);
+    pthread_mutex_unlock(&store->commit_lock);
+    return err;
 }
 
 /* ---- the rest ---- */

@@ -116,6 +116,17 @@ void mln_store_set_sequencer(struct mln_store *store,
                              const struct mln_sequencer *sequencer); /* NULL removes */
 void mln_store_kick(struct mln_store *store);
 
+/*
+ * Everything anew: in one transaction all rows go and those come that `rows` puts. When it fails, or `rows` does, the store is
+ * what it was. Runs on the caller's thread; batches wait meanwhile. No sequencer may be set (PRECONDITION): its log would be of
+ * other rows. errors FULL, IO, TOO_LARGE, PRECONDITION, and those of `rows`
+ */
+struct mln_store_fill {
+    struct mln_err (*rows)(void *arg, struct mln_cx *cx, struct mln_store_writer *w);
+    void *arg;
+};
+struct mln_err mln_store_replace(struct mln_cx *cx, struct mln_store *store, const struct mln_store_fill *fill);
+
 struct mln_store_stat {
     uint64_t version; /* last commit */
     uint64_t bytes;   /* used on disk */

@@ -795,10 +795,74 @@ static void conf_allocation_faults(void **state)
     kit_ok(w->cx, read_and_write(w->cx, w));
 }
 
+/* ---- everything anew ---- */
+
+struct refill {
+    unsigned rows, fail_at;
+};
+
+static struct mln_err conf_refill(void *arg, struct mln_cx *cx, struct mln_store_writer *w)
+{
+    const struct refill *r = arg;
+    for (unsigned i = 0; i < r->rows; i++) {
+        char name[1200] = {0};
+        (void)snprintf(name, sizeof(name), "new/%0*u", i % 2 == 0 ? 4 : 1100, i);
+        if (i == r->fail_at) {
+            return mln_fail(cx, MLN_E_PARSE, "as told");
+        }
+        MLN_TRY(mln_writer_put(cx, w, mln_bytes_of(name), MLN_BYTES("v")));
+    }
+    return MLN_OK;
+}
+
+static void conf_replace(void **state)
+{
+    struct world *w = *state;
+    struct refill none = {0, 9}, few = {5, 9}, torn = {5, 3};
+    struct mln_store_fill fill = {conf_refill, &torn};
+    char name[1200] = {0};
+    (void)snprintf(name, sizeof(name), "old/%0*u", 1100, 1u);
+    put_one(w, mln_bytes_of(name), MLN_BYTES("long"));
+    uint64_t before = put_one(w, MLN_BYTES("old"), MLN_BYTES("v"));
+    kit_refused_with(w->cx, mln_store_replace(w->cx, w->store, &fill), MLN_E_PARSE, "as told");
+    assert_true(mln_bytes_is(read_one(w, mln_bytes_of(name), NULL), "long"));
+    assert_null(read_one(w, MLN_BYTES("new/0000"), NULL).ptr);
+    fill.arg = &few;
+    kit_ok(w->cx, mln_store_replace(w->cx, w->store, &fill));
+    uint64_t after = 0;
+    assert_true(mln_bytes_is(read_one(w, MLN_BYTES("new/0004"), &after), "v"));
+    assert_true(after > before); /* what was read before conflicts */
+    assert_null(read_one(w, mln_bytes_of(name), NULL).ptr);
+    world_reopen(w);
+    assert_null(read_one(w, MLN_BYTES("old"), NULL).ptr);
+    assert_true(mln_bytes_is(read_one(w, MLN_BYTES("new/0002"), NULL), "v"));
+    fill.arg = &none;
+    kit_ok(w->cx, mln_store_replace(w->cx, w->store, &fill));
+    assert_null(read_one(w, MLN_BYTES("new/0002"), NULL).ptr);
+    put_one(w, MLN_BYTES("goes"), MLN_BYTES("on"));
+}
+
+static void conf_replace_faults(void **state)
+{
+    struct world *w = *state;
+    struct refill few = {5, 9};
+    struct mln_store_fill fill = {conf_refill, &few};
+    put_one(w, MLN_BYTES("old"), MLN_BYTES("v"));
+    mln_fault_arm(MLN_FAULT_WRITE, 3, false);
+    kit_refused(w->cx, mln_store_replace(w->cx, w->store, &fill), MLN_E_IO);
+    mln_fault_arm(MLN_FAULT_WRITE, 0, false);
+    mln_fault_arm(MLN_FAULT_SYNC, 1, false);
+    kit_refused(w->cx, mln_store_replace(w->cx, w->store, &fill), MLN_E_IO);
+    mln_fault_arm(MLN_FAULT_SYNC, 0, false);
+    assert_true(mln_bytes_is(read_one(w, MLN_BYTES("old"), NULL), "v"));
+    assert_null(read_one(w, MLN_BYTES("new/0000"), NULL).ptr);
+}
+
 #define MLN_CONFORMANCE_TESTS                                                                      \
     WORLD_TEST(conf_put_get_delete), WORLD_TEST(conf_batches), WORLD_TEST(conf_expectations),      \
         WORLD_TEST(conf_limits), WORLD_TEST(conf_long_keys), WORLD_TEST(conf_random_keys),         \
         WORLD_TEST(conf_scan_edges), WORLD_TEST(conf_snapshots), WORLD_TEST(conf_writers_add_up),  \
         WORLD_TEST(conf_sequencer), WORLD_TEST(conf_sequencer_fails),                              \
         WORLD_TEST(conf_group_retried), WORLD_TEST(conf_kick), WORLD_TEST(conf_close_finishes),    \
-        WORLD_TEST(conf_write_faults), WORLD_TEST(conf_allocation_faults)
+        WORLD_TEST(conf_write_faults), WORLD_TEST(conf_allocation_faults),                         \
+        WORLD_TEST(conf_replace), WORLD_TEST(conf_replace_faults)

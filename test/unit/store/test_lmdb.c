@@ -92,7 +92,7 @@ static void test_format(void **state)
     mln_store_close(w->store);
     w->store = NULL;
     static const uint8_t good[20] = {0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9};
-    static const uint8_t newer[20] = {0, 0, 0, 2};
+    static const uint8_t newer[20] = {0, 0, 0, 2}, far[4] = {0x01, 0, 0, 0}, none[20] = {0};
     const struct {
         const char *name;
         const uint8_t *meta;
@@ -100,7 +100,9 @@ static void test_format(void **state)
         enum mln_code want;
         const char *part;
     } rows[] = {
-        {"newer", newer, 20, MLN_E_UNSUPPORTED, "format 2"},
+        {"newer", newer, 20, MLN_E_UNSUPPORTED, "format 2, this program reads formats up to 1: start the version that wrote it"},
+        {"newer, another row", far, 4, MLN_E_UNSUPPORTED, "format 16777216"},
+        {"older than any", none, 20, MLN_E_CORRUPT, "format 0"},
         {"cut short", good, 3, MLN_E_CORRUPT, "cut short"},
         {"wrong length", good, 12, MLN_E_CORRUPT, "wrong length"},
         {"missing", good, 0, MLN_E_CORRUPT, "missing"},
