@@ -2,9 +2,9 @@
 /* merlon operator step-down, members, raft: what scripts for clusters ask; and snapshots. */
 #include "cli/cli_priv.h"
 
-#include <fcntl.h>
+#include "base/limits.h"
 
-#define SNAPSHOT_MAX ((size_t)1 << 30)
+#define SNAPSHOT_MAX MLN_BODY_MAX_BYTES /* what a server takes as a body */
 
 static struct mln_err run_step_down(struct mln_cli *cli)
 {
@@ -25,6 +25,9 @@ static struct mln_err save(struct mln_cli *cli, const char *file)
     MLN_TRY(mln_cli_get_raw(cli, "/v1/sys/storage/raft/snapshot", &snapshot));
     MLN_TRY(mln_file_replace(cli->cx, file, snapshot, 0600, true));
     mln_cli_say(cli, "Saved %s to %s\n", mln_size_text(cli->cx, snapshot.len), file);
+    if (snapshot.len > SNAPSHOT_MAX) {
+        mln_cli_say(cli, "merlon: warning: larger than a request may be: to restore it, stop the server and run 'merlon operator restore'\n");
+    }
     return MLN_OK;
 }
 
@@ -32,11 +35,18 @@ static struct mln_err restore(struct mln_cli *cli, const char *file)
 {
     struct mln_bytes snapshot = MLN_BYTES_NONE;
     struct mln_cli_reply reply = {0};
-    MLN_TRY(mln_cli_read_file(cli, file, SNAPSHOT_MAX, &snapshot));
+    struct mln_err err = mln_cli_read_file(cli, file, SNAPSHOT_MAX, &snapshot);
+    if (mln_is(err, MLN_E_TOO_LARGE)) {
+        cli->hint = "stop the server and run 'merlon operator restore --dir DATA --snapshot FILE', which has no such limit";
+    }
+    MLN_TRY(err);
     MLN_TRY(mln_cli_confirm(cli, "Replacing everything that the server keeps"));
     const char *path = mln_cli_bool(cli, "force") ? "sys/storage/raft/snapshot-force" : "sys/storage/raft/snapshot";
     MLN_TRY(mln_cli_send_raw(cli, "POST", path, snapshot, &reply));
-    mln_cli_say(cli, "Restored. The ledger goes on under a new origin that names the old checkpoint.\n");
+    mln_cli_say(cli, "Restored. A new log begins, whose first record names the old one's checkpoint; its key is another: 'merlon status'.\n");
+    if (mln_cli_bool(cli, "force")) {
+        mln_cli_say(cli, "If it came from another server, this one is sealed now: unseal it with the other's shares.\n");
+    }
     return MLN_OK;
 }
 

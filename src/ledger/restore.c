@@ -234,6 +234,7 @@ static struct mln_err put_all(void *arg, struct mln_cx *cx, struct mln_store_wri
     bool is_dump = f->restore->dump.len > 0;
     f->writer = w;
     MLN_TRY(is_dump ? mln_dump_read(cx, f->restore->dump, f->restore->key, &take, &facts) : put_own(cx, f));
+    MLN_TRY(check_origin(cx, mln_bytes_of(f->restore->origin), mln_get(facts.about, "ledger"))); /* another folder's log */
     return put_restart(cx, f, is_dump ? &facts : NULL);
 }
 

@@ -382,9 +382,10 @@ static struct mln_err take_lock(struct mln_cx *cx, struct lmdb *db)
     return MLN_OK;
 }
 
-static struct mln_err open_env(struct mln_cx *cx, struct lmdb *db, bool no_sync)
+static struct mln_err open_env(struct mln_cx *cx, struct lmdb *db, const struct mln_store_config *config)
 {
-    unsigned flags = MDB_NORDAHEAD | MDB_NOTLS | (no_sync ? MDB_NOSYNC : 0);
+    unsigned flags = MDB_NORDAHEAD | MDB_NOTLS | (config->no_sync ? MDB_NOSYNC : 0) | (config->is_reader ? MDB_RDONLY : 0);
+    int dead = 0;
     int rc = mdb_env_create(&db->env);
     if (rc == 0) {
         rc = mdb_env_set_maxreaders(db->env, READERS_MAX);
@@ -395,13 +396,16 @@ static struct mln_err open_env(struct mln_cx *cx, struct lmdb *db, bool no_sync)
     if (rc == 0) {
         rc = mdb_env_open(db->env, db->dir, flags, 0600);
     }
+    if (rc == 0) {
+        rc = mdb_reader_check(db->env, &dead); /* places of readers that died hold pages */
+    }
     return rc == 0 ? MLN_OK : lmdb_failed(cx, db, rc, "opening");
 }
 
 /* Read the first row, or write it into a new store. */
-static struct mln_err open_rows(struct mln_cx *cx, struct lmdb *db)
+static struct mln_err open_rows(struct mln_cx *cx, struct lmdb *db, bool is_reader)
 {
-    int rc = mdb_txn_begin(db->env, NULL, 0, &db->txn);
+    int rc = mdb_txn_begin(db->env, NULL, is_reader ? MDB_RDONLY : 0, &db->txn);
     if (rc == 0) {
         rc = mdb_dbi_open(db->txn, NULL, 0, &db->dbi);
     }
@@ -414,7 +418,7 @@ static struct mln_err open_rows(struct mln_cx *cx, struct lmdb *db)
     if (mln_is(err, MLN_E_NOT_FOUND)) {
         MDB_stat stat = {0};
         mdb_stat(db->txn, db->dbi, &stat);
-        err = stat.ms_entries == 0
+        err = stat.ms_entries == 0 && !is_reader
                   ? write_meta(cx, db, 0)
                   : mln_fail(cx, MLN_E_CORRUPT, "the store is damaged: its first row is missing");
     }
@@ -428,17 +432,32 @@ static struct mln_err open_rows(struct mln_cx *cx, struct lmdb *db)
     return rc == 0 ? MLN_OK : lmdb_failed(cx, db, rc, "opening");
 }
 
+static struct mln_err find_file(struct mln_cx *cx, const struct lmdb *db)
+{
+    char *path = NULL;
+    MLN_TRY(path_in(cx, db->dir, "/data.mdb", &path));
+    bool is_there = access(path, F_OK) == 0;
+    mln_free(path);
+    return is_there ? MLN_OK : mln_fail(cx, MLN_E_NOT_FOUND, "there is no store in %s", db->dir);
+}
+
 static struct mln_err open_db(struct mln_cx *cx, struct lmdb *db,
                               const struct mln_store_config *config)
 {
     db->map_bytes = config->map_bytes != 0 ? config->map_bytes : MAP_BYTES;
     db->reserve_bytes = config->reserve_bytes != 0 ? config->reserve_bytes : RESERVE_BYTES;
-    MLN_TRY(mln_dir_make(cx, config->dir, 0700));
     MLN_TRY(path_in(cx, config->dir, "", &db->dir));
     MLN_TRY(path_in(cx, config->dir, "/reserve", &db->reserve_path));
+    if (config->is_reader) {
+        MLN_TRY(find_file(cx, db));
+        MLN_TRY(open_env(cx, db, config));
+        MLN_TRY(open_rows(cx, db, true));
+        return store_start(cx, &db->base, &ops);
+    }
+    MLN_TRY(mln_dir_make(cx, config->dir, 0700));
     MLN_TRY(take_lock(cx, db));
-    MLN_TRY(open_env(cx, db, config->no_sync));
-    MLN_TRY(open_rows(cx, db));
+    MLN_TRY(open_env(cx, db, config));
+    MLN_TRY(open_rows(cx, db, false));
     lmdb_reserve_open(db);
     if (!config->no_sync) {
         MLN_TRY(mln_dir_sync(cx, db->dir));

@@ -58,7 +58,7 @@ struct lmdb {
     int lock_fd;
     uint64_t map_bytes, reserve_bytes;
     uint64_t reserve_left; /* size of the reserve file */
-    int64_t reserve_tried_ns;
+    int64_t reserve_tried_ns, readers_checked_ns;
     bool is_map_full, is_map_grown, is_relief;
 
     pthread_mutex_t pool_lock;

@@ -20,6 +20,7 @@
 #define RESERVE_STEP ((uint64_t)16 << 10)
 #define DISK_LEAST   ((uint64_t)1 << 20) /* less than this is full */
 #define RETRY_NS     1000000000
+#define READERS_CHECK_NS 60000000000
 #define QUIET_NS     1000000000 /* how long a resize waits for snapshots to end */
 
 /* Keeps what is there when nothing larger fits. */
@@ -103,8 +104,20 @@ void lmdb_relief_end(struct lmdb *db)
     db->reserve_tried_ns = mln_mono_ns();
 }
 
+/* A backup beside us that was killed leaves its place in the table, and with it pages that cannot be used again. */
+static void forget_dead_readers(struct lmdb *db)
+{
+    int64_t now_ns = mln_mono_ns();
+    int dead = 0;
+    if (now_ns - db->readers_checked_ns > READERS_CHECK_NS) {
+        db->readers_checked_ns = now_ns;
+        (void)mdb_reader_check(db->env, &dead);
+    }
+}
+
 void lmdb_space_tick(struct lmdb *db)
 {
+    forget_dead_readers(db);
     if (db->is_map_grown) {
         resize(db, db->map_bytes);
     }

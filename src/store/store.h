@@ -28,6 +28,11 @@ struct mln_store_config {
     uint64_t map_bytes;     /* lmdb: most it may grow to; 0 = 64 GiB (sparse) */
     uint64_t reserve_bytes; /* kept back so that relief batches work on a full disk; 0 = 64 MiB */
     bool no_sync;           /* tests only */
+    /*
+     * lmdb: look only, beside the process that has it open (backup). Every batch fails; nothing is made that is not there:
+     * NOT_FOUND. A store of an older format is read as it is.
+     */
+    bool is_reader;
 };
 
 /* ---- reading ---- */

@@ -49,6 +49,29 @@ static void test_one_process(void **state)
     put_one(w, MLN_BYTES("still"), MLN_BYTES("fine"));
 }
 
+/* Beside the one that has it open: sees what is committed, changes nothing. */
+static void test_reader(void **state)
+{
+    struct world *w = *state;
+    struct mln_store *reader = NULL;
+    struct mln_store_config config = {.dir = w->dir, .is_reader = true};
+    put_one(w, MLN_BYTES("a"), MLN_BYTES("1"));
+    kit_ok(w->cx, mln_store_open_lmdb(w->cx, &config, &reader));
+    struct world other = {.cx = w->cx, .store = reader};
+    assert_true(mln_bytes_is(read_one(&other, MLN_BYTES("a"), NULL), "1"));
+    put_one(w, MLN_BYTES("a"), MLN_BYTES("2"));
+    assert_true(mln_bytes_is(read_one(&other, MLN_BYTES("a"), NULL), "2"));
+    struct mln_write write = put_of(MLN_BYTES("a"), MLN_BYTES("3"));
+    kit_refused(w->cx, commit_writes(&other, &write, 1, NULL), MLN_E_IO);
+    mln_store_close(reader);
+    assert_true(mln_bytes_is(read_one(w, MLN_BYTES("a"), NULL), "2"));
+    char path[KIT_PATH_MAX];
+    struct stat st;
+    config.dir = kit_path(path, w->dir, "none");
+    kit_refused_with(w->cx, mln_store_open_lmdb(w->cx, &config, &reader), MLN_E_NOT_FOUND, "no store in");
+    assert_int_not_equal(stat(path, &st), 0);
+}
+
 static void test_files(void **state)
 {
     struct world *w = *state;
@@ -471,7 +494,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         MLN_CONFORMANCE_TESTS,          WORLD_TEST(test_one_process),
-        WORLD_TEST(test_files),         WORLD_TEST(test_format),
+        WORLD_TEST(test_reader), WORLD_TEST(test_files),         WORLD_TEST(test_format),
         WORLD_TEST(test_damaged_files), WORLD_TEST(test_open_faults),
         WORLD_TEST(test_map_full),      WORLD_TEST(test_large_batch_in_a_group),
         WORLD_TEST(test_file_limit),    WORLD_TEST(test_disk_full),
