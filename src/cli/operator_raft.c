@@ -26,7 +26,8 @@ static struct mln_err save(struct mln_cli *cli, const char *file)
     MLN_TRY(mln_file_replace(cli->cx, file, snapshot, 0600, true));
     mln_cli_say(cli, "Saved %s to %s\n", mln_size_text(cli->cx, snapshot.len), file);
     if (snapshot.len > SNAPSHOT_MAX) {
-        mln_cli_say(cli, "merlon: warning: larger than a request may be: to restore it, stop the server and run 'merlon operator restore'\n");
+        mln_cli_say(cli, "merlon: warning: larger than a request may be: to restore it, stop the server and run "
+                         "'merlon operator restore'\n");
     }
     return MLN_OK;
 }
@@ -43,7 +44,8 @@ static struct mln_err restore(struct mln_cli *cli, const char *file)
     MLN_TRY(mln_cli_confirm(cli, "Replacing everything that the server keeps"));
     const char *path = mln_cli_bool(cli, "force") ? "sys/storage/raft/snapshot-force" : "sys/storage/raft/snapshot";
     MLN_TRY(mln_cli_send_raw(cli, "POST", path, snapshot, &reply));
-    mln_cli_say(cli, "Restored. A new log begins, whose first record names the old one's checkpoint; its key is another: 'merlon status'.\n");
+    mln_cli_say(cli, "Restored. A new log begins, whose first record names the old one's checkpoint; its key is another: "
+                     "'merlon status'.\n");
     if (mln_cli_bool(cli, "force")) {
         mln_cli_say(cli, "If it came from another server, this one is sealed now: unseal it with the other's shares.\n");
     }

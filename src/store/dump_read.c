@@ -204,7 +204,8 @@ static struct mln_err read_meta(struct mln_cx *cx, struct mln_bytes text, struct
     }
     if (format > MLN_DUMP_FORMAT) {
         return mln_fail(cx, MLN_E_UNSUPPORTED,
-                        "the snapshot has format %lld, this program reads formats up to %d: restore it with the version that made it, or newer",
+                        "the snapshot has format %lld, this program reads formats up to %d: restore it with the version that made it, "
+                        "or newer",
                         (long long)format, MLN_DUMP_FORMAT);
     }
     if (rows < 0 || bytes < 0) {

@@ -200,8 +200,8 @@ static void test_rights(void **state)
     MLN_AUTO(mln_buf_drop) struct mln_buf file = {0};
     save(k, &file);
     const struct ck_step steps[] = {
-        {"root", "write", "sys/policies/acl/p", "{\"policy\":\"path \\\"sys/storage/*\\\" {capabilities=[\\\"read\\\",\\\"update\\\"]}\"}", 204,
-         NULL, NULL},
+        {"root", "write", "sys/policies/acl/p",
+         "{\"policy\":\"path \\\"sys/storage/*\\\" {capabilities=[\\\"read\\\",\\\"update\\\"]}\"}", 204, NULL, NULL},
         {"root", "write", "auth/token/create", "{\"id\":\"plain\",\"policies\":\"p\"}", 200, NULL, NULL},
         {"plain", "read", SNAP, NULL, 403, NULL, NULL},
         {NULL, "read", SNAP, NULL, 403, NULL, NULL},

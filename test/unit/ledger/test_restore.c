@@ -124,7 +124,7 @@ static void every_interruption_is_taken_up(void **state)
     lk_close(k);
     kit_ok(k->cx, restart(k, NEW_ORIGIN));
     for (uint64_t n = 1; n < 40; n++) { /* the opening stops at its n-th write */
-        mln_fault_arm(MLN_FAULT_WRITE, (int)n, true);
+        mln_fault_arm(MLN_FAULT_WRITE, n, true);
         struct mln_err err = lk_try_open(k);
         mln_fault_arm(MLN_FAULT_WRITE, 0, false);
         mln_cx_clear(k->cx);

@@ -91,7 +91,7 @@ static int setup(void **state)
         char name[1200] = {0};
         static uint8_t value[3000];
         (void)snprintf(name, sizeof(name), "k/%0*u", i % 3 == 0 ? 1100 : 5, i);
-        mln_fill(value, (int)i, sizeof(value));
+        mln_fill(value, (uint8_t)i, sizeof(value));
         struct mln_write write = {.op = MLN_WRITE_PUT, .key = mln_bytes_of(name), .value = mln_bytes_at(value, i * 70u)};
         struct mln_batch batch = {.writes = &write, .n = 1};
         kit_ok(w->cx, mln_store_commit(w->cx, w->store, &batch));
