@@ -89,7 +89,11 @@ static struct mln_err check(struct mln_run *run)
         return mln_fail(cx, MLN_E_INVALID, "malformed path");
     }
     if (ns.len > 0 && !mln_bytes_is(ns, "/") && !mln_bytes_is(ns, "root") && !mln_bytes_is(ns, "root/")) {
-        return mln_fail(cx, MLN_E_NO_ROUTE, "no such namespace");
+        return mln_fail(cx, MLN_E_NO_ROUTE, "namespace not found");
+    }
+    bool is_write = run->rq.op == MLN_OP_WRITE || run->rq.op == MLN_OP_PATCH;
+    if (is_write && mln_bytes_ends(path, MLN_BYTES("/"))) { /* a secret of that name, or what lies below it? */
+        return mln_fail(cx, MLN_E_INVALID, "cannot write to a path ending in '/'");
     }
     return mln_wrap_ttl(cx, mln_get_bytes(mln_get(run->message, "wrap")), &run->wrap_ttl_s);
 }

@@ -302,9 +302,28 @@ struct mln_err mln_fields_parse(struct mln_cx *cx, const struct mln_field *f,
     return mln_cx_err(cx);
 }
 
+/*
+ * Policies judge the path, so what a path may name comes from nowhere else: were the query or the body to fill in an optional
+ * capture that the path leaves out, a rule for "restore/prod" could be passed by with "restore" and a name. Refused rather than
+ * passed over, for who sends it means it.
+ */
+static struct mln_err check_captures(struct mln_request *rq, const struct mln_value *captures)
+{
+    struct mln_bytes left = mln_bytes_of(rq->route->pattern);
+    while (left.len > 0) {
+        struct segment s = segment_of(mln_bytes_cut(left, '/', &left));
+        if (s.is_capture && mln_get_key(captures, s.name) == NULL &&
+            mln_get_key(rq->data, s.name) != NULL) {
+            return mln_fail(rq->cx, MLN_E_INVALID, "\"%.*s\" belongs in the path", MLN_FMT(s.name));
+        }
+    }
+    return MLN_OK;
+}
+
 static struct mln_err parse_fields(struct mln_request *rq, const struct mln_value *captures)
 {
     struct mln_value *out = mln_object(rq->cx);
+    MLN_TRY(check_captures(rq, captures));
     for (size_t i = 0; i < mln_len(captures); i++) {
         mln_put_key(rq->cx, out, mln_member_at(captures, i)->key,
                     &mln_member_at(captures, i)->value);

@@ -96,6 +96,8 @@ struct mln_value *sys_mount_show_tune(struct mln_request *rq, const struct mln_v
 
 /* ---- reading ---- */
 
+#define SHOWN_MAX 64u /* a longer text is not repeated in its refusal */
+
 static struct mln_err put_ttl(struct mln_cx *cx, const struct mln_value *fields, const char *name,
                               struct mln_value *row, const char *column)
 {
@@ -106,8 +108,10 @@ static struct mln_err put_ttl(struct mln_cx *cx, const struct mln_value *fields,
     }
     bool is_system = mln_bytes_is(text, "system");
     if (!is_system && (!mln_duration_parse(text, &s) || s < 0 || s > SYS_MOUNT_TTL_MAX_S)) {
-        return mln_fail(cx, MLN_E_INVALID, "unable to parse %s: a duration such as \"24h\" or "
-                        "\"system\" is expected", name);
+        struct mln_bytes shown = text.len <= SHOWN_MAX ? text : MLN_BYTES("that text");
+        return mln_fail(cx, MLN_E_INVALID, "unable to parse %s TTL of %.*s: a duration such as \"24h\" or "
+                        "\"system\" is expected", mln_bytes_is(mln_bytes_of(name), "max_lease_ttl") ? "max" : "default",
+                        MLN_FMT(shown));
     }
     mln_put_int(cx, row, column, s);
     return MLN_OK;

@@ -157,7 +157,7 @@ static struct mln_err fill(void *arg, struct mln_cx *cx, const struct mln_acl *a
         struct mln_bytes bare = path.len > 0 && path.ptr[0] == '/' ? mln_bytes_from(path, 1) : path;
         const struct mln_value *list = mln_capability_names(cx, mln_acl_capabilities(acl, bare), a->is_root);
         mln_put_key(cx, a->data, path, list);
-        if (i == 0) {
+        if (mln_len(a->paths) == 1) {
             mln_put(cx, a->data, "capabilities", list);
         }
     }

@@ -89,6 +89,20 @@ static struct mln_err was_freed(struct mln_cx *cx, struct mln_txn *txn, const ch
     return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : err;
 }
 
+struct mln_err mln_token_is_orphan(struct mln_cx *cx, struct mln_txn *txn,
+                                   const struct mln_value *entry, bool *ret)
+{
+    const char *parent = text_of(cx, entry, "parent");
+    const struct mln_value *found = NULL;
+    bool is_freed = false;
+    if (parent[0] != 0) {
+        struct mln_err err = mln_token_by_name(cx, txn, parent, &found);
+        MLN_TRY(mln_is(err, MLN_E_NOT_FOUND) ? was_freed(cx, txn, parent, &is_freed) : err);
+    }
+    *ret = is_freed || mln_get_bool(mln_get(entry, "orphan"), false);
+    return mln_cx_err(cx);
+}
+
 struct mln_err mln_token_has_line(struct mln_cx *cx, struct mln_txn *txn,
                                   const struct mln_value *entry, int64_t now_ns)
 {

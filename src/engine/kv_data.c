@@ -4,16 +4,21 @@
 
 #include "base/text.h"
 
-/* The version that the request names; *ret_number is 0 when there is none. A negative one is refused. */
-static struct mln_err wanted(struct mln_request *rq, const struct kv_row *row, int64_t *ret_number)
+/* The version that the request names, 0 and below the newest; 0 when there is none. */
+static int64_t wanted(struct mln_request *rq, const struct kv_row *row)
 {
     int64_t number = mln_get_int(mln_field_of(rq, "version"), 0);
-    if (number < 0) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "version cannot be negative");
-    }
-    number = number == 0 ? row->current : number;
-    *ret_number = kv_version_of(row, number) != NULL ? number : 0;
-    return MLN_OK;
+    number = number <= 0 ? row->current : number;
+    return kv_version_of(row, number) != NULL ? number : 0;
+}
+
+/* What a version holds: a map. Clients know the beginning of the refusal. */
+static struct mln_err check_data(struct mln_request *rq, const struct mln_value *data)
+{
+    return mln_type_of(data) == MLN_OBJECT
+               ? MLN_OK
+               : mln_fail(rq->cx, MLN_E_INVALID,
+                          "error converting input for field \"data\": expected a map");
 }
 
 /* 404 that still tells what was there. */
@@ -33,11 +38,10 @@ static struct mln_err read_version(struct mln_request *rq, struct mln_reply *re,
                                    const char *name, const struct mln_value **ret)
 {
     struct mln_bytes path;
-    int64_t number = 0;
     *ret = NULL;
     MLN_TRY(kv_path(rq, &path));
     MLN_TRY(kv_load(rq, path, row));
-    MLN_TRY(wanted(rq, row, &number));
+    int64_t number = wanted(rq, row);
     if (number == 0) {
         return kv_not_found(re);
     }
@@ -138,12 +142,11 @@ struct mln_err kv_data_write(struct mln_request *rq, struct mln_reply *re)
     struct kv_config config;
     const struct mln_value *data = mln_field_of(rq, "data");
     MLN_TRY(kv_path(rq, &path));
-    if (mln_is_null(data)) {
+    if (data == NULL) {
         return mln_fail(rq->cx, MLN_E_INVALID, "no data provided");
     }
-    if (mln_type_of(data) != MLN_OBJECT) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "data must be a map");
-    }
+    data = mln_is_null(data) ? mln_object(rq->cx) : data; /* a null is a version that holds nothing */
+    MLN_TRY(check_data(rq, data));
     MLN_TRY(kv_load(rq, path, &row));
     MLN_TRY(kv_config_load(rq, &config));
     MLN_TRY(check_cas(rq, &row, &config));
@@ -160,9 +163,7 @@ struct mln_err kv_data_patch(struct mln_request *rq, struct mln_reply *re)
     if (mln_is_null(patch)) {
         return mln_fail(rq->cx, MLN_E_INVALID, "no data provided");
     }
-    if (mln_type_of(patch) != MLN_OBJECT) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "data must be a map");
-    }
+    MLN_TRY(check_data(rq, patch));
     MLN_TRY(kv_load(rq, path, &row));
     if (kv_version_of(&row, 0) == NULL) {
         return kv_not_found(re);
@@ -170,7 +171,9 @@ struct mln_err kv_data_patch(struct mln_request *rq, struct mln_reply *re)
     MLN_TRY(kv_config_load(rq, &config));
     MLN_TRY(check_cas(rq, &row, &config));
     if (kv_is_gone(kv_version_of(&row, 0), rq->now_ns)) {
-        return gone(rq, re, &row, row.current, "data");
+        re->status = 404;
+        re->data = kv_version_value(rq, &row, row.current);
+        return mln_cx_err(rq->cx);
     }
     MLN_TRY(kv_value(rq, &row, row.current, &old));
     return finish_write(rq, re, &row, &config, kv_merge(rq->cx, old, patch, 0));

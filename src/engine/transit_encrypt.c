@@ -141,7 +141,8 @@ static struct mln_err decrypt_one(struct transit_call *call, const struct mln_va
 struct mln_err transit_decrypt_write(struct mln_request *rq, struct mln_reply *re)
 {
     struct transit_key key;
-    struct transit_call call = {.rq = rq, .key = &key};
+    struct transit_call call = {
+        .rq = rq, .key = &key, .blank = "plaintext", .blank_value = mln_text(rq->cx, "")};
     MLN_TRY(transit_need(rq, "encryption key not found", &key));
     MLN_TRY(need_cipher(rq->cx, &key, "decryption"));
     return transit_run(&call, re, decrypt_one);
@@ -171,7 +172,7 @@ static struct mln_err rewrap_one(struct transit_call *call, const struct mln_val
 struct mln_err transit_rewrap_write(struct mln_request *rq, struct mln_reply *re)
 {
     struct transit_key key;
-    struct transit_call call = {.rq = rq, .key = &key};
+    struct transit_call call = {.rq = rq, .key = &key, .is_lenient = true};
     MLN_TRY(transit_need(rq, "encryption key not found", &key));
     MLN_TRY(need_cipher(rq->cx, &key, "decryption"));
     return transit_run(&call, re, rewrap_one);

@@ -265,9 +265,9 @@ struct mln_err transit_trim_write(struct mln_request *rq, struct mln_reply *re)
         : key.min_encryption == 0
             ? "minimum available version cannot be set when minimum encryption "
               "version is not set"
-        : first > key.min_encryption ? "minimum available version cannot be higher than minimum "
-                                       "encryption version"
-        : first > key.min_decryption ? "minimum available version cannot be higher than minimum "
+        : first > key.min_encryption ? "minimum available version cannot be greater than minmum "
+                                       "encryption version" /* as clients know it */
+        : first > key.min_decryption ? "minimum available version cannot be greater than minimum "
                                        "decryption version"
         : first < key.min_available  ? "minimum available version cannot be decremented"
                                      : NULL;

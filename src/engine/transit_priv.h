@@ -156,6 +156,9 @@ struct transit_call {
     struct transit_key *key;
     size_t index; /* of the item of a batch; 0 alone */
     const void *arg;
+    const char *blank;       /* member that a failed item of a batch has too; NULL = none */
+    const struct mln_value *blank_value;
+    bool is_lenient;         /* a batch of which items failed is 200 all the same */
 };
 typedef struct mln_err (*transit_op)(struct transit_call *call, const struct mln_value *in,
                                      struct mln_value *out);

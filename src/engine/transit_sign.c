@@ -178,7 +178,12 @@ struct mln_err transit_sign_write(struct mln_request *rq, struct mln_reply *re)
 {
     struct transit_key key;
     struct options o;
-    struct transit_call call = {.rq = rq, .key = &key, .arg = &o};
+    struct transit_call call = {.rq = rq,
+                                .key = &key,
+                                .arg = &o,
+                                .blank = "key_version",
+                                .blank_value = mln_int(rq->cx, 0),
+                                .is_lenient = true};
     MLN_TRY(transit_need(rq, "signing key not found", &key));
     MLN_TRY(read_options(rq, &o));
     MLN_TRY(check_signer(rq->cx, &key, &o, "signing"));
@@ -287,7 +292,11 @@ static struct mln_err verify_one(struct transit_call *call, const struct mln_val
 struct mln_err transit_verify_write(struct mln_request *rq, struct mln_reply *re)
 {
     struct transit_key key;
-    struct transit_call call = {.rq = rq, .key = &key};
+    struct transit_call call = {.rq = rq,
+                                .key = &key,
+                                .blank = "valid",
+                                .blank_value = mln_bool(rq->cx, false),
+                                .is_lenient = true};
     MLN_TRY(transit_need(rq, "signature verification key not found", &key));
     return transit_run(&call, re, verify_one);
 }

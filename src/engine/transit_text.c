@@ -129,7 +129,11 @@ static struct mln_err run_item(struct transit_call *call, transit_op op, const s
                              : mln_fail(cx, MLN_E_INVALID, "a batch item must be a map");
     if (mln_failed(err)) {
         ++*failed;
+        out = mln_object(cx); /* nothing of what the item had made so far */
         MLN_TRY(item_failed(cx, err, out));
+        if (call->blank != NULL) {
+            mln_put(cx, out, call->blank, call->blank_value);
+        }
     }
     mln_put(cx, out, "reference",
             mln_type_of(reference) == MLN_STRING ? reference : mln_text(cx, ""));
@@ -148,7 +152,10 @@ struct mln_err transit_run(struct transit_call *call, struct mln_reply *re, tran
         re->data = data;
         return mln_cx_err(cx);
     }
-    if (mln_type_of(batch) != MLN_ARRAY || n == 0) {
+    if (mln_type_of(batch) != MLN_ARRAY) {
+        return mln_fail(cx, MLN_E_INVALID, "failed to parse batch input: a list of maps is expected");
+    }
+    if (n == 0) {
         return mln_fail(cx, MLN_E_INVALID, "missing batch input to process");
     }
     if (n > TRANSIT_BATCH_MAX) {
@@ -160,7 +167,8 @@ struct mln_err transit_run(struct transit_call *call, struct mln_reply *re, tran
     }
     int64_t partial = mln_get_int(mln_field_of(call->rq, "partial_failure_response_code"), 0);
     bool may_be_partial = failed < n && partial >= 200 && partial < 500;
-    re->status = failed == 0 ? 200 : may_be_partial ? (int)partial : 400;
+    int of_failed = may_be_partial ? (int)partial : call->is_lenient ? 200 : 400;
+    re->status = failed == 0 ? 200 : of_failed;
     mln_put(cx, data, "batch_results", results);
     mln_put_int(cx, call->rq->detail, "batch", (int64_t)n);
     re->data = data;

@@ -247,8 +247,10 @@ static void test_table(void **state)
     (void)state;
     AUDIT(k, p);
     CK_WANT(k, enable(k, "a/b", "file", "file_path", "/dev/null", ""), 204);
-    CK_WANT(k, enable(k, "a/b/", "file", "file_path", "/dev/null", ""), 400);
+    CK_WANT(k, enable(k, "a/b", "file", "file_path", "/dev/null", ""), 400);
     assert_string_equal(ck_error(k), "path already in use");
+    CK_WANT(k, enable(k, "a/b/", "file", "file_path", "/dev/null", ""), 400);
+    assert_string_equal(ck_error(k), "cannot write to a path ending in '/'");
     CK_WANT(k, ck_call(k, "root", "read", "sys/audit", NULL), 200);
     assert_true(mln_is_text(mln_get(mln_get(mln_get(k->answer, "data"), "a/b/"), "type"), "file"));
     assert_null(mln_get(mln_get(mln_get(k->answer, "data"), "a/b/"), "salt"));

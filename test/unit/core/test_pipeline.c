@@ -79,7 +79,7 @@ static void test_policy(void **state)
             ck_call(k, token, "write", "sys/capabilities-self",
                     "{\"paths\":[\"secret/data/a\",\"x\"]}"),
             200);
-    assert_string_equal(ck_json(k, mln_get(mln_get(k->answer, "data"), "capabilities")),
+    assert_string_equal(ck_json(k, mln_get(mln_get(k->answer, "data"), "secret/data/a")),
                         "[\"read\"]");
     CK_WANT(k,
             ck_call(k, "root", "write", "sys/policies/acl/reader",

@@ -36,6 +36,8 @@ static const struct mln_path paths[] = {
     {.pattern = "keys/{name}/rotate", .write = nothing},
     {.pattern = "keys/{name}", .fields = fields, .read = nothing},
     {.pattern = "data/{path...}", .read = nothing},
+    {.pattern = "restore/{name}?", .fields = fields, .write = nothing},
+    {.pattern = "free/{name}?", .write = nothing},
     {0},
 };
 static const struct mln_engine engine = {.type = "test", .kind = MLN_MOUNT_SECRET, .summary = "For tests.", .paths = paths};
@@ -121,13 +123,18 @@ static void test_fields(void **state)
         {"config", "{\"map\":{\"a\":[]}}", "{\"map\":{\"a\":[]}}"},
         {"config", "{\"any\":[{}]}", "{\"any\":[{}]}"},
         {"keys/k", "{\"name\":\"other\"}", "{\"name\":\"k\"}"}, /* the path wins over the data */
+        {"restore", "{\"text\":\"a\"}", "{\"text\":\"a\"}"},
+        {"restore/k", "{\"text\":\"a\"}", "{\"name\":\"k\",\"text\":\"a\"}"},
+        {"restore/k", "{\"name\":\"other\"}", "{\"name\":\"k\"}"},
+        {"restore/k", "{\"name\":null}", "{\"name\":\"k\"}"},
         {"strict", "{\"must\":\"x\"}", "{\"must\":\"x\",\"n\":7}"},
         {"strict", "{\"must\":\"x\",\"n\":\"8\"}", "{\"must\":\"x\",\"n\":8}"},
     };
     struct mln_cx *cx = kit_cx(state);
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
         const struct mln_value *got = NULL;
-        enum mln_op op = mln_bytes_is(mln_bytes_of(t[i].rest), "strict") ? MLN_OP_WRITE : MLN_OP_READ;
+        bool is_read = t[i].rest[0] == 'c' || t[i].rest[0] == 'k';
+        enum mln_op op = is_read ? MLN_OP_READ : MLN_OP_WRITE;
         MLN_AUTO(mln_buf_drop) struct mln_buf json = {0};
         kit_expect(cx, t[i].in, parse(cx, t[i].rest, op, t[i].in, &got), MLN_E_OK);
         mln_json_print(&json, got, MLN_JSON_COMPACT);
@@ -160,6 +167,11 @@ static void test_refused(void **state)
         {"strict", "{\"must\":\"x\"}", MLN_OP_READ, MLN_E_METHOD, "unsupported operation"},
         {"config", "{}", MLN_OP_HELP, MLN_E_METHOD, "unsupported operation"},
         {"nosuch", "{}", MLN_OP_READ, MLN_E_NO_ROUTE, "unsupported path"},
+        /* what the path leaves out is not filled in by the query or the body: the policy has judged the path */
+        {"restore", "{\"name\":\"k\"}", MLN_OP_WRITE, MLN_E_INVALID, "\"name\" belongs in the path"},
+        {"restore/", "{\"name\":\"k\"}", MLN_OP_WRITE, MLN_E_INVALID, "\"name\" belongs in the path"},
+        {"restore", "{\"name\":null}", MLN_OP_WRITE, MLN_E_INVALID, "\"name\" belongs in the path"},
+        {"free", "{\"name\":\"k\"}", MLN_OP_WRITE, MLN_E_INVALID, "\"name\" belongs in the path"},
     };
     struct mln_cx *cx = kit_cx(state);
     for (size_t i = 0; i < MLN_COUNT(t); i++) {

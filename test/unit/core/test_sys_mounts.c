@@ -67,7 +67,7 @@ static void test_refused(void **state)
         {ENABLE("\"default_lease_ttl\":\"9000h\""),
          "given default lease TTL greater than system max lease TTL of 2764800"},
         {ENABLE("\"max_lease_ttl\":\"soon\""),
-         "unable to parse max_lease_ttl: a duration such as \"24h\" or \"system\" is expected"},
+         "unable to parse max TTL of soon: a duration such as \"24h\" or \"system\" is expected"},
         {ENABLE("\"listing_visibility\":\"all\""), "invalid listing visibility type"},
         {ENABLE("\"token_type\":\"batch\""), "'token_type' can only be modified on auth mounts"},
         {ENABLE("\"plugin_version\":\"v9\""),

@@ -51,7 +51,8 @@ static void test_capabilities(void **state)
         mln_text_format(&k->cx, "{\"accessor\":\"%s\",\"path\":[\"secret/data/a\"]}", accessor);
     const struct ck_step t[] = {
         {token, "write", "sys/capabilities-self", "{\"paths\":[\"secret/data/a\",\"x\"]}", 200, "data",
-         "{\"secret/data/a\":[\"list\",\"read\"],\"capabilities\":[\"list\",\"read\"],\"x\":[\"deny\"]}"},
+         "{\"secret/data/a\":[\"list\",\"read\"],\"x\":[\"deny\"]}"},
+        {token, "write", "sys/capabilities-self", "{\"paths\":[\"x\"]}", 200, "data", "{\"x\":[\"deny\"],\"capabilities\":[\"deny\"]}"},
         {R, "write", "sys/capabilities-self", "{\"path\":\"x\"}", 200, "top|capabilities", "[\"root\"]"},
         {R, "write", "sys/capabilities", by_token, 200, "data|x", "[\"deny\"]"},
         {R, "write", "sys/capabilities-accessor", by_accessor, 200, "data|secret/data/a",

@@ -223,6 +223,38 @@ static void test_batch_parent(void **state)
     assert_string_equal(ck_error(k), "batch tokens cannot be root tokens");
 }
 
+/* What lookups say of a token that changes: uses left, a parent that was revoked alone, the last renewal's length. */
+static void test_lookup_state(void **state)
+{
+    (void)state;
+    CK(k);
+    lk_policy(k, "maker", "path \"auth/token/create*\" { capabilities = [\"update\"] }");
+    const char *few = lk_token(k, "{\"policies\":[\"default\"],\"num_uses\":4}");
+    CK_WANT(k, ck_call(k, few, "read", "auth/token/lookup-self", NULL), 200);
+    assert_int_equal(lk_int(k, "data", "num_uses"), 3);
+    char json[256];
+    (void)snprintf(json, sizeof(json), "{\"token\":\"%s\"}", few);
+    CK_WANT(k, ck_call(k, "root", "write", "auth/token/lookup", json), 200);
+    assert_int_equal(lk_int(k, "data", "num_uses"), 3);
+    const char *parent = lk_token(k, "{\"policies\":[\"maker\"]}");
+    const char *child = lk_token_by(k, parent, "auth/token/create", "{\"ttl\":\"30m\"}");
+    const char *orphan = lk_token_by(k, parent, "auth/token/create-orphan", "{}"); /* without sudo */
+    CK_WANT(k, ck_call(k, child, "read", "auth/token/lookup-self", NULL), 200);
+    assert_false(mln_get_bool(mln_get(mln_get(k->answer, "data"), "orphan"), true));
+    (void)snprintf(json, sizeof(json), "{\"token\":\"%s\"}", parent);
+    CK_WANT(k, ck_call(k, "root", "write", "auth/token/revoke-orphan", json), 204);
+    CK_WANT(k, ck_call(k, child, "read", "auth/token/lookup-self", NULL), 200);
+    assert_true(mln_get_bool(mln_get(mln_get(k->answer, "data"), "orphan"), false));
+    CK_WANT(k, lk_is(k, orphan), 200);
+    CK_WANT(k, ck_call(k, child, "write", "auth/token/renew-self", "{\"increment\":\"2h\"}"), 200);
+    CK_WANT(k, ck_call(k, child, "write", "auth/token/renew-self", "{}"), 200);
+    assert_int_equal(lk_int(k, "auth", "lease_duration"), 7200);
+    static const char *const paths[] = {"auth/token/lookup-accessor", "auth/token/renew-accessor"};
+    for (size_t i = 0; i < MLN_COUNT(paths); i++) {
+        LK_REFUSED(k, ck_call(k, "root", "write", paths[i], "{\"accessor\":\"none\"}"), 400, "invalid accessor");
+    }
+}
+
 /* ---- logins ---- */
 
 static void enable_alice(struct ck *k)
@@ -485,7 +517,7 @@ int main(void)
         cmocka_unit_test(test_role),         cmocka_unit_test(test_role_rules),
         cmocka_unit_test(test_role_refused), cmocka_unit_test(test_role_members),
         cmocka_unit_test(test_addresses),    cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_batch_parent), cmocka_unit_test(test_login_renewal),
+        cmocka_unit_test(test_lookup_state), cmocka_unit_test(test_batch_parent), cmocka_unit_test(test_login_renewal),
         cmocka_unit_test(test_login_batch),  cmocka_unit_test(test_revoke_prefix),
         cmocka_unit_test(test_tree),         cmocka_unit_test(test_orphans),
         cmocka_unit_test(test_same_id),      cmocka_unit_test(test_clock),

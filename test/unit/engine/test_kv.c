@@ -72,9 +72,8 @@ static void test_refused(void **state)
         const char *path, *json, *text;
     } t[] = {
         {MLN_OP_WRITE, "secret/data/a", "{\"k\":\"v\"}", "no data provided"},
-        {MLN_OP_WRITE, "secret/data/a", "{\"data\":null}", "no data provided"},
-        {MLN_OP_WRITE, "secret/data/a", "{\"data\":\"v\"}", "data must be a map"},
-        {MLN_OP_WRITE, "secret/data/a", "{\"data\":[]}", "data must be a map"},
+        {MLN_OP_WRITE, "secret/data/a", "{\"data\":\"v\"}", "error converting input for field \"data\""},
+        {MLN_OP_WRITE, "secret/data/a", "{\"data\":[]}", "error converting input for field \"data\""},
         {MLN_OP_WRITE, "secret/data/a/", "{\"data\":{}}", "cannot write to a path ending in '/'"},
         {MLN_OP_WRITE, "secret/data/a", "{\"data\":{},\"options\":{\"cas\":1}}",
          "check-and-set parameter did not match the current version"},
@@ -84,8 +83,9 @@ static void test_refused(void **state)
         {MLN_OP_WRITE, "secret/data/a", "{\"data\":{},\"options\":{\"cas\":1.5}}",
          "error parsing check-and-set parameter"},
         {MLN_OP_PATCH, "secret/data/a", "{}", "no data provided"},
-        {MLN_OP_PATCH, "secret/data/a", "{\"data\":1}", "data must be a map"},
-        {MLN_OP_READ, "secret/data/a", "{\"version\":-1}", "version cannot be negative"},
+        {MLN_OP_PATCH, "secret/data/a", "{\"data\":null}", "no data provided"},
+        {MLN_OP_PATCH, "secret/data/a", "{\"data\":1}", "error converting input for field \"data\""},
+        {MLN_OP_READ, "secret/data/a", "{\"version\":\"x\"}", "version"},
         {MLN_OP_READ, "secret/subkeys/a", "{\"depth\":-1}", "depth cannot be negative"},
         {MLN_OP_WRITE, "secret/delete/a", "{}", "No version number provided"},
         {MLN_OP_WRITE, "secret/undelete/a", "{\"versions\":[]}", "No version number provided"},
@@ -197,7 +197,24 @@ static void test_patch(void **state)
     EK_VALUE(k, mln_get(k->re.data, "data"), "{\"b\":{\"d\":2,\"x\":{\"z\":1}},\"e\":[2]}");
     EK_WANT(k, ek_delete(k, "secret/data/a/b"), 204);
     EK_WANT(k, ek_patch(k, "secret/data/a/b", "{\"data\":{\"a\":1}}"), 404);
-    EK_VALUE(k, mln_get(k->re.data, "data"), "null");
+    EK_DATA(k, "{\"created_time\":\"" T1 "\",\"custom_metadata\":null,\"deletion_time\":\"" T1 "\","
+               "\"destroyed\":false,\"version\":2}");
+}
+
+/* A null is a version that holds nothing; versions below 1 are the newest. As recorded from OpenBao 2.6.2. */
+static void test_odd_values(void **state)
+{
+    (void)state;
+    KV(k);
+    put(k, "{\"data\":{\"n\":1}}");
+    put(k, "{\"data\":null}");
+    EK_WANT(k, ek_read(k, "secret/data/a/b", "{\"version\":0}"), 200);
+    EK_VALUE(k, mln_get(k->re.data, "data"), "{}");
+    put(k, "{\"data\":{\"n\":3}}");
+    EK_WANT(k, ek_read(k, "secret/data/a/b", "{\"version\":-1}"), 200);
+    EK_VALUE(k, mln_get(k->re.data, "data"), "{\"n\":3}");
+    EK_WANT(k, ek_read(k, "secret/data/a/b", "{\"version\":2}"), 200);
+    EK_VALUE(k, mln_get(k->re.data, "data"), "{}");
 }
 
 static void test_delete_undelete_destroy(void **state)
@@ -565,7 +582,7 @@ int main(void)
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_no_old_values_are_left),
         cmocka_unit_test(test_cas),
-        cmocka_unit_test(test_patch),
+        cmocka_unit_test(test_patch), cmocka_unit_test(test_odd_values),
         cmocka_unit_test(test_delete_undelete_destroy),
         cmocka_unit_test(test_delete_version_after),
         cmocka_unit_test(test_metadata),

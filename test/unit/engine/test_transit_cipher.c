@@ -201,7 +201,7 @@ static void test_refused(void **state)
         {"encrypt/k", "{\"plaintext\":\"YQ==\",\"key_version\":1}",
          "requested version for encryption is less than the minimum encryption key version"},
         {"encrypt/k", "{\"batch_input\":[]}", "missing batch input to process"},
-        {"encrypt/k", "{\"batch_input\":\"x\"}", "missing batch input to process"},
+        {"encrypt/k", "{\"batch_input\":\"x\"}", "failed to parse batch input"},
         {"encrypt/k",
          "{\"batch_input\":[{\"plaintext\":\"YQ==\"},{\"plaintext\":\"YQ==\",\"context\":\"YQ==\"}]"
          "}",
@@ -359,6 +359,19 @@ static void test_batch(void **state)
     }
 }
 
+/* A failed item of decrypt still has its member; a batch of rewrap is 200 whatever its items are. */
+static void test_failed_items(void **state)
+{
+    (void)state;
+    TRANSIT(k);
+    tk_make(k, "k", "aes256-gcm96", "");
+    EK_WANT(k, ek_write(k, "transit/decrypt/k", "{\"batch_input\":[{\"ciphertext\":\"x\"},{}]}"), 400);
+    EK_DATA(k, "{\"batch_results\":[{\"error\":\"invalid ciphertext: no prefix\",\"plaintext\":\"\",\"reference\":\"\"},"
+               "{\"error\":\"missing ciphertext to decrypt\",\"plaintext\":\"\",\"reference\":\"\"}]}");
+    EK_WANT(k, ek_write(k, "transit/rewrap/k", "{\"batch_input\":[{\"ciphertext\":\"x\",\"reference\":\"r\"}]}"), 200);
+    EK_DATA(k, "{\"batch_results\":[{\"error\":\"invalid ciphertext: no prefix\",\"reference\":\"r\"}]}");
+}
+
 static void test_datakey(void **state)
 {
     static const int bits[] = {128, 256, 512};
@@ -444,7 +457,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_versions),
         cmocka_unit_test(test_upsert),
-        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_batch), cmocka_unit_test(test_failed_items),
         cmocka_unit_test(test_datakey),
         cmocka_unit_test(test_rsa),
         cmocka_unit_test(test_one_row),

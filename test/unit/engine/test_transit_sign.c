@@ -367,10 +367,10 @@ static void test_batches(void **state)
             ek_write(k, "transit/sign/k",
                      "{\"batch_input\":[{\"input\":\"" MSG
                      "\",\"reference\":\"r\"},{\"inputt\":1}]}"),
-            400);
+            200);
     const struct mln_value *results = mln_get(k->re.data, "batch_results");
     assert_true(mln_is_text(mln_get(mln_item(results, 0), "reference"), "r"));
-    EK_VALUE(k, mln_item(results, 1), "{\"error\":\"missing input\",\"reference\":\"\"}");
+    EK_VALUE(k, mln_item(results, 1), "{\"error\":\"missing input\",\"key_version\":0,\"reference\":\"\"}");
     const char *text =
         tk_format("%s", mln_get_text(k->cx, mln_get(mln_item(results, 0), "signature"), ""));
     EK_WANT(k, ek_write(k, "transit/hmac/k", "{\"batch_input\":[{\"input\":\"" MSG "\"}]}"), 200);
@@ -387,6 +387,10 @@ static void test_batches(void **state)
             200);
     EK_DATA(k, "{\"batch_results\":[{\"reference\":\"a\",\"valid\":true},{\"reference\":\"\","
                "\"valid\":false},{\"reference\":\"\",\"valid\":true}]}");
+    EK_WANT(k, ek_write(k, "transit/verify/k", "{\"batch_input\":[{\"input\":\"" MSG "\"}]}"), 200);
+    const struct mln_value *failed = mln_item(mln_get(k->re.data, "batch_results"), 0);
+    EK_VALUE(k, mln_get(failed, "valid"), "false");
+    assert_true(mln_type_of(mln_get(failed, "error")) == MLN_STRING);
 }
 
 int main(void)
