@@ -18,6 +18,12 @@ struct mln_err release_person(struct mln_request *rq, const char *what)
                         "through an auth method",
                         what);
     }
+    if (mln_get_bool(mln_get(actor->token, "in_name"), false)) {
+        return mln_fail(rq->cx, MLN_E_DENIED,
+                        "permission denied: a token made in somebody's name cannot %s; log in as a "
+                        "person",
+                        what);
+    }
     return MLN_OK;
 }
 

@@ -272,6 +272,8 @@ struct mln_token_spec {
     int64_t max_ttl_s, explicit_max_ttl_s, period_s, num_uses;
     const struct mln_value *parent; /* entry, NULL = orphan */
     bool is_renewable, is_batch;
+    bool is_of_root;                     /* root made it, or what root made; also an orphan */
+    bool is_in_name;                     /* made with an entity_alias: nobody logged in for it */
     bool is_wrap;                        /* holds a wrapped answer: good for unwrapping alone */
     const char *auth_mount, *auth_uuid;  /* of a login; NULL = auth/token/ */
     const char *role;                    /* of auth/token, or NULL */

@@ -224,15 +224,18 @@ static void fill_rare(struct mln_cx *cx, struct mln_value *entry, const struct m
     }
 }
 
-static void fill_parent(struct mln_cx *cx, struct mln_value *entry, const struct mln_value *parent)
+static void fill_parent(struct mln_cx *cx, struct mln_value *entry,
+                        const struct mln_token_spec *spec)
 {
-    bool of_root = parent != NULL && (mln_token_names(mln_get(parent, "policies"), "root") ||
-                                      mln_get_bool(mln_get(parent, "root_child"), false));
+    const struct mln_value *parent = spec->parent;
     mln_put_bool(cx, entry, "orphan", parent == NULL);
     mln_put_text(cx, entry, "parent", text_of(cx, parent, "name"));
     mln_put_int(cx, entry, "depth",
                 parent == NULL ? 0 : 1 + mln_get_int(mln_get(parent, "depth"), 0));
-    mln_put_bool(cx, entry, "root_child", of_root);
+    mln_put_bool(cx, entry, "root_child", spec->is_of_root);
+    if (spec->is_in_name) {
+        mln_put_bool(cx, entry, "in_name", true);
+    }
 }
 
 static struct mln_value *make_entry(struct mln_cx *cx, const char *name, int64_t now_ns,
@@ -249,7 +252,7 @@ static struct mln_value *make_entry(struct mln_cx *cx, const char *name, int64_t
     mln_put_text(cx, entry, "path", spec->path != NULL ? spec->path : "");
     mln_put(cx, entry, "meta", spec->meta != NULL ? spec->meta : mln_null(cx));
     fill_times(cx, entry, now_ns, spec);
-    fill_parent(cx, entry, spec->parent);
+    fill_parent(cx, entry, spec);
     mln_put_text(cx, entry, "type", spec->is_batch ? "batch" : "service");
     mln_put_text(cx, entry, "auth_mount",
                  spec->auth_mount != NULL ? spec->auth_mount : "auth/token/");

@@ -239,7 +239,8 @@ static struct mln_err check_fields(struct creation *c)
         return mln_fail(rq->cx, MLN_E_INVALID,
                         "root or sudo privileges required to create orphan token");
     }
-    if (!c->is_sudo && number(rq, "period") > 0 && c->role == NULL) {
+    if (!c->is_sudo && number(rq, "period") > 0 &&
+        mln_get_int(of_role(c, "token_period"), 0) == 0) {
         return mln_fail(rq->cx, MLN_E_INVALID,
                         "root or sudo privileges required to create periodic token");
     }
@@ -293,12 +294,11 @@ static const char *child_name(struct mln_request *rq)
                : mln_text_format(rq->cx, "token-%s", name);
 }
 
+/* Of the path alone: that is what policy judged. A role in the body would let whoever may create choose any role. */
 static struct mln_err find_role(struct creation *c)
 {
     struct mln_request *rq = c->rq;
-    const struct mln_value *given = mln_field_of(rq, "role");
-    given = mln_is_null(given) ? mln_field_of(rq, "role_name") : given;
-    const char *name = mln_get_text(rq->cx, given, "");
+    const char *name = mln_get_text(rq->cx, mln_field_of(rq, "role"), "");
     if (name[0] == 0) {
         return MLN_OK;
     }
@@ -361,6 +361,8 @@ static void fill_spec(struct creation *c)
     c->spec.meta = mln_is_null(mln_field_of(rq, "meta")) ? NULL : mln_field_of(rq, "meta");
     c->spec.num_uses = c->is_batch ? 0 : least(number(rq, "num_uses"), role_uses);
     c->spec.parent = c->is_orphan ? NULL : rq->actor->token;
+    c->spec.is_of_root = rq->actor->is_root || mln_get_bool(mln_get(rq->actor->token, "root_child"), false);
+    c->spec.is_in_name = is_given(rq, "entity_alias") || mln_get_bool(mln_get(rq->actor->token, "in_name"), false);
     c->spec.is_renewable = may_renew && !c->is_batch;
     c->spec.is_batch = c->is_batch;
     c->spec.bound_cidrs = of_role(c, "token_bound_cidrs");

@@ -247,43 +247,47 @@ static struct mln_err tidy(struct mln_request *rq, struct mln_reply *re)
         .help = "How long it shall live from now."                                                 \
     }
 
-static const struct mln_field create_fields[] = {
-    {.name = "id", .type = MLN_FIELD_SECRET, .help = "The token's id; needs sudo."},
-    {.name = "policies",
-     .type = MLN_FIELD_LIST,
-     .help = "Policies; those of the caller when absent."},
-    {.name = "meta", .type = MLN_FIELD_MAP, .help = "Names and texts kept with the token."},
-    {.name = "no_parent",
-     .type = MLN_FIELD_BOOL,
-     .fallback = "false",
-     .help = "An orphan; needs sudo."},
-    {.name = "no_default_policy",
-     .type = MLN_FIELD_BOOL,
-     .fallback = "false",
-     .help = "Without the policy \"default\"."},
-    {.name = "renewable", .type = MLN_FIELD_BOOL, .fallback = "true", .help = "May be renewed."},
-    {.name = "ttl", .type = MLN_FIELD_DURATION, .help = "How long it lives."},
-    {.name = "lease", .type = MLN_FIELD_DURATION, .help = "Old name of ttl."},
-    {.name = "type", .type = MLN_FIELD_TEXT, .help = "\"service\" or \"batch\"."},
-    {.name = "role", .type = MLN_FIELD_TEXT, .help = "A role of auth/token/roles, in the path."},
-    {.name = "role_name", .type = MLN_FIELD_TEXT, .help = "The same, in the body."},
-    {.name = "entity_alias",
-     .type = MLN_FIELD_TEXT,
-     .help = "An alias that the role allows: its entity has the token."},
-    {.name = "explicit_max_ttl",
-     .type = MLN_FIELD_DURATION,
-     .help = "An end that no renewal moves."},
-    {.name = "display_name",
-     .type = MLN_FIELD_TEXT,
-     .fallback = "token",
-     .help = "A name for people."},
-    {.name = "num_uses",
-     .type = MLN_FIELD_INT,
-     .fallback = "0",
-     .help = "Requests that it is good for; 0 is no limit."},
-    {.name = "period",
-     .type = MLN_FIELD_DURATION,
-     .help = "Lives on as long as it is renewed within this time; needs sudo."},
+#define CREATE_FIELDS                                                                              \
+    {.name = "id", .type = MLN_FIELD_SECRET, .help = "The token's id; needs sudo."},               \
+    {.name = "policies",                                                                           \
+     .type = MLN_FIELD_LIST,                                                                       \
+     .help = "Policies; those of the caller when absent."},                                        \
+    {.name = "meta", .type = MLN_FIELD_MAP, .help = "Names and texts kept with the token."},       \
+    {.name = "no_parent",                                                                          \
+     .type = MLN_FIELD_BOOL,                                                                       \
+     .fallback = "false",                                                                          \
+     .help = "An orphan; needs sudo."},                                                            \
+    {.name = "no_default_policy",                                                                  \
+     .type = MLN_FIELD_BOOL,                                                                       \
+     .fallback = "false",                                                                          \
+     .help = "Without the policy \"default\"."},                                                   \
+    {.name = "renewable", .type = MLN_FIELD_BOOL, .fallback = "true", .help = "May be renewed."},  \
+    {.name = "ttl", .type = MLN_FIELD_DURATION, .help = "How long it lives."},                     \
+    {.name = "lease", .type = MLN_FIELD_DURATION, .help = "Old name of ttl."},                     \
+    {.name = "type", .type = MLN_FIELD_TEXT, .help = "\"service\" or \"batch\"."},                 \
+    {.name = "entity_alias",                                                                       \
+     .type = MLN_FIELD_TEXT,                                                                       \
+     .help = "An alias that the role allows: its entity has the token."},                          \
+    {.name = "explicit_max_ttl",                                                                   \
+     .type = MLN_FIELD_DURATION,                                                                   \
+     .help = "An end that no renewal moves."},                                                     \
+    {.name = "display_name",                                                                       \
+     .type = MLN_FIELD_TEXT,                                                                       \
+     .fallback = "token",                                                                          \
+     .help = "A name for people."},                                                                \
+    {.name = "num_uses",                                                                           \
+     .type = MLN_FIELD_INT,                                                                        \
+     .fallback = "0",                                                                              \
+     .help = "Requests that it is good for; 0 is no limit."},                                      \
+    {.name = "period",                                                                             \
+     .type = MLN_FIELD_DURATION,                                                                   \
+     .help = "Lives on as long as it is renewed within this time; needs sudo."}
+
+/* Without a field for a role: a body's is not what policy judged. */
+static const struct mln_field create_fields[] = {CREATE_FIELDS, {0}};
+static const struct mln_field create_role_fields[] = {
+    {.name = "role", .type = MLN_FIELD_TEXT, .help = "A role of auth/token/roles."},
+    CREATE_FIELDS,
     {0},
 };
 static struct mln_err role_exists(struct mln_request *rq, bool *ret)
@@ -310,7 +314,7 @@ static const struct mln_path token_paths[] = {
      .write = mln_token_create_path},
     {.pattern = "create/{role}",
      .summary = "Make a token with a role.",
-     .fields = create_fields,
+     .fields = create_role_fields,
      .write = mln_token_create_path},
     {.pattern = "roles", .summary = "List roles.", .list = mln_token_role_list},
     {.pattern = "roles/{role}",

@@ -172,6 +172,7 @@ static void test_who_may_not(void **unused)
         const char *name, *entity;
         bool is_root, is_root_child;
         const char *path, *json, *text;
+        bool is_in_name;
     } t[] = {
         {"root opens", "", true, false, "release/open", OPEN,
          "root and tokens made by root cannot open"},
@@ -197,6 +198,8 @@ static void test_who_may_not(void **unused)
          "is the release of alice"},
         {"root gates", "", true, false, ID "/gate", NULL,
          "root and tokens made by root cannot change"},
+        {"a token with an alias approves", "e-eve", false, false, ID "/approve", YES,
+         "made in somebody's name cannot approve", true},
     };
     to_waiting(k);
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
@@ -205,6 +208,7 @@ static void test_who_may_not(void **unused)
         mln_cx_init(&cx, arena);
         struct mln_value *token = mln_object(&cx);
         mln_put_bool(&cx, token, "root_child", t[i].is_root_child);
+        mln_put_bool(&cx, token, "in_name", t[i].is_in_name);
         be(k, t[i].entity, "eve");
         k->actor.is_root = t[i].is_root;
         k->actor.token = token;

@@ -58,6 +58,60 @@ static void test_role(void **state)
                "unknown role r1");
 }
 
+/* The role is the one of the path, which policy judged: a body names none, and asks for no period without sudo. */
+static void test_role_of_the_body(void **state)
+{
+    (void)state;
+    CK(k);
+    lk_policy(k, "maker", "path \"auth/token/create\" { capabilities = [\"update\"] }\n"
+                          "path \"auth/token/create/mine\" { capabilities = [\"update\"] }");
+    CK_WANT(k, ck_call(k, "root", "write", "auth/token/roles/admin", "{\"allowed_policies\":\"admin\",\"orphan\":true}"), 204);
+    CK_WANT(k, ck_call(k, "root", "write", "auth/token/roles/mine", "{\"allowed_policies\":\"maker\"}"), 204);
+    const char *id = lk_token(k, "{\"policies\":[\"maker\"]}");
+    static const char *const bodies[] = {"{\"role\":\"admin\"}", "{\"role_name\":\"admin\"}"};
+    static const char *const paths[] = {"auth/token/create", "auth/token/create/mine"};
+    for (size_t i = 0; i < MLN_COUNT(bodies) * MLN_COUNT(paths); i++) {
+        CK_WANT(k, ck_call(k, id, "write", paths[i / 2], bodies[i % 2]), 200);
+        assert_string_equal(ck_json(k, mln_get(mln_get(k->answer, "auth"), "policies")), "[\"default\",\"maker\"]");
+        assert_false(mln_get_bool(mln_get(mln_get(k->answer, "auth"), "orphan"), true));
+    }
+    LK_REFUSED(k, ck_call(k, id, "write", "auth/token/create/mine", "{\"period\":\"90000h\"}"), 400,
+               "root or sudo privileges required to create periodic token");
+}
+
+static const struct mln_value *entry_of(struct ck *k, const char *id)
+{
+    MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
+    const struct mln_value *entry = NULL;
+    mln_cx_clear(&k->cx);
+    kit_ok(&k->cx, mln_txn_begin(&k->cx, k->core->store, k->core->barrier, &txn));
+    kit_ok(&k->cx, mln_token_find(k->core, &k->cx, txn, mln_now_ns(), mln_bytes_of(id), &entry));
+    return entry;
+}
+
+/* What root makes stays root's: as an orphan, as a child's child, in somebody's name. Nobody approves a release with it. */
+static void test_of_root(void **state)
+{
+    (void)state;
+    CK(k);
+    CK_WANT(k, ck_call(k, "root", "write", "auth/token/roles/imp",
+                       "{\"orphan\":true,\"allowed_entity_aliases\":\"alice\",\"allowed_policies\":\"a\"}"), 204);
+    static const char *const t[][2] = {{"auth/token/create", "{\"policies\":[\"a\"]}"},
+                                       {"auth/token/create", "{\"no_parent\":true,\"policies\":[\"a\"]}"},
+                                       {"auth/token/create-orphan", "{\"policies\":[\"a\"]}"},
+                                       {"auth/token/create/imp", "{\"entity_alias\":\"alice\"}"},
+                                       {"auth/token/create/imp", "{\"entity_alias\":\"alice\",\"type\":\"batch\"}"}};
+    for (size_t i = 0; i < MLN_COUNT(t); i++) {
+        const struct mln_value *entry = entry_of(k, lk_token_by(k, "root", t[i][0], t[i][1]));
+        assert_true(mln_get_bool(mln_get(entry, "root_child"), false));
+        assert_int_equal(mln_get_bool(mln_get(entry, "in_name"), false), i >= 3);
+    }
+    lk_policy(k, "a", "path \"auth/token/create*\" { capabilities = [\"update\", \"sudo\"] }");
+    const char *child = lk_token_by(k, lk_token_by(k, "root", t[3][0], t[3][1]), "auth/token/create-orphan", "{}");
+    assert_true(mln_get_bool(mln_get(entry_of(k, child), "root_child"), false));
+    assert_true(mln_get_bool(mln_get(entry_of(k, child), "in_name"), false));
+}
+
 static void test_role_rules(void **state)
 {
     static const struct {
@@ -514,7 +568,9 @@ static void test_tidy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_role),         cmocka_unit_test(test_role_rules),
+        cmocka_unit_test(test_role),         cmocka_unit_test(test_role_of_the_body),
+       cmocka_unit_test(test_of_root),
+        cmocka_unit_test(test_role_rules),
         cmocka_unit_test(test_role_refused), cmocka_unit_test(test_role_members),
         cmocka_unit_test(test_addresses),    cmocka_unit_test(test_batch),
         cmocka_unit_test(test_lookup_state), cmocka_unit_test(test_batch_parent), cmocka_unit_test(test_login_renewal),
