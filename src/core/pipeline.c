@@ -303,6 +303,14 @@ static struct mln_err may_they(struct mln_run *run)
 
 /* ---- one try ---- */
 
+/* "keys/k/" is no other name of "keys/k": a rule for the one would not be asked about the other. Lists and rests of paths end so. */
+static bool is_alias(const struct mln_request *rq)
+{
+    struct mln_bytes pattern = mln_bytes_of(rq->route->pattern);
+    bool takes_it = mln_bytes_ends(pattern, MLN_BYTES("...}")) || mln_bytes_ends(pattern, MLN_BYTES("...}?"));
+    return mln_bytes_ends(rq->path, MLN_BYTES("/")) && rq->op != MLN_OP_LIST && rq->op != MLN_OP_HELP && !takes_it;
+}
+
 static void find_route(struct mln_run *run)
 {
     struct mln_request *rq = &run->rq;
@@ -311,6 +319,7 @@ static void find_route(struct mln_run *run)
     run->captures = mln_object(rq->cx);
     rq->route = rq->mount == NULL || rq->mount->engine == NULL ? NULL
                                                                : mln_route_find(rq->cx, rq->mount->engine, rq->rest, run->captures);
+    rq->route = rq->route != NULL && is_alias(rq) ? NULL : rq->route;
 }
 
 /* What a reply asks core for: a token, a lease, to be wrapped. */

@@ -87,6 +87,22 @@ static void test_policy_first(void **state)
     CK_WANT(k, ck_call(k, "root", "write", "secret/data/a", "{\"options\":7}"), 400);
 }
 
+/* A rule for a path holds for the path with a slash behind it as well: that is no other way to the same thing. */
+static void test_slash(void **state)
+{
+    (void)state;
+    CK(k);
+    policy(k, "s", "path \\\"transit/keys/*\\\" { capabilities = [\\\"read\\\",\\\"update\\\",\\\"list\\\"] } "
+                   "path \\\"transit/keys/k\\\" { capabilities = [\\\"deny\\\"] }");
+    CK_WANT(k, ck_call(k, "root", "write", "sys/mounts/transit", "{\"type\":\"transit\"}"), 204);
+    CK_WANT(k, ck_call(k, "root", "write", "transit/keys/k", "{}"), 200);
+    const char *id = token(k, "{\"policies\":[\"s\"]}");
+    CK_WANT(k, ck_call(k, id, "read", "transit/keys/k", NULL), 403);
+    CK_WANT(k, ck_call(k, id, "read", "transit/keys/k/", NULL), 404);
+    CK_WANT(k, ck_call(k, id, "write", "transit/keys/k/", "{}"), 404);
+    CK_WANT(k, ck_call(k, "root", "list", "transit/keys", NULL), 200);
+}
+
 static void test_sudo(void **state)
 {
     (void)state;
@@ -346,7 +362,7 @@ static void test_seal_under_writes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_create_or_update), cmocka_unit_test(test_policy_first), cmocka_unit_test(test_sudo),
+        cmocka_unit_test(test_create_or_update), cmocka_unit_test(test_policy_first), cmocka_unit_test(test_slash), cmocka_unit_test(test_sudo),
         cmocka_unit_test(test_uses),             cmocka_unit_test(test_asked_for_more), cmocka_unit_test(test_no_requests),
         cmocka_unit_test(test_decisions),        cmocka_unit_test(test_strangers),    cmocka_unit_test(test_preflight),
         cmocka_unit_test(test_sweep),            cmocka_unit_test(test_hot_key),      cmocka_unit_test(test_seal_under_writes),
