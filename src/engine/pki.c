@@ -48,11 +48,12 @@ static const struct mln_field none_fields[] = {{0}};
 static const struct mln_field issuer_ref_fields[] = {FIELD_ISSUER, {0}};
 static const struct mln_field serial_fields[] = {PATH("serial", "Serial number, with : or -."), {0}};
 
-static const struct mln_field issue_fields[] = {FIELD_ROLE, FIELD_ISSUER, FIELDS_NAMES, FIELDS_TIME, FIELDS_FORM, {0}};
-static const struct mln_field sign_fields[] = {FIELD_ROLE, FIELD_ISSUER, TEXT("csr", "Request in PEM."), FIELDS_NAMES, FIELDS_TIME,
+/* Without a field for the issuer: the role names it, or the path, where policy judged it. */
+static const struct mln_field issue_fields[] = {FIELD_ROLE, FIELDS_NAMES, FIELDS_TIME, FIELDS_FORM, {0}};
+static const struct mln_field sign_fields[] = {FIELD_ROLE, TEXT("csr", "Request in PEM."), FIELDS_NAMES, FIELDS_TIME,
                                                FIELDS_FORM, {0}};
 static const struct mln_field verbatim_fields[] = {
-    FIELD_ROLE, FIELD_ISSUER, TEXT("csr", "Request in PEM."), FIELDS_TIME, FIELDS_FORM, LIST("key_usage", "Where the request says none."),
+    FIELD_ROLE, TEXT("csr", "Request in PEM."), FIELDS_TIME, FIELDS_FORM, LIST("key_usage", "Where the request says none."),
     LIST("ext_key_usage", "Where the request says none."), LIST("ext_key_usage_oids", "Where the request says none."),
     INT("signature_bits", "Hash."), BOOL("use_pss", "RSA signs as PSS."), {0},
 };

@@ -445,10 +445,17 @@ static void test_several(void **state)
     EK_WANT(k, ek_write(k, role(k, ""), "{\"common_name\":\"a\",\"ttl\":\"1h\"}"), 200);
     X509 *leaf = pk_answer_x509(k);
     X509_free(leaf);
+    char name[64];
+    EK_WANT(k, ek_write(k, "pki/issue/r", /* the role's issuer, whatever the body says */
+                        "{\"common_name\":\"a\",\"ttl\":\"1h\",\"issuer_ref\":\"next\"}"),
+            200);
+    leaf = pk_answer_x509(k);
+    X509_NAME_get_text_by_NID(X509_get_issuer_name(leaf), NID_commonName, name, sizeof(name));
+    assert_string_not_equal(name, "Next");
+    X509_free(leaf);
     EK_WANT(k, ek_write(k, "pki/issuer/next/issue/r", "{\"common_name\":\"a\",\"ttl\":\"1h\"}"),
             200);
     leaf = pk_answer_x509(k);
-    char name[64];
     X509_NAME_get_text_by_NID(X509_get_issuer_name(leaf), NID_commonName, name, sizeof(name));
     assert_string_equal(name, "Next");
     X509_free(leaf);
