@@ -70,16 +70,24 @@ static bool is_loopback(struct mln_bytes host)
     return mln_bytes_is(host, "localhost") || mln_bytes_is(host, "127.0.0.1") || mln_bytes_is(host, "[::1]");
 }
 
-/* scheme, host, port and the rest of "http://127.0.0.1:8250/oidc/callback". */
+/* ":8250", or nothing. What else stands behind a host would make it another one: "localhost:1@elsewhere". */
+static bool is_port(struct mln_bytes text)
+{
+    uint64_t port = 0;
+    return text.len == 0 || (text.ptr[0] == ':' && text.len <= 6 && mln_u64_parse(mln_bytes_from(text, 1), &port) && port <= 65535);
+}
+
+/* scheme, host and the rest of "http://127.0.0.1:8250/oidc/callback"; no host where more than a port stands behind it. */
 static struct mln_bytes without_port(struct mln_bytes uri, struct mln_bytes *ret_host, struct mln_bytes *ret_path)
 {
     size_t at = mln_bytes_find_bytes(uri, MLN_BYTES("://"));
     struct mln_bytes rest = mln_bytes_from(uri, at + 3);
     size_t end = mln_bytes_find(rest, '/');
-    struct mln_bytes place = mln_bytes_sub(rest, 0, end), port;
+    struct mln_bytes place = mln_bytes_sub(rest, 0, end);
+    bool is_v6 = place.len > 0 && place.ptr[0] == '[';
+    size_t host_n = is_v6 ? mln_bytes_find(place, ']') + 1 : mln_bytes_find(place, ':');
     *ret_path = mln_bytes_from(rest, end);
-    *ret_host = place.len > 0 && place.ptr[0] == '[' ? mln_bytes_sub(place, 0, mln_bytes_find(place, ']') + 1)
-                                                     : mln_bytes_cut(place, ':', &port);
+    *ret_host = is_port(mln_bytes_from(place, host_n)) ? mln_bytes_sub(place, 0, host_n) : MLN_BYTES_NONE;
     return mln_bytes_sub(uri, 0, at);
 }
 

@@ -413,6 +413,14 @@ static void test_refused_browser_logins(void **state)
     EK_DATA(k, "{\"auth_url\":\"\"}");
     EK_WANT(k, ek_write(k, "auth/oidc/oidc/auth_url", "{\"redirect_uri\":\"http://localhost:1/other\"}"), 200);
     EK_DATA(k, "{\"auth_url\":\"\"}");
+    static const char *const elsewhere[] = {"localhost:8250@evil.example", "localhost:@evil.example", "localhost:1.evil.example",
+                                            "localhost:8250?@evil.example", "localhost:123456"};
+    for (size_t i = 0; i < MLN_COUNT(elsewhere); i++) {
+        char body[160];
+        (void)snprintf(body, sizeof(body), "{\"redirect_uri\":\"http://%s/oidc/callback\"}", elsewhere[i]);
+        EK_WANT(k, ek_write(k, "auth/oidc/oidc/auth_url", body), 200);
+        EK_DATA(k, "{\"auth_url\":\"\"}");
+    }
     EK_WANT(k, ek_write(k, "auth/oidc/oidc/auth_url", "{\"redirect_uri\":\"http://localhost:7777/oidc/callback\"}"), 200);
     assert_true(ek_text(k, "auth_url")[0] != 0); /* loopback: any port */
 }
