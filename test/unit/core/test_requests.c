@@ -362,7 +362,8 @@ static void test_seal_under_writes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_create_or_update), cmocka_unit_test(test_policy_first), cmocka_unit_test(test_slash), cmocka_unit_test(test_sudo),
+        cmocka_unit_test(test_create_or_update), cmocka_unit_test(test_policy_first), cmocka_unit_test(test_slash),
+        cmocka_unit_test(test_sudo),
         cmocka_unit_test(test_uses),             cmocka_unit_test(test_asked_for_more), cmocka_unit_test(test_no_requests),
         cmocka_unit_test(test_decisions),        cmocka_unit_test(test_strangers),    cmocka_unit_test(test_preflight),
         cmocka_unit_test(test_sweep),            cmocka_unit_test(test_hot_key),      cmocka_unit_test(test_seal_under_writes),
