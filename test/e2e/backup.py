@@ -7,14 +7,17 @@ usage: backup.py [MERLON]
 $MERLON_TLOGVERIFY as in ledger.py: the new log and the old one are also checked by it.
 """
 import gzip
+import http.client
 import io
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import tarfile
 import tempfile
 import threading
+import time
 
 from kit import TOKEN, Api, Server, case, finish, run, skip
 
@@ -164,7 +167,11 @@ def large(server, tmp):
     answer = server.api("POST", SNAP, answer.body)
     case("restored", answer.code == 204, answer)
     case("and whole", len(get(server, "secret/data/large/3") or "") == 1400000)
-    for i in range(12, 40):
+    for i in range(12, 30):
+        put(server, os.urandom(700000).hex(), "secret/data/large/%d" % i)
+    answer = server.api("GET", SNAP)
+    case("the largest that an answer has", answer.code == 200 and 40 << 20 < len(answer.body), "%d %d" % (answer.code, len(answer.body)))
+    for i in range(30, 40):
         put(server, os.urandom(700000).hex(), "secret/data/large/%d" % i)
     answer = server.api("GET", SNAP)
     case("too large for an answer", answer.code == 413 and "merlon operator backup" in str(answer.errors), answer)
@@ -173,6 +180,41 @@ def large(server, tmp):
     case("operator backup beside the server has no limit", done.returncode == 0 and file.stat().st_size > 48 << 20, done.stderr)
     done = run("operator", "raft", "snapshot", "restore", "--yes", file, env=server.environment)
     case("the client says what to do with it", done.returncode != 0 and b"operator restore" in done.stderr, done.stderr)
+
+
+def killed(tmp):
+    """Core dies at any moment of a restore: the store is the one or the other, and its log is whole."""
+    for wait_ms in (1, 10, 30, 60, 120):
+        with Server("--rekey-per-minute", "60") as server:
+            for i in range(20):
+                put(server, "one", "secret/data/k/%d" % i)
+            snapshot = server.api("GET", SNAP).body
+            for i in range(20):
+                put(server, "two", "secret/data/k/%d" % i)
+            old = vkey_of(server.data)
+            sender = threading.Thread(target=lambda: tolerant(server, snapshot))
+            sender.start()
+            time.sleep(wait_ms / 1000)
+            for pid in server.process("merlon-core"):
+                os.kill(pid, signal.SIGKILL)
+            sender.join()
+            server.wait()
+            values = {get(server, "secret/data/k/%d" % i) for i in range(20)}
+            case("killed after %d ms: one state, not two" % wait_ms, values in ({"one"}, {"two"}), values)
+            case("and its records vouch for it", run("operator", "verify-store", env=server.environment).returncode == 0)
+            new = vkey_of(server.data)
+            verified("after %d ms" % wait_ms, ("--dir", server.data), new)
+            if new != old:
+                verified("the old one after %d ms" % wait_ms, ("--dir", server.data / "past" / "1"), old)
+
+
+def tolerant(server, snapshot):
+    api = Api(server.port)
+    try:
+        api.once("POST", SNAP, snapshot)
+    except (OSError, http.client.HTTPException):
+        pass
+    api.close()
 
 
 def offline(tmp):
@@ -228,6 +270,7 @@ def body():
             refused(server, saved, tmp)
         with Server() as server:
             large(server, tmp)
+        killed(tmp)
         offline(tmp)
 
 

@@ -81,6 +81,15 @@ static const struct row requests[] = {
      "{\"op\":\"write\",\"path\":\"a\",\"ns\":\"\",\"data\":null,\"raw\":\"eyJhIjoxfQ==\",\"ct\":"
      "\"application/ocsp-request\",\"from\":\"192.0.2.7\",\"port\":4711,"
      "\"head\":false}"},
+    {"a snapshot without a type", "POST", "/v1/a", "", "\x1f\x8b\x08", MLN_E_OK,
+     "{\"op\":\"write\",\"path\":\"a\",\"ns\":\"\",\"data\":null,\"raw\":\"H4sI\",\"ct\":"
+     "\"application/gzip\",\"from\":\"192.0.2.7\",\"port\":4711,"
+     "\"head\":false}"},
+    {"a snapshot as curl sends it", "POST", "/v1/a", "Content-Type: application/x-www-form-urlencoded", "\x1f\x8b\x08",
+     MLN_E_OK,
+     "{\"op\":\"write\",\"path\":\"a\",\"ns\":\"\",\"data\":null,\"raw\":\"H4sI\",\"ct\":"
+     "\"application/gzip\",\"from\":\"192.0.2.7\",\"port\":4711,"
+     "\"head\":false}"},
     {"patch", "PATCH", "/v1/a", "Content-Type: application/merge-patch+json", "{\"x\":null}",
      MLN_E_OK,
      "{\"op\":\"patch\",\"path\":\"a\",\"ns\":\"\",\"data\":{\"x\":null},\"from\":\"192.0.2.7\","
