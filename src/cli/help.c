@@ -6,6 +6,7 @@
 
 const char *const mln_cli_noun_summaries[][2] = {
     {"server", "Run the server"},
+    {"agent", "Log a workload in and render its secrets"},
     {"operator", "Initialise, unseal, seal, rotate, verify the store"},
     {"status", "Show the server's state"},
     {"login", "Log in and keep the token"},

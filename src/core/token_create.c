@@ -244,7 +244,8 @@ static struct mln_err check_fields(struct creation *c)
         return mln_fail(rq->cx, MLN_E_INVALID,
                         "root or sudo privileges required to create periodic token");
     }
-    if (is_given(rq, "entity_alias") && c->role == NULL) {
+    /* an empty one is none: OpenBao's client always sends it */
+    if (mln_len(mln_field_of(rq, "entity_alias")) > 0 && c->role == NULL) {
         return mln_fail(rq->cx, MLN_E_INVALID,
                         "'entity_alias' is only allowed in combination with token role");
     }

@@ -10,6 +10,8 @@ static int64_t number(const struct mln_value *entry, const char *name)
 }
 
 /* What limits this renewal; of the method where it spoke, else of the entry. */
+#define S_NS ((int64_t)1000000000)
+
 struct limits {
     int64_t ttl_s, max_ttl_s, period_s, explicit_max_ttl_s;
 };
@@ -98,16 +100,34 @@ static struct mln_err find_limits(struct mln_request *rq, const struct mln_value
     return mount->engine->renew_login == NULL ? MLN_OK : ask_method(rq, entry, mount, ret);
 }
 
-/* The longest that a renewal may reach, in seconds from now; 0 = no limit. */
-static int64_t room_left(const struct mln_request *rq, const struct mln_value *entry,
-                         const struct limits *limits)
+/* The longest life of the token, from when it was made; 0 = no limit. */
+static int64_t longest_s(const struct limits *limits)
 {
-    int64_t age_s = (rq->now_ns - number(entry, "created_ns")) / 1000000000;
     int64_t limit_s = limits->period_s > 0 ? 0 : limits->max_ttl_s;
     if (limits->explicit_max_ttl_s > 0 && (limit_s == 0 || limits->explicit_max_ttl_s < limit_s)) {
         limit_s = limits->explicit_max_ttl_s;
     }
-    return limit_s == 0 ? 0 : limit_s > age_s ? limit_s - age_s : 1;
+    return limit_s;
+}
+
+/*
+ * When a renewal by *asked_s ends: never behind the token's longest life, to the nanosecond, or renewals within the last second
+ * would go on for ever. *asked_s becomes what is left, in whole seconds and rounded up.
+ */
+static struct mln_err end_of(struct mln_request *rq, struct mln_reply *re, const struct mln_value *entry, const struct limits *limits,
+                             int64_t *asked_s, int64_t *ret_ns)
+{
+    int64_t created_ns = number(entry, "created_ns"), limit_s = longest_s(limits);
+    int64_t last_ns = limit_s == 0 || limit_s > (INT64_MAX - created_ns) / S_NS ? INT64_MAX : created_ns + limit_s * S_NS;
+    if (rq->now_ns >= last_ns) { /* the limit was lowered */
+        return mln_fail(rq->cx, MLN_E_INVALID, "past the max TTL, cannot renew");
+    }
+    if (last_ns != INT64_MAX) {
+        *asked_s = mln_token_ttl_cap(rq, re, *asked_s, (last_ns - rq->now_ns + S_NS - 1) / S_NS);
+    }
+    int64_t end_ns = rq->now_ns + *asked_s * S_NS;
+    *ret_ns = end_ns < last_ns ? end_ns : last_ns;
+    return MLN_OK;
 }
 
 static struct mln_err check_renewable(struct mln_request *rq, const struct mln_value *entry)
@@ -134,10 +154,11 @@ struct mln_err mln_token_renew_entry(struct mln_request *rq, struct mln_reply *r
     int64_t asked_s = mln_get_int(mln_field_of(rq, "increment"), 0);
     asked_s = limits.period_s > 0 ? limits.period_s : asked_s > 0 ? asked_s : limits.ttl_s;
     asked_s = asked_s > MLN_TTL_MAX_S ? MLN_TTL_MAX_S : asked_s;
-    asked_s = mln_token_ttl_cap(rq, re, asked_s, room_left(rq, entry, &limits));
+    int64_t end_ns = 0;
+    MLN_TRY(end_of(rq, re, entry, &limits, &asked_s, &end_ns));
     struct mln_value *next = mln_value_dup(cx, entry);
     mln_remove(next, MLN_BYTES("id"));
-    mln_put_int(cx, next, "expires_ns", rq->now_ns + asked_s * 1000000000);
+    mln_put_int(cx, next, "expires_ns", end_ns);
     mln_put_int(cx, next, "renewed_ns", rq->now_ns);
     mln_put_int(cx, next, "renewed_ttl_s", asked_s); /* what a renewal gives that asks for none */
     MLN_TRY(mln_cx_err(cx));

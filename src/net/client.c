@@ -227,8 +227,11 @@ static struct mln_err read_head(struct mln_cx *cx, struct mln_client *client, st
             }
             MLN_TRY(read_more(cx, client, r));
         }
-        if (mln_failed(mln_http1_answer(cx, mln_bytes_sub(mln_buf_bytes(&r->in), 0, r->head_len),
-                                        r->head))) {
+        /* parsed from a copy: the buffer moves while the body is read */
+        struct mln_bytes head =
+            mln_bytes_dup(cx, mln_bytes_sub(mln_buf_bytes(&r->in), 0, r->head_len));
+        MLN_TRY(mln_cx_err(cx));
+        if (mln_failed(mln_http1_answer(cx, head, r->head))) {
             return mln_refail(cx, MLN_E_REMOTE, "the server's answer is malformed");
         }
         if (r->head->status >= 200) {
