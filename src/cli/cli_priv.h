@@ -119,6 +119,18 @@ struct mln_err mln_cli_call(struct mln_cli *cli, const char *method, const char 
 struct mln_err mln_cli_get_raw(struct mln_cli *cli, const char *target, struct mln_bytes *ret);
 struct mln_err mln_cli_send_raw(struct mln_cli *cli, const char *method, const char *path, struct mln_bytes body,
                                 struct mln_cli_reply *ret); /* as application/octet-stream */
+/*
+ * A server besides the session's own, for commands that talk to two. The call works in the arena of
+ * `cx` and looks at no flag, environment or token file; errors as mln_cli_call.
+ */
+struct mln_cli_peer {
+    struct mln_client *client;
+    const char *token;
+    const char *ns; /* NULL = none */
+};
+struct mln_err mln_cli_peer_call(struct mln_cx *cx, const struct mln_cli_peer *peer,
+                                 const char *method, const char *path,
+                                 const struct mln_value *body, struct mln_cli_reply *ret);
 const char *mln_cli_address(const struct mln_cli *cli);
 struct mln_err
 mln_cli_token(struct mln_cli *cli,

@@ -9,6 +9,7 @@ const char *const mln_cli_noun_summaries[][2] = {
     {"agent", "Log a workload in and render its secrets"},
     {"operator", "Initialise, unseal, seal, rotate, verify the store"},
     {"status", "Show the server's state"},
+    {"migrate", "Move all that can be moved between Vault, OpenBao and Merlon"},
     {"login", "Log in and keep the token"},
     {"read", "Read any path"},
     {"write", "Write to any path"},

@@ -97,7 +97,7 @@ const char *mln_cli_escape(struct mln_cli *cli, const char *segment_path)
 }
 
 /* The server's texts, joined: they are meant for the client. */
-static const char *error_text(struct mln_cli *cli, const struct mln_value *body, int status)
+static const char *error_text(struct mln_cx *cx, const struct mln_value *body, int status)
 {
     const struct mln_value *errors = mln_get(body, "errors");
     MLN_AUTO(mln_buf_drop) struct mln_buf buf = {0};
@@ -111,9 +111,9 @@ static const char *error_text(struct mln_cli *cli, const struct mln_value *body,
     }
     if (buf.len == 0) {
         return status == 404 ? "not found"
-                             : mln_text_format(cli->cx, "the server answered %d", status);
+                             : mln_text_format(cx, "the server answered %d", status);
     }
-    return mln_text_dup(cli->cx, mln_buf_bytes(&buf));
+    return mln_text_dup(cx, mln_buf_bytes(&buf));
 }
 
 static enum mln_code code_of(const struct mln_value *body, int status)
@@ -148,8 +148,8 @@ static enum mln_code code_of(const struct mln_value *body, int status)
     }
 }
 
-static struct mln_err parse_reply(struct mln_cli *cli, const struct mln_client_answer *answer,
-                                  struct mln_cli_reply *ret)
+static struct mln_err read_reply(struct mln_cx *cx, const struct mln_client_answer *answer,
+                                 struct mln_cli_reply *ret)
 {
     *ret =
         (struct mln_cli_reply){.status = answer->status, .raw = answer->body, .ledger_index = -1};
@@ -159,18 +159,52 @@ static struct mln_err parse_reply(struct mln_cli *cli, const struct mln_client_a
         }
     }
     if (answer->body.len > 0 && answer->body.ptr[0] == '{') {
-        MLN_TRY(mln_json_parse(cli->cx, answer->body, &ret->body));
+        MLN_TRY(mln_json_parse(cx, answer->body, &ret->body));
         ret->data = mln_get(ret->body, "data");
-        cli->request_id = mln_get_text(cli->cx, mln_get(ret->body, "request_id"), "");
     }
     if (answer->status < 400) {
         return MLN_OK;
     }
-    enum mln_code code = code_of(ret->body, answer->status);
-    if (code == MLN_E_SEALED) {
+    return mln_fail(cx, code_of(ret->body, answer->status), "%s",
+                    error_text(cx, ret->body, answer->status));
+}
+
+static struct mln_err parse_reply(struct mln_cli *cli, const struct mln_client_answer *answer,
+                                  struct mln_cli_reply *ret)
+{
+    struct mln_err err = read_reply(cli->cx, answer, ret);
+    if (ret->body != NULL) {
+        cli->request_id = mln_get_text(cli->cx, mln_get(ret->body, "request_id"), "");
+    }
+    if (mln_is(err, MLN_E_SEALED)) {
         cli->hint = "unseal it with 'merlon operator unseal'";
     }
-    return mln_fail(cli->cx, code, "%s", error_text(cli, ret->body, answer->status));
+    return err;
+}
+
+struct mln_err mln_cli_peer_call(struct mln_cx *cx, const struct mln_cli_peer *peer,
+                                 const char *method, const char *path,
+                                 const struct mln_value *body, struct mln_cli_reply *ret)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf text = {.is_secret = true, .max = ANSWER_MAX_BYTES};
+    if (body != NULL) {
+        mln_json_print(&text, body, MLN_JSON_COMPACT);
+    }
+    MLN_TRY(mln_buf_ok(cx, &text));
+    const char *headers[4];
+    size_t n = 0;
+    headers[n++] = "X-Vault-Request: true";
+    headers[n++] = mln_text_format(cx, "X-Vault-Token: %s", peer->token);
+    if (peer->ns != NULL) {
+        headers[n++] = mln_text_format(cx, "X-Vault-Namespace: %s", peer->ns);
+    }
+    if (text.len > 0) {
+        headers[n++] = "Content-Type: application/json";
+    }
+    struct mln_client_answer answer = {0};
+    MLN_TRY(mln_client_call(cx, peer->client, method, mln_text_format(cx, "/v1/%s", path), headers,
+                            n, mln_buf_bytes(&text), &answer));
+    return read_reply(cx, &answer, ret);
 }
 
 static void print_curl(const char *method, const char *url, bool has_token, struct mln_bytes body)
