@@ -99,7 +99,7 @@ static void test_slash(void **state)
     const char *id = token(k, "{\"policies\":[\"s\"]}");
     CK_WANT(k, ck_call(k, id, "read", "transit/keys/k", NULL), 403);
     CK_WANT(k, ck_call(k, id, "read", "transit/keys/k/", NULL), 404);
-    CK_WANT(k, ck_call(k, id, "write", "transit/keys/k/", "{}"), 404);
+    CK_WANT(k, ck_call(k, id, "write", "transit/keys/k/", "{}"), 400);
     CK_WANT(k, ck_call(k, "root", "list", "transit/keys", NULL), 200);
 }
 
