@@ -92,18 +92,35 @@ static bool is_tls_version(struct mln_bytes text)
     return mln_bytes_is(text, "tls12") || mln_bytes_is(text, "tls13");
 }
 
+static struct mln_err check_tls(struct mln_request *rq, const struct mln_value *config)
+{
+    struct mln_bytes least = ldap_of(config, "tls_min_version"), most = ldap_of(config, "tls_max_version");
+    struct ldap_pair pair;
+    if (!is_tls_version(least) || !is_tls_version(most)) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "invalid 'tls_min_version' or 'tls_max_version': tls12 or tls13");
+    }
+    if (mln_bytes_is(least, "tls13") && mln_bytes_is(most, "tls12")) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "'tls_max_version' must be greater than or equal to 'tls_min_version'");
+    }
+    return ldap_client_pair(rq->cx, config, &pair);
+}
+
+static bool is_deref(struct mln_bytes text)
+{
+    return mln_bytes_is(text, "never") || mln_bytes_is(text, "finding") || mln_bytes_is(text, "searching") ||
+           mln_bytes_is(text, "always");
+}
+
 static struct mln_err check_config(struct mln_request *rq, const struct mln_value *config)
 {
     struct mln_cx *cx = rq->cx;
-    if (!ldap_flag(config, "deny_null_bind")) {
-        return mln_fail(cx, MLN_E_UNSUPPORTED, "deny_null_bind cannot be false: whoever gave no password would be let in");
+    if (ldap_flag(config, "use_token_groups")) {
+        return mln_fail(cx, MLN_E_UNSUPPORTED, "use_token_groups is not supported");
     }
-    if (ldap_flag(config, "use_token_groups") || !mln_bytes_is(ldap_of(config, "dereference_aliases"), "never")) {
-        return mln_fail(cx, MLN_E_UNSUPPORTED, "use_token_groups and dereference_aliases are not supported");
+    if (!is_deref(ldap_of(config, "dereference_aliases"))) {
+        return mln_fail(cx, MLN_E_INVALID, "dereference_aliases is never, finding, searching or always");
     }
-    if (!is_tls_version(ldap_of(config, "tls_min_version")) || !is_tls_version(ldap_of(config, "tls_max_version"))) {
-        return mln_fail(cx, MLN_E_INVALID, "invalid 'tls_min_version' or 'tls_max_version': tls12 or tls13");
-    }
+    MLN_TRY(check_tls(rq, config));
     MLN_TRY(check_urls(rq, config));
     return check_texts(rq, config);
 }
@@ -118,6 +135,8 @@ static void put_default(struct mln_cx *cx, struct mln_value *config, const struc
         mln_put_int(cx, config, f->name, f->number);
     }
 }
+
+static const char *const hidden[] = {"bindpass", "client_tls_cert", "client_tls_key"}; /* kept, and never shown */
 
 static struct mln_err config_write(struct mln_request *rq, struct mln_reply *re)
 {
@@ -137,24 +156,33 @@ static struct mln_err config_write(struct mln_request *rq, struct mln_reply *re)
             put_default(cx, config, &own_fields[i]);
         }
     }
-    if (!mln_is_null(mln_field_of(rq, "bindpass"))) {
-        mln_put(cx, config, "bindpass", mln_field_of(rq, "bindpass"));
-    }
-    if (mln_len(mln_field_of(rq, "client_tls_cert")) + mln_len(mln_field_of(rq, "client_tls_key")) > 0) {
-        return mln_fail(cx, MLN_E_UNSUPPORTED, "client_tls_cert and client_tls_key are not supported");
+    for (size_t i = 0; i < MLN_COUNT(hidden); i++) {
+        if (!mln_is_null(mln_field_of(rq, hidden[i]))) {
+            mln_put(cx, config, hidden[i], mln_field_of(rq, hidden[i]));
+        }
     }
     MLN_TRY(mln_token_fields_take(rq, config));
     MLN_TRY(check_config(rq, config));
     return mln_txn_put_value(cx, rq->txn, rq->mount->view, MLN_BYTES("config"), config);
 }
 
+/* What was never configured is shown as it would be; logins still need a configuration. */
 static struct mln_err config_read(struct mln_request *rq, struct mln_reply *re)
 {
     const struct mln_value *config = NULL;
-    MLN_TRY(load(rq, "config", &config));
     struct mln_value *data = mln_object(rq->cx);
+    struct mln_err err = load(rq, "config", &config);
+    if (mln_failed(err) && !mln_is(err, MLN_E_NOT_FOUND)) {
+        return err;
+    }
+    mln_cx_clear(rq->cx);
     for (size_t i = 0; i < MLN_COUNT(own_fields); i++) {
-        mln_put(rq->cx, data, own_fields[i].name, mln_get(config, own_fields[i].name));
+        const struct mln_value *v = mln_get(config, own_fields[i].name);
+        if (v != NULL) {
+            mln_put(rq->cx, data, own_fields[i].name, v);
+        } else {
+            put_default(rq->cx, data, &own_fields[i]);
+        }
     }
     mln_token_fields_print(rq->cx, config, data);
     re->data = data;
@@ -289,12 +317,12 @@ static const struct mln_field config_fields[] = {
     TEXT("certificate", "Authorities in PEM, instead of the system's."),
     TEXT("tls_min_version", "tls12 or tls13."),
     TEXT("tls_max_version", "tls12 or tls13."),
-    TEXT("dereference_aliases", "Only never is supported."),
-    TEXT("client_tls_cert", "Not supported."),
-    TEXT("client_tls_key", "Not supported."),
+    TEXT("dereference_aliases", "When searches follow aliases: never, finding, searching or always."),
+    TEXT("client_tls_cert", "The certificate to show the directory, PEM."),
+    {.name = "client_tls_key", .type = MLN_FIELD_SECRET, .help = "Its key, PEM, not encrypted."},
     BOOL("starttls", "Start TLS on a plain connection."),
     BOOL("insecure_tls", "Do not verify the directory's certificate."),
-    BOOL("deny_null_bind", "Always true: an empty password is no login."),
+    BOOL("deny_null_bind", "Kept, without effect: an empty password is never a login."),
     BOOL("discoverdn", "Search for the user's name, anonymously when there is no binddn."),
     BOOL("case_sensitive_names", "Names of users and groups keep their case."),
     BOOL("username_as_alias", "The name as it was typed is the alias, not the directory's."),

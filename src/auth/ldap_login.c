@@ -32,6 +32,8 @@ static struct mln_value *new_ask(struct mln_request *rq, const struct mln_value 
     mln_put_text(cx, ask, "op", op);
     mln_put_bool(cx, ask, "starttls", ldap_flag(config, "starttls"));
     mln_put_bool(cx, ask, "insecure_tls", ldap_flag(config, "insecure_tls"));
+    mln_put(cx, ask, "tls_min_version", mln_get(config, "tls_min_version"));
+    mln_put(cx, ask, "dereference", mln_get(config, "dereference_aliases"));
     mln_put_int(cx, ask, "timeout_ms", ms < 1000 ? 1000 : ms > 60000 ? 60000 : ms);
     if (ldap_of(config, "certificate").len > 0) {
         mln_put(cx, ask, "ca_pem", mln_get(config, "certificate"));
@@ -47,12 +49,24 @@ static void put_bind(struct mln_cx *cx, struct mln_value *ask, struct mln_bytes 
     }
 }
 
+static struct mln_err put_client(struct mln_request *rq, const struct mln_value *config, struct mln_value *ask)
+{
+    struct ldap_pair pair;
+    MLN_TRY(ldap_client_pair(rq->cx, config, &pair));
+    if (pair.cert.len > 0) {
+        mln_put(rq->cx, ask, "cert_der", mln_blob(rq->cx, pair.cert));
+        mln_put(rq->cx, ask, "key_der", mln_blob(rq->cx, pair.key));
+    }
+    return mln_cx_err(rq->cx);
+}
+
 /* Each of the configured servers in turn, until one can be reached. */
 static struct mln_err ask_directory(struct mln_request *rq, const struct mln_value *config, struct mln_value *ask,
                                     const struct mln_value **ret)
 {
     struct mln_bytes rest = ldap_of(config, "url");
     struct mln_err err = {MLN_E_UNREACHABLE};
+    MLN_TRY(put_client(rq, config, ask));
     while (rest.len > 0 && (mln_is(err, MLN_E_UNREACHABLE) || mln_is(err, MLN_E_TIMEOUT))) {
         struct mln_bytes one = mln_bytes_trim(mln_bytes_cut(rest, ',', &rest));
         mln_cx_clear(rq->cx);

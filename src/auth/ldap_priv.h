@@ -37,6 +37,14 @@ bool ldap_flag(const struct mln_value *config, const char *name);
 struct mln_err ldap_name(struct mln_request *rq, const struct mln_value *config, struct mln_bytes name, const char **ret);
 struct mln_bytes ldap_row(struct mln_cx *cx, const char *kind, const char *name);
 
+/* ---- ldap_tls.c ---- */
+struct ldap_pair {
+    struct mln_bytes cert; /* DER; none: this server shows no certificate */
+    struct mln_bytes key;  /* secret: DER of PKCS #1, SEC 1 or (Ed25519) PKCS #8 */
+};
+/* What client_tls_cert and client_tls_key say; of a chain the first certificate. errors INVALID (one without the other, unreadable, no pair) */
+struct mln_err ldap_client_pair(struct mln_cx *cx, const struct mln_value *config, struct ldap_pair *ret);
+
 /* ---- ldap_login.c ---- */
 struct mln_err ldap_login(struct mln_request *rq, struct mln_reply *re);
 struct mln_err ldap_renew(struct mln_request *rq, const struct mln_value *internal, struct mln_login *login);

@@ -169,24 +169,50 @@ static bool set_authority(const struct link *link, struct mln_bytes pem)
     return ok;
 }
 
+static bool set_der(const struct link *link, int option, struct mln_bytes der)
+{
+    struct berval value = {.bv_len = der.len, .bv_val = (char *)(uintptr_t)der.ptr};
+    return der.len > 0 && ldap.set_option(link->ld, option, &value) == LDAP_OPT_SUCCESS;
+}
+
+/* The library shows the certificate when it has both. */
+static bool set_client(const struct link *link, const struct mln_value *ask)
+{
+    struct mln_bytes cert = mln_get_bytes(mln_get(ask, "cert_der")), key = mln_get_bytes(mln_get(ask, "key_der"));
+    return (cert.len == 0 && key.len == 0) ||
+           (set_der(link, LDAP_OPT_X_TLS_CERT, cert) && set_der(link, LDAP_OPT_X_TLS_KEY, key));
+}
+
 static struct mln_err set_tls(struct mln_cx *cx, struct link *link, const struct mln_value *ask)
 {
-    int fresh = 0, least = LDAP_OPT_X_TLS_PROTOCOL_TLS1_2;
+    bool is_13 = mln_is_text(mln_get(ask, "tls_min_version"), "tls13");
+    int fresh = 0, least = is_13 ? LDAP_OPT_X_TLS_PROTOCOL_TLS1_3 : LDAP_OPT_X_TLS_PROTOCOL_TLS1_2;
     int require = mln_get_bool(mln_get(ask, "insecure_tls"), false) ? LDAP_OPT_X_TLS_NEVER : LDAP_OPT_X_TLS_DEMAND;
     bool ok = ldap.set_option(link->ld, LDAP_OPT_X_TLS_REQUIRE_CERT, &require) == LDAP_OPT_SUCCESS;
     ok = ok && set_authority(link, mln_get_bytes(mln_get(ask, "ca_pem")));
+    ok = ok && set_client(link, ask);
     ok = ok && ldap.set_option(link->ld, LDAP_OPT_X_TLS_PROTOCOL_MIN, &least) == LDAP_OPT_SUCCESS;
     ok = ok && ldap.set_option(link->ld, LDAP_OPT_X_TLS_NEWCTX, &fresh) == LDAP_OPT_SUCCESS;
     return ok ? MLN_OK : mln_fail(cx, MLN_E_INVALID, "reach: TLS to the directory cannot be set up (is ca_pem a certificate?)");
+}
+
+static int deref_of(const struct mln_value *ask)
+{
+    const struct mln_value *when = mln_get(ask, "dereference");
+    return mln_is_text(when, "finding")     ? LDAP_DEREF_FINDING
+           : mln_is_text(when, "searching") ? LDAP_DEREF_SEARCHING
+           : mln_is_text(when, "always")    ? LDAP_DEREF_ALWAYS
+                                            : LDAP_DEREF_NEVER;
 }
 
 static struct mln_err set_options(struct mln_cx *cx, struct link *link, const struct mln_value *ask)
 {
     int64_t ms = reach_timeout_ms(ask);
     struct timeval patience = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-    int version = LDAP_VERSION3;
+    int version = LDAP_VERSION3, deref = deref_of(ask);
     link->callback = (struct ldap_conncb){.lc_add = on_connect, .lc_del = on_close, .lc_arg = link};
     bool ok = ldap.set_option(link->ld, LDAP_OPT_PROTOCOL_VERSION, &version) == LDAP_OPT_SUCCESS;
+    ok = ok && ldap.set_option(link->ld, LDAP_OPT_DEREF, &deref) == LDAP_OPT_SUCCESS;
     ok = ok && ldap.set_option(link->ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF) == LDAP_OPT_SUCCESS;
     ok = ok && ldap.set_option(link->ld, LDAP_OPT_NETWORK_TIMEOUT, &patience) == LDAP_OPT_SUCCESS;
     ok = ok && ldap.set_option(link->ld, LDAP_OPT_TIMEOUT, &patience) == LDAP_OPT_SUCCESS;

@@ -83,7 +83,18 @@ class Directory:
         subprocess.run(["/usr/sbin/slapadd", "-f", str(conf), "-l", str(folder / "data.ldif")], check=True, stderr=subprocess.DEVNULL)
         urls = "ldap://127.0.0.1:%d ldaps://127.0.0.1:%d" % (self.port, self.tls_port)
         self.child = subprocess.Popen(["/usr/sbin/slapd", "-f", str(conf), "-h", urls, "-d", "0"], stderr=subprocess.DEVNULL)
+        self.strict = self.start_strict(folder, conf.read_text())
         time.sleep(1)
+
+    def start_strict(self, folder, conf):
+        """A second one with the same people, which takes only connections that show a certificate of its authority."""
+        port, other = free_port(), folder / "strict.conf"
+        (folder / "db2").mkdir()
+        conf = conf.replace("%s/db" % folder, "%s/db2" % folder).replace("%s/pid" % folder, "%s/pid2" % folder)
+        other.write_text("TLSCACertificateFile %s/ca.pem\nTLSVerifyClient demand\n%s" % (folder, conf))
+        subprocess.run(["/usr/sbin/slapadd", "-f", str(other), "-l", str(folder / "data.ldif")], check=True, stderr=subprocess.DEVNULL)
+        self.strict_url = "ldaps://127.0.0.1:%d" % port
+        return subprocess.Popen(["/usr/sbin/slapd", "-f", str(other), "-h", self.strict_url, "-d", "0"], stderr=subprocess.DEVNULL)
 
     def certificate(self, folder):
         def openssl(*args):
@@ -94,12 +105,19 @@ class Directory:
         openssl("x509", "-req", "-in", "leaf.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "leaf.pem", "-days", "2",
                 "-extfile", "ext")
         openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "other.key", "-out", "other.pem", "-days", "2", "-subj", "/CN=other")
+        openssl("ecparam", "-name", "prime256v1", "-genkey", "-out", "ec.key")
+        openssl("req", "-new", "-key", "ec.key", "-out", "ec.csr", "-subj", "/CN=merlon")
+        openssl("x509", "-req", "-in", "ec.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-out", "ec.pem", "-days", "2")
+        def pair(name):
+            return (folder / (name + ".pem")).read_text(), (folder / (name + ".key")).read_text()
+        self.pairs, self.stranger = {"rsa": pair("leaf"), "ec": pair("ec")}, pair("other")
         self.other = (folder / "other.pem").read_text()
         self.ca = (folder / "ca.pem").read_text()
 
     def stop(self):
-        self.child.terminate()
-        self.child.wait(10)
+        for child in (self.child, self.strict):
+            child.terminate()
+            child.wait(10)
 
 
 def login(api, name, password):
@@ -124,6 +142,26 @@ def logins(api, how):
     for password in ("", None):
         answer = login(api, "alice", password)
         case("%s: password %r is refused" % (how, password), answer.code == 400 and "zero length" in str(answer.errors), answer)
+
+
+def mutual(api, directory, tls):
+    """A directory that asks for certificates, on a port of its own."""
+    strict = {"url": directory.strict_url}
+    answer = api("POST", "auth/ldap/config", strict) and login(api, "bob", "builder")
+    case("a directory that wants a certificate gets none", answer.code == 502, answer)
+    for kind in ("rsa", "ec"):
+        pem, key = directory.pairs[kind]
+        made = api("POST", "auth/ldap/config", {"client_tls_cert": pem, "client_tls_key": key})
+        answer = login(api, "bob", "builder")
+        case("it is shown one (%s)" % kind, made.code == 204 and policies(answer) == ["all", "default"], answer)
+    shown = api("GET", "auth/ldap/config").body.decode()
+    case("neither key nor certificate is shown", "PRIVATE" not in shown and "client_tls" not in shown)
+    api("POST", "auth/ldap/config", {"client_tls_cert": directory.stranger[0], "client_tls_key": directory.stranger[1]})
+    answer = login(api, "bob", "builder")
+    case("a stranger's certificate does not do", answer.code == 502, answer)
+    api("POST", "auth/ldap/config", {"client_tls_cert": "", "client_tls_key": "", "url": tls, "tls_min_version": "tls13", "tls_max_version": "tls13"})
+    answer = login(api, "bob", "builder")
+    case("TLS 1.3 at least", policies(answer) == ["all", "default"], answer)
 
 
 def body():
@@ -164,6 +202,7 @@ def body():
             api("POST", "auth/ldap/config", {"url": tls, "certificate": directory.ca})
             answer = login(api, "bob", "builder")
             case("over TLS", policies(answer) == ["all", "default"], answer)
+            mutual(api, directory, tls)
             api("POST", "auth/ldap/config", {"url": plain, "starttls": True})
             case("with STARTTLS", policies(login(api, "bob", "builder")) == ["all", "default"], login(api, "bob", "builder"))
             api("POST", "auth/ldap/config", {"url": "ldap://127.0.0.1:%d,%s" % (free_port(), plain), "starttls": False})

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "auth/ldap_priv.h"
+#include "crypto/x509.h"
 #include "kit/engine_kit.h"
 
 extern const struct mln_engine mln_method_ldap;
@@ -95,6 +96,9 @@ static struct {
     const char *people, *groups; /* entries that searches find, as JSON */
     const char *password;        /* that binds take */
     bool first_is_down;
+    uint8_t key[2048]; /* the last that was sent along */
+    size_t key_n;
+    bool is_tls_seen; /* the settings of TLS and aliases were sent along */
 } directory;
 
 static void note(struct mln_cx *cx, const struct mln_value *ask)
@@ -117,6 +121,11 @@ static struct mln_err fake_reach(struct mln_request *rq, const struct mln_value 
         return mln_fail(cx, MLN_E_UNREACHABLE, "reach: down");
     }
     note(cx, ask);
+    struct mln_bytes key = mln_get_bytes(mln_get(ask, "key_der"));
+    assert_true(key.len <= sizeof(directory.key) && (key.len > 0) == (mln_len(mln_get(ask, "cert_der")) > 0));
+    mln_copy(directory.key, key.ptr, key.len);
+    directory.key_n = key.len;
+    directory.is_tls_seen = mln_is_text(mln_get(ask, "tls_min_version"), "tls13") && mln_is_text(mln_get(ask, "dereference"), "always");
     bool is_anonymous = mln_get(ask, "bind_dn") == NULL;
     bool is_let_in = is_anonymous || mln_is_text(mln_get(ask, "password"), directory.password) ||
                      mln_is_text(mln_get(ask, "password"), "searcher's");
@@ -252,11 +261,13 @@ static void test_settings(void **state)
         {"{\"groupattr\":\"\"}", "names of attributes"},
         {"{\"userfilter\":\"({{.Password}})\"}", "a filter may name"},
         {"{\"groupfilter\":\"{{\"}", "a filter may name"},
-        {"{\"deny_null_bind\":false}", "deny_null_bind cannot be false"},
         {"{\"use_token_groups\":true}", "not supported"},
-        {"{\"dereference_aliases\":\"always\"}", "not supported"},
+        {"{\"dereference_aliases\":\"often\"}", "never, finding, searching or always"},
         {"{\"tls_min_version\":\"tls10\"}", "invalid 'tls_min_version'"},
-        {"{\"client_tls_cert\":\"x\"}", "not supported"},
+        {"{\"tls_min_version\":\"tls13\"}", "'tls_max_version' must be greater than or equal to 'tls_min_version'"},
+        {"{\"client_tls_cert\":\"x\"}", "both client_tls_cert and client_tls_key must be set"},
+        {"{\"client_tls_key\":\"x\"}", "both client_tls_cert and client_tls_key must be set"},
+        {"{\"client_tls_cert\":\"x\",\"client_tls_key\":\"x\"}", "failed to parse client X509 key pair"},
     };
     (void)state;
     LDAP(k, ",\"binddn\":\"cn=s\",\"bindpass\":\"hidden\"");
@@ -279,12 +290,82 @@ static void test_settings(void **state)
     EK_WANT(k, ek_list(k, "auth/ldap/users/"), 404);
 }
 
+/* ---- the certificate that is shown to the directory ---- */
+
+static const char *escaped(struct mln_cx *cx, const char *pem)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf buf = {0};
+    for (; *pem != 0; pem++) {
+        mln_buf_add_bytes(&buf, *pem == '\n' ? MLN_BYTES("\\n") : mln_bytes_at(pem, 1));
+    }
+    return mln_text_dup(cx, mln_buf_bytes(&buf));
+}
+
+static void make_pair(struct mln_cx *cx, struct mln_key *key, const char **ret_cert, const char **ret_key)
+{
+    const struct mln_x509_name name = {.common_name = MLN_BYTES("merlon")};
+    const uint8_t serial[] = {1};
+    struct mln_x509_signer by = {.sig = MLN_SIG_EC_256};
+    struct mln_bytes subject, der;
+    kit_ok(cx, mln_key_generate(cx, MLN_KEY_EC, 256, key));
+    kit_ok(cx, mln_x509_name_print(cx, &name, &subject));
+    by.pkcs8 = key->pkcs8;
+    const struct mln_cert_spec spec = {.serial = mln_bytes_at(serial, 1), .issuer = subject, .subject = subject, .spki = key->spki,
+                                       .not_before_s = 1700000000, .not_after_s = 1800000000};
+    kit_ok(cx, mln_cert_build(cx, &spec, &by, &der));
+    *ret_cert = escaped(cx, mln_pem_text(cx, "CERTIFICATE", der));
+    *ret_key = escaped(cx, mln_pem_text(cx, "PRIVATE KEY", key->pkcs8));
+}
+
+static void test_client_pair(void **state)
+{
+    struct mln_key one = {0}, two = {0};
+    const char *cert = NULL, *key = NULL, *other_cert = NULL, *other_key = NULL;
+    struct mln_cx *cx = kit_cx(state);
+    LDAP(k, "");
+    make_pair(cx, &one, &cert, &key);
+    make_pair(cx, &two, &other_cert, &other_key);
+    EK_REFUSED(k, ek_write(k, "auth/ldap/config", mln_text_format(cx, "{\"client_tls_cert\":\"%s\",\"client_tls_key\":\"%s\"}", cert,
+               other_key)), 400, "the key is not the certificate's");
+    EK_WANT(k, ek_write(k, "auth/ldap/config", mln_text_format(cx, "{\"client_tls_cert\":\"%s\",\"client_tls_key\":\"%s\","
+            "\"tls_min_version\":\"tls13\",\"tls_max_version\":\"tls13\",\"dereference_aliases\":\"always\"}", cert, key)), 204);
+    EK_WANT(k, ek_read(k, "auth/ldap/config", NULL), 200);
+    assert_null(mln_get(k->re.data, "client_tls_key"));
+    directory.is_tls_seen = false;
+    EK_WANT(k, ek_write(k, "auth/ldap/login/alice", "{\"password\":\"pw\"}"), 204);
+    assert_true(directory.is_tls_seen);
+    assert_true(mln_bytes_eq(mln_bytes_at(directory.key, directory.key_n), one.plain));
+    EK_REFUSED(k, ek_write(k, "auth/ldap/config", "{\"client_tls_key\":\"\"}"), 400, "both client_tls_cert");
+    EK_WANT(k, ek_write(k, "auth/ldap/config", "{\"client_tls_cert\":\"\",\"client_tls_key\":\"\"}"), 204);
+    EK_WANT(k, ek_write(k, "auth/ldap/login/alice", "{\"password\":\"pw\"}"), 204);
+    assert_int_equal(directory.key_n, 0);
+}
+
+/* What clients set from habit, and what is shown before anything was set. */
+static void test_usual(void **state)
+{
+    (void)state;
+    MLN_AUTO(ek_drop) struct ek *k = ek_new();
+    k->services.reach = fake_reach;
+    ek_mount(k, "auth/ldap/", &mln_method_ldap, "77777777-0000-4000-8000-000000000000");
+    EK_WANT(k, ek_read(k, "auth/ldap/config", NULL), 200);
+    assert_true(mln_is_text(mln_get(k->re.data, "url"), "ldap://127.0.0.1"));
+    assert_true(mln_get_bool(mln_get(k->re.data, "deny_null_bind"), false));
+    EK_VALUE(k, mln_get(k->re.data, "token_policies"), "[]");
+    EK_REFUSED(k, ek_write(k, "auth/ldap/login/alice", "{\"password\":\"pw\"}"), 400, "ldap backend not configured");
+    EK_WANT(k, ek_write(k, "auth/ldap/config", "{\"url\":\"ldap://first\",\"userdn\":\"ou=p\",\"deny_null_bind\":false}"), 204);
+    EK_WANT(k, ek_read(k, "auth/ldap/config", NULL), 200);
+    assert_false(mln_get_bool(mln_get(k->re.data, "deny_null_bind"), true));
+    EK_REFUSED(k, ek_write(k, "auth/ldap/login/alice", "{\"password\":\"\"}"), 400, "zero length");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_escapes),           KIT_TEST(test_templates),       KIT_TEST(test_common_names),
         cmocka_unit_test(test_bind_by_name), cmocka_unit_test(test_searched_for), cmocka_unit_test(test_other_ways),
         cmocka_unit_test(test_refused_logins), cmocka_unit_test(test_settings),
+        KIT_TEST(test_client_pair),       cmocka_unit_test(test_usual),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
