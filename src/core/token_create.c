@@ -363,7 +363,7 @@ static void fill_spec(struct creation *c)
     c->spec.num_uses = c->is_batch ? 0 : least(number(rq, "num_uses"), role_uses);
     c->spec.parent = c->is_orphan ? NULL : rq->actor->token;
     c->spec.is_of_root = rq->actor->is_root || mln_get_bool(mln_get(rq->actor->token, "root_child"), false);
-    c->spec.is_in_name = is_given(rq, "entity_alias") || mln_get_bool(mln_get(rq->actor->token, "in_name"), false);
+    c->spec.is_in_name = mln_len(mln_field_of(rq, "entity_alias")) > 0 || mln_get_bool(mln_get(rq->actor->token, "in_name"), false);
     c->spec.is_renewable = may_renew && !c->is_batch;
     c->spec.is_batch = c->is_batch;
     c->spec.bound_cidrs = of_role(c, "token_bound_cidrs");

@@ -98,7 +98,7 @@ static void test_of_root(void **state)
                        "{\"orphan\":true,\"allowed_entity_aliases\":\"alice\",\"allowed_policies\":\"a\"}"), 204);
     static const char *const t[][2] = {{"auth/token/create", "{\"policies\":[\"a\"]}"},
                                        {"auth/token/create", "{\"no_parent\":true,\"policies\":[\"a\"]}"},
-                                       {"auth/token/create-orphan", "{\"policies\":[\"a\"]}"},
+                                       {"auth/token/create-orphan", "{\"policies\":[\"a\"],\"entity_alias\":\"\"}"},
                                        {"auth/token/create/imp", "{\"entity_alias\":\"alice\"}"},
                                        {"auth/token/create/imp", "{\"entity_alias\":\"alice\",\"type\":\"batch\"}"}};
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
