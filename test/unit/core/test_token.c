@@ -557,6 +557,21 @@ static void test_accessor_gone(void **state)
     LK_REFUSED(k, ck_call(k, "root", "write", "auth/token/renew-accessor", body), 400, "invalid accessor");
 }
 
+/* Whole seconds are rounded up in answers; the end itself is not, or the last second would never end. */
+static void test_last_second(void **state)
+{
+    (void)state;
+    CK(k);
+    lk_turn(0);
+    const char *id = lk_token(k, "{\"ttl\":100,\"explicit_max_ttl\":100}");
+    atomic_store(&lk_ahead_ns, 99200000000);
+    CK_WANT(k, ck_call(k, id, "write", "auth/token/renew-self", "{}"), 200);
+    assert_int_equal(mln_get_int(mln_get(mln_get(k->answer, "auth"), "lease_duration"), 0), 1);
+    atomic_store(&lk_ahead_ns, 100050000000);
+    CK_WANT(k, ck_call(k, id, "write", "auth/token/renew-self", "{}"), 403);
+    lk_turn(0);
+}
+
 static void test_tidy(void **state)
 {
     (void)state;
@@ -579,6 +594,7 @@ int main(void)
         cmocka_unit_test(test_same_id),      cmocka_unit_test(test_clock),
         cmocka_unit_test(test_many_expire),  cmocka_unit_test(test_tidy),
         cmocka_unit_test(test_nothing_left), cmocka_unit_test(test_accessor_gone),
+        cmocka_unit_test(test_last_second),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -142,6 +142,30 @@ static void test_answers(void **state)
     }
 }
 
+/* The buffer moves while a large body is read: the head's views must not point into it. */
+static void test_headers_of_large(void **state)
+{
+    struct mln_cx *cx = kit_cx(state);
+    MLN_AUTO(mln_buf_drop) struct mln_buf answer = {0};
+    mln_buf_add_text(&answer, "HTTP/1.1 200 OK\r\nX-Mark: value\r\nContent-Length: 300000\r\n\r\n");
+    for (size_t i = 0; i < 300000; i++) {
+        mln_buf_add_byte(&answer, 'x');
+    }
+    uint16_t port = 0;
+    struct script s = {.fd = listen_on(&port), .answer = mln_buf_bytes(&answer), .per_connection = 1, .connections = 1};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, script_main, &s), 0);
+    struct mln_client *client = client_for(cx, port, 5000);
+    struct mln_client_answer a = {0};
+    kit_ok(cx, mln_client_call(cx, client, "GET", "/", NULL, 0, MLN_BYTES_NONE, &a));
+    assert_true(a.n_headers == 2 && a.body.len == 300000);
+    kit_text(a.headers[0].name, "X-Mark");
+    kit_text(a.headers[0].value, "value");
+    mln_client_free(client);
+    pthread_join(thread, NULL);
+    close(s.fd);
+}
+
 static void test_request_bytes(void **state)
 {
     struct mln_cx *cx = kit_cx(state);
@@ -413,7 +437,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_answers),
-        KIT_TEST(test_request_bytes),
+        KIT_TEST(test_request_bytes), KIT_TEST(test_headers_of_large),
         KIT_TEST(test_kept_connections),
         KIT_TEST(test_unreachable_and_late),
         KIT_TEST(test_unix_socket),
