@@ -6,6 +6,8 @@
  */
 #include "cli/migrate_priv.h"
 
+#include <unistd.h>
+
 #define WORK_BYTES  ((size_t)512 << 20) /* one object: an answer of 80 MB as values, at both sides */
 #define TOKEN_BYTES 65536u
 
@@ -98,6 +100,9 @@ static struct mln_err prepare(struct migrate *m)
     const char *from = mln_text_format(cli->cx, "%s %s", m->from.url, m->from.peer.ns != NULL ? m->from.peer.ns : "");
     const char *to = mln_text_format(cli->cx, "%s %s", m->to.url, m->to.peer.ns != NULL ? m->to.peer.ns : "");
     const char *state = mln_cli_text(cli, "state");
+    if (m->is_dry && state != NULL && access(state, F_OK) != 0) {
+        state = NULL; /* a dry run makes no file */
+    }
     return mig_state_open(cli->cx, &m->state, state, from, to);
 }
 

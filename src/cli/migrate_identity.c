@@ -21,7 +21,9 @@ static struct mln_err ids_at(struct migrate *m, const struct mig_side *side, con
         mig_fresh(m);
         return MLN_OK;
     }
-    MLN_TRY(mig_caught(m, path, err));
+    if (mln_failed(err)) { /* the body of a refusal is not looked at, and forgotten with its row */
+        return mig_caught(m, path, err);
+    }
     *ret = mln_value_dup(m->cli->cx, mln_get(reply.data, "key_info"));
     return mln_cx_err(m->cli->cx);
 }

@@ -247,16 +247,14 @@ struct mln_err mig_kv2_secret(struct migrate *m, const char *mount, const char *
     const char *why = bad != 0 ? mln_text_format(&m->work, "version %lld differs", (long long)bad)
                                : "the target has other settings";
     bool is_other = bad != 0 || (is_whole && !h.is_metadata_same);
-    if (is_other && !mig_may_write(m, h.path)) {
+    /* settings may be ours, half written; a version that differs is not: each was written whole */
+    if (is_other && !(bad != 0 ? m->overwrites : mig_may_write(m, h.path))) {
         return mig_row(m, h.path, MIG_CONFLICT, why);
     }
     if (m->is_dry) {
         long long n = (long long)(h.last - h.there - h.shift);
         why = is_other ? why : mln_text_format(&m->work, "%lld versions", n);
         return mig_row(m, h.path, MIG_PLANNED, why);
-    }
-    if (bad != 0 && !m->overwrites) {
-        return mig_row(m, h.path, MIG_CONFLICT, why); /* ours may be open, but that version is not ours */
     }
     MLN_TRY(bad != 0 ? restart(m, &h) : MLN_OK);
     return carry(m, &h);

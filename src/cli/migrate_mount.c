@@ -112,6 +112,9 @@ static struct mln_err meet(struct migrate *m, const char *path, const struct mln
         return mig_row(m, path, MIG_CONFLICT, "the target has another type mounted there");
     }
     const char *differ = mig_differing(&m->work, body_of(&m->work, mount), body_of(&m->work, there), "");
+    if (differ[0] == '\0' && e != NULL && e->mark == MIG_OPEN && !m->is_dry) {
+        return mig_done(m, path, "", NULL); /* ours, cut off behind the write */
+    }
     if (differ[0] == '\0') {
         return mig_row(m, path, is_done ? MIG_VERIFIED : MIG_PRESENT, NULL);
     }

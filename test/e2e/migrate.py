@@ -39,6 +39,7 @@ def must(api, verb, path, body=None):
 
 
 def fill(api):
+    api.timeout = 60  # a try that timed out is sent again, and then finds what the first one made
     def put(path, body=None):
         return must(api, "POST", path, body or {})
     put("sys/policies/acl/dev", {"policy": 'path "secret/*" { capabilities = ["read"] }'})
@@ -69,8 +70,8 @@ def fill(api):
     put("transit/keys/shut", {"type": "ed25519"})
     put("pki/roles/web", {"allowed_domains": ["example.org"], "allow_subdomains": True, "max_ttl": "72h"})
     put("pki/config/urls", {"issuing_certificates": ["http://ca.example.org/ca"]})
-    put("pki/root/generate/internal", {"common_name": "Example root"})
-    put("ssh/config/ca", {"generate_signing_key": True})
+    put("pki/root/generate/internal", {"common_name": "Example root", "key_type": "ec", "key_bits": 256})
+    put("ssh/config/ca", {"generate_signing_key": True, "key_type": "ed25519"})
     put("ssh/roles/ops", {"key_type": "ca", "allow_user_certificates": True, "allowed_users": "ops", "ttl": "30m"})
     put("totp/keys/phone", {"generate": True, "issuer": "x", "account_name": "y"})
     for method in ("userpass", "approle", "jwt", "kubernetes", "ldap", "cert"):
@@ -180,7 +181,8 @@ def cut_off(a, b, state):
 def both(a, b, tmp):
     fill(a.api)
     state = tmp / "state"
-    _, rows = migrate(a, b, "--dry-run", name="dry run")
+    _, rows = migrate(a, b, "--dry-run", "--state", state, name="dry run")
+    case("dry run makes no file", not state.exists())
     case("dry run plans", rows.get("sys/mounts/team", {}).get("state") == "planned" and rows.get("team/app/db", {}).get("state") == "planned", rows)
     case("dry run changes nothing", "team/" not in b.api("GET", "sys/mounts").data and b.api("GET", "sys/policies/acl/dev").code == 404)
     refused(a, b, tmp)
