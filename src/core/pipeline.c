@@ -154,6 +154,17 @@ static struct mln_err become(struct mln_run *run, bool is_open)
     return mln_cx_err(cx);
 }
 
+/* A login's token goes with its method: dead from the request that disables it, deleted by a tick. */
+static bool has_method(const struct mln_run *run)
+{
+    struct mln_bytes uuid = mln_get_bytes(mln_get(run->entry, "auth_uuid"));
+    bool is_there = uuid.len == 0;
+    for (size_t i = 0; !is_there && i < run->table->n; i++) {
+        is_there = mln_bytes_is(uuid, run->table->mounts[i].uuid);
+    }
+    return is_there;
+}
+
 /* Open paths take a token too, to answer for it; a bad one makes a stranger there. */
 static struct mln_err who(struct mln_run *run)
 {
@@ -170,9 +181,10 @@ static struct mln_err who(struct mln_run *run)
         return is_open ? MLN_OK : mln_fail(rq->cx, MLN_E_UNAUTHENTIC, "permission denied");
     }
     MLN_TRY(err);
-    if (!mln_token_may_come_from(run->entry, rq->source)) {
+    bool is_orphaned = !has_method(run);
+    if (is_orphaned || !mln_token_may_come_from(run->entry, rq->source)) {
         run->entry = NULL;
-        run->reason = is_open ? "open" : "address";
+        run->reason = is_open ? "open" : is_orphaned ? "bad token" : "address";
         return is_open ? MLN_OK : mln_fail(rq->cx, MLN_E_UNAUTHENTIC, "permission denied");
     }
     return become(run, is_open);

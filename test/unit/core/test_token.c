@@ -327,6 +327,22 @@ static const char *login(struct ck *k)
     return lk_text(k, "auth", "client_token");
 }
 
+/* Before any tick. A method enabled again at the same place is another one. */
+static void test_method_gone(void **state)
+{
+    (void)state;
+    CK(k);
+    enable_alice(k);
+    const char *id = login(k);
+    CK_WANT(k, lk_is(k, id), 200);
+    CK_WANT(k, ck_call(k, "root", "write", "sys/remount", "{\"from\":\"auth/userpass\",\"to\":\"auth/up\"}"), 200);
+    CK_WANT(k, lk_is(k, id), 200);
+    CK_WANT(k, ck_call(k, "root", "delete", "sys/auth/up", NULL), 204);
+    CK_WANT(k, lk_is(k, id), 403);
+    CK_WANT(k, ck_call(k, "root", "write", "sys/auth/up", "{\"type\":\"userpass\"}"), 204);
+    CK_WANT(k, lk_is(k, id), 403);
+}
+
 static void test_login_renewal(void **state)
 {
     (void)state;
@@ -588,7 +604,7 @@ int main(void)
         cmocka_unit_test(test_role_rules),
         cmocka_unit_test(test_role_refused), cmocka_unit_test(test_role_members),
         cmocka_unit_test(test_addresses),    cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_lookup_state), cmocka_unit_test(test_batch_parent), cmocka_unit_test(test_login_renewal),
+        cmocka_unit_test(test_lookup_state), cmocka_unit_test(test_method_gone), cmocka_unit_test(test_batch_parent), cmocka_unit_test(test_login_renewal),
         cmocka_unit_test(test_login_batch),  cmocka_unit_test(test_revoke_prefix),
         cmocka_unit_test(test_tree),         cmocka_unit_test(test_orphans),
         cmocka_unit_test(test_same_id),      cmocka_unit_test(test_clock),
