@@ -375,7 +375,8 @@ static struct mln_value *begin(struct entry *e, struct mln_run *run, const struc
 void audit_entry_request(struct mln_run *run, const struct audit_device *device, const char *error, struct mln_buf *to)
 {
     struct entry e;
-    print(&e, begin(&e, run, device, "request", error), to);
+    struct mln_value *line = begin(&e, run, device, "request", error);
+    print(&e, line, to);
 }
 
 void audit_entry_response(struct mln_run *run, const struct audit_device *device, const char *error, struct mln_buf *to)
