@@ -24,7 +24,7 @@ struct mln_actor {
     const char *auth_path;     /* "auth/userpass/login/alice", "auth/token/root" */
     const struct mln_value *policies; /* array of names */
     const struct mln_value *meta;     /* object or NULL */
-    const struct mln_value *token;    /* the whole token entry (core's), NULL for strangers */
+    const struct mln_value *token;    /* the whole token entry (core's, without its id), NULL for strangers */
 };
 
 /* A mount: where an engine stands. Lives as long as the request. */

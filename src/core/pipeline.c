@@ -121,18 +121,6 @@ struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core, struct ml
 
 /* ---- who ---- */
 
-/* What handlers see of the token's entry: its id as well, which the store does not know. */
-static const struct mln_value *entry_with_id(struct mln_run *run)
-{
-    struct mln_cx *cx = run->rq.cx;
-    struct mln_value *entry = mln_object(cx);
-    for (size_t i = 0; i < mln_len(run->entry); i++) {
-        mln_put_key(cx, entry, mln_member_at(run->entry, i)->key, &mln_member_at(run->entry, i)->value);
-    }
-    mln_put(cx, entry, "id", mln_secret_string(cx, run->token));
-    return entry;
-}
-
 /* The actor of a token. One whose entity is disabled or gone is as good as none. */
 static struct mln_err become(struct mln_run *run, bool is_open)
 {
@@ -150,7 +138,6 @@ static struct mln_err become(struct mln_run *run, bool is_open)
         run->actor.entity_id = mln_get_text(cx, mln_get(run->subject.person, "id"), "");
         run->actor.entity_name = mln_get_text(cx, mln_get(run->subject.person, "name"), "");
     }
-    run->actor.token = entry_with_id(run);
     return mln_cx_err(cx);
 }
 
