@@ -166,7 +166,10 @@ static struct mln_err note_system(struct mln_cx *cx, struct mln_core *core, cons
 static struct mln_err open_ledger(struct mln_cx *cx, struct mln_core *core)
 {
     struct mln_ledger_config config = {.dir = core->config.data_dir, .origin = core->config.origin};
-    MLN_TRY(mln_barrier_derive(cx, core->barrier, MLN_NS_ROOT, "token", core->token_key));
+    uint8_t key[MLN_KEY_BYTES];
+    MLN_TRY(mln_barrier_derive(cx, core->barrier, MLN_NS_ROOT, "token", key));
+    mln_hmac_key_set(&core->token_key, mln_bytes_at(key, sizeof(key)));
+    mln_wipe(key, sizeof(key));
     MLN_TRY(mln_barrier_derive(cx, core->barrier, MLN_NS_ROOT, "batch token", core->batch_key));
     return mln_ledger_open(cx, core->store, core->barrier, &config, &core->ledger);
 }
@@ -211,7 +214,7 @@ struct mln_err mln_core_unsealed_at_gate(struct mln_cx *cx, struct mln_core *cor
         core->ledger = NULL;
         mln_mounts_forget(core);
         mln_audit_forget(core->audit);
-        mln_wipe(core->token_key, sizeof(core->token_key));
+        mln_wipe(&core->token_key, sizeof(core->token_key));
         mln_wipe(core->batch_key, sizeof(core->batch_key));
         mln_barrier_seal(core->barrier);
     } else {
@@ -246,7 +249,7 @@ void mln_core_seal_at_gate(struct mln_core *core)
     if (core->barrier != NULL) {
         mln_barrier_seal(core->barrier);
     }
-    mln_wipe(core->token_key, sizeof(core->token_key));
+    mln_wipe(&core->token_key, sizeof(core->token_key));
     mln_wipe(core->batch_key, sizeof(core->batch_key));
 }
 

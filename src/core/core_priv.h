@@ -121,7 +121,7 @@ struct mln_core {
     struct mln_barrier *barrier;
     struct mln_seal *seal;
     struct mln_ledger *ledger; /* NULL while sealed; under `gate` */
-    uint8_t token_key[32];     /* under `gate` */
+    struct mln_hmac_key token_key; /* under `gate` */
     uint8_t batch_key[32];     /* seals batch tokens; under `gate` */
     pthread_rwlock_t
         gate;            /* read: a request that needs the store open; write: unsealing, sealing */

@@ -18,7 +18,7 @@ static const char *name_of(const struct mln_core *core, struct mln_cx *cx, struc
     static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     uint8_t mac[MLN_SHA256_BYTES];
     char *name = mln_new(cx, MLN_TOKEN_NAME_LEN + 1);
-    mln_hmac_sha256(mln_bytes_at(core->token_key, sizeof(core->token_key)), id, mac);
+    mln_hmac_by(&core->token_key, id, mac);
     for (size_t i = 0; name != NULL && i < 3; i++) {
         uint64_t v = mln_get_u64be(mac + 8 * i);
         for (size_t k = 0; k < 8; k++) {

@@ -16,6 +16,12 @@ void mln_sha256(struct mln_bytes in, uint8_t out[MLN_SHA256_BYTES]);
 void mln_sha256_2(struct mln_bytes a, struct mln_bytes b,
                   uint8_t out[MLN_SHA256_BYTES]); /* hash of a || b */
 void mln_hmac_sha256(struct mln_bytes key, struct mln_bytes in, uint8_t out[MLN_SHA256_BYTES]);
+/* A key that is used often, with its two pads hashed already: as secret as the key, wiped by who holds it. */
+struct mln_hmac_key {
+    uint32_t inner[8], outer[8];
+};
+void mln_hmac_key_set(struct mln_hmac_key *to, struct mln_bytes key);
+void mln_hmac_by(const struct mln_hmac_key *key, struct mln_bytes in, uint8_t out[MLN_SHA256_BYTES]);
 /* RFC 5869; salt may be empty (32 zero bytes). out_n <= 255 * 32 */
 void mln_hkdf_sha256(struct mln_bytes ikm, struct mln_bytes salt, struct mln_bytes info,
                      uint8_t *out, size_t out_n);

@@ -32,19 +32,29 @@ void mln_sha256_2(struct mln_bytes a, struct mln_bytes b, uint8_t out[MLN_SHA256
     mln_wipe(&ctx, sizeof(ctx));
 }
 
-static void pad_begin(SHA256_CTX *ctx, const uint8_t key[BLOCK], uint8_t with)
+static void pad_hash(const uint8_t key[BLOCK], uint8_t with, uint32_t to[8])
 {
     uint8_t pad[BLOCK];
+    SHA256_CTX ctx;
     for (size_t i = 0; i < BLOCK; i++) {
         pad[i] = key[i] ^ with;
     }
-    MLN_CHECK(SHA256_Init(ctx) == 1 && SHA256_Update(ctx, pad, BLOCK) == 1);
+    MLN_CHECK(SHA256_Init(&ctx) == 1 && SHA256_Update(&ctx, pad, BLOCK) == 1);
+    mln_copy(to, ctx.h, sizeof(ctx.h));
     mln_wipe(pad, sizeof(pad));
+    mln_wipe(&ctx, sizeof(ctx));
 }
 
-/* HMAC over the concatenation of three views, written out: EVP_MAC costs a microsecond a call. */
-static void hmac_3(struct mln_bytes key, const struct mln_bytes in[3],
-                   uint8_t out[MLN_SHA256_BYTES])
+/* A context that has taken one block, the pad. */
+static void pad_resume(SHA256_CTX *ctx, const uint32_t from[8])
+{
+    MLN_CHECK(SHA256_Init(ctx) == 1);
+    mln_copy(ctx->h, from, sizeof(ctx->h));
+    ctx->Nl = BLOCK * 8;
+}
+static_assert(sizeof(((SHA256_CTX *)NULL)->h) == sizeof(((struct mln_hmac_key *)NULL)->inner));
+
+void mln_hmac_key_set(struct mln_hmac_key *to, struct mln_bytes key)
 {
     uint8_t block[BLOCK] = {0};
     if (key.len > BLOCK) {
@@ -52,15 +62,36 @@ static void hmac_3(struct mln_bytes key, const struct mln_bytes in[3],
     } else {
         mln_copy(block, key.ptr, key.len);
     }
+    pad_hash(block, 0x36, to->inner);
+    pad_hash(block, 0x5c, to->outer);
+    mln_wipe(block, sizeof(block));
+}
+
+static void hmac_by(const struct mln_hmac_key *key, const struct mln_bytes in[3], uint8_t out[MLN_SHA256_BYTES])
+{
     SHA256_CTX ctx;
     uint8_t inner[MLN_SHA256_BYTES];
-    pad_begin(&ctx, block, 0x36);
+    pad_resume(&ctx, key->inner);
     one_shot(&ctx, in, 3, inner);
-    pad_begin(&ctx, block, 0x5c);
+    pad_resume(&ctx, key->outer);
     one_shot(&ctx, &(struct mln_bytes){inner, sizeof(inner)}, 1, out);
-    mln_wipe(block, sizeof(block));
     mln_wipe(inner, sizeof(inner));
     mln_wipe(&ctx, sizeof(ctx));
+}
+
+void mln_hmac_by(const struct mln_hmac_key *key, struct mln_bytes in, uint8_t out[MLN_SHA256_BYTES])
+{
+    hmac_by(key, (const struct mln_bytes[3]){in, MLN_BYTES_NONE, MLN_BYTES_NONE}, out);
+}
+
+/* HMAC over the concatenation of three views, written out: EVP_MAC costs a microsecond a call. */
+static void hmac_3(struct mln_bytes key, const struct mln_bytes in[3],
+                   uint8_t out[MLN_SHA256_BYTES])
+{
+    struct mln_hmac_key set;
+    mln_hmac_key_set(&set, key);
+    hmac_by(&set, in, out);
+    mln_wipe(&set, sizeof(set));
 }
 
 void mln_hmac_sha256(struct mln_bytes key, struct mln_bytes in, uint8_t out[MLN_SHA256_BYTES])

@@ -32,7 +32,7 @@ struct journal_file {
 struct journal {
     pthread_mutex_t lock;
     pthread_cond_t room;
-    struct mln_secret key;
+    struct mln_secret key; /* a struct mln_hmac_key */
     uint64_t bytes;
     struct journal_file files[FILES];
     unsigned current;
@@ -63,7 +63,7 @@ static struct mln_err fill_file(struct mln_cx *cx, int fd, uint64_t bytes)
 
 static void mac_of(const struct journal *j, struct mln_bytes frame, uint8_t ret[MLN_SHA256_BYTES])
 {
-    mln_hmac_sha256(mln_secret_bytes(&j->key), frame, ret);
+    mln_hmac_by((const void *)j->key.ptr, frame, ret);
 }
 
 /* The whole frame at r, or false. */
@@ -158,7 +158,8 @@ struct mln_err journal_open(struct mln_cx *cx, const char *dir, uint64_t bytes, 
     j->bytes = bytes;
     j->mark = mark;
     j->files[0].fd = j->files[1].fd = -1;
-    MLN_TRY(mln_secret_from(cx, mln_bytes_at(key, 32), &j->key));
+    MLN_TRY(mln_secret_new(cx, sizeof(struct mln_hmac_key), &j->key));
+    mln_hmac_key_set((void *)j->key.ptr, mln_bytes_at(key, 32));
     MLN_TRY(mln_dir_make(cx, dir, 0700));
     for (unsigned i = 0; i < FILES; i++) {
         const char *path = mln_text_format(cx, "%s/%u", dir, i);

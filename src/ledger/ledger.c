@@ -170,9 +170,13 @@ static struct mln_err set_keys(struct mln_cx *cx, struct mln_ledger *ledger, str
 {
     uint8_t public_key[32];
     const char *vkey = NULL;
-    MLN_TRY(mln_secret_new(cx, 96, &ledger->keys));
+    uint8_t key[MLN_KEY_BYTES];
+    MLN_TRY(mln_secret_new(cx, 64, &ledger->keys));
+    MLN_TRY(mln_secret_new(cx, sizeof(struct mln_hmac_key), &ledger->digest_key));
     mln_copy(LEDGER_SEED(ledger), seed.ptr, 32);
-    MLN_TRY(mln_barrier_derive(cx, ledger->barrier, MLN_NS_ROOT, "ledger", LEDGER_DIGEST_KEY(ledger)));
+    MLN_TRY(mln_barrier_derive(cx, ledger->barrier, MLN_NS_ROOT, "ledger", key));
+    mln_hmac_key_set((void *)ledger->digest_key.ptr, mln_bytes_at(key, sizeof(key)));
+    mln_wipe(key, sizeof(key));
     MLN_TRY(mln_barrier_derive(cx, ledger->barrier, MLN_NS_ROOT, "ledger-journal", LEDGER_JOURNAL_KEY(ledger)));
     mln_ed25519_public(LEDGER_SEED(ledger), public_key);
     MLN_TRY(mln_vkey_make(cx, ledger->origin, public_key, &vkey));
@@ -421,6 +425,7 @@ static void ledger_free(struct mln_ledger *ledger)
     publisher_close(ledger->publisher);
     strangers_free(ledger->strangers);
     mln_secret_drop(&ledger->keys);
+    mln_secret_drop(&ledger->digest_key);
     mln_buf_drop(&ledger->entries);
     mln_buf_drop(&ledger->contents);
     pthread_cond_destroy(&ledger->wake_keeper);
@@ -533,7 +538,7 @@ const char *mln_ledger_digest(struct mln_cx *cx, struct mln_ledger *ledger, cons
     if (mln_failed(mln_buf_ok(cx, &buf))) {
         return "";
     }
-    mln_hmac_sha256(mln_bytes_at(LEDGER_DIGEST_KEY(ledger), 32), mln_buf_bytes(&buf), mac);
+    mln_hmac_by(LEDGER_DIGEST_KEY(ledger), mln_buf_bytes(&buf), mac);
     return mln_hex_text(cx, mln_bytes_at(mac, 16));
 }
 

@@ -60,7 +60,8 @@ struct mln_ledger {
     struct journal *journal;
     struct publisher *publisher;
     struct strangers *strangers;
-    struct mln_secret keys; /* seed of the checkpoint key 32 | key of digests 32 | key of the journal's frames 32 */
+    struct mln_secret keys;       /* seed of the checkpoint key 32 | key of the journal's frames 32 */
+    struct mln_secret digest_key; /* a struct mln_hmac_key */
     char origin[200];
     char vkey[256];
     int64_t publish_ns;
@@ -84,8 +85,8 @@ struct mln_ledger {
 
 /* ---- record.c: a record's bytes ---- */
 #define LEDGER_SEED(l)        ((l)->keys.ptr)
-#define LEDGER_DIGEST_KEY(l)  ((l)->keys.ptr + 32)
-#define LEDGER_JOURNAL_KEY(l) ((l)->keys.ptr + 64)
+#define LEDGER_DIGEST_KEY(l)  ((const struct mln_hmac_key *)(const void *)(l)->digest_key.ptr)
+#define LEDGER_JOURNAL_KEY(l) ((l)->keys.ptr + 32)
 /* body: class u8 | time u64 BE | commitment 32 | box; into record->frame. TOO_LARGE, SEALED, MEMORY */
 struct mln_err record_seal(struct mln_cx *cx, struct mln_ledger *ledger, struct mln_record *record, size_t max);
 void record_entry(struct mln_bytes body, uint64_t index, uint8_t ret[ENTRY_BYTES]);

@@ -70,6 +70,12 @@ static void test_hmac(void **state)
         uint8_t out[32];
         mln_hmac_sha256(key, mln_bytes_of(hmac_rows[i].text), out);
         kit_same(cx, mln_bytes_at(out, 32), kit_hex(cx, hmac_rows[i].want));
+        struct mln_hmac_key set;
+        mln_hmac_key_set(&set, key);
+        for (int again = 0; again < 2; again++) {
+            mln_hmac_by(&set, mln_bytes_of(hmac_rows[i].text), out);
+            kit_same(cx, mln_bytes_at(out, 32), kit_hex(cx, hmac_rows[i].want));
+        }
     }
 }
 
