@@ -42,7 +42,10 @@ struct ldap_pair {
     struct mln_bytes cert; /* DER; none: this server shows no certificate */
     struct mln_bytes key;  /* secret: DER of PKCS #1, SEC 1 or (Ed25519) PKCS #8 */
 };
-/* What client_tls_cert and client_tls_key say; of a chain the first certificate. errors INVALID (one without the other, unreadable, no pair) */
+/*
+ * What client_tls_cert and client_tls_key say; of a chain the first certificate.
+ * errors INVALID (one without the other, unreadable, no pair)
+ */
 struct mln_err ldap_client_pair(struct mln_cx *cx, const struct mln_value *config, struct ldap_pair *ret);
 
 /* ---- ldap_login.c ---- */

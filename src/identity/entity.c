@@ -14,6 +14,7 @@ static struct mln_err change(struct mln_request *rq, const struct mln_value *old
                            *disabled = mln_field_of(rq, "disabled");
     MLN_TRY(id_field_policies(rq, &policies));
     MLN_TRY(id_field_pairs(rq, "metadata", &metadata));
+    mln_remove(e, MLN_BYTES("by_login"));
     if (name.len > 0) {
         mln_put_bytes(cx, e, "name", name);
     }
@@ -48,7 +49,10 @@ static struct mln_err save(struct mln_request *rq, struct mln_reply *re,
     return mln_cx_err(cx);
 }
 
-/* By "id" (in path or body) or by "name", which makes one when there is none. */
+/*
+ * By "id" (in path or body) or by "name", which makes one when there is none. One that only a login made, named after its alias, is not
+ * found by name: whoever logs in as somebody at a weak mount must not be given what is meant for that somebody.
+ */
 static struct mln_err write_entity(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_bytes id = mln_get_bytes(mln_field_of(rq, "id")), name;
@@ -62,6 +66,10 @@ static struct mln_err write_entity(struct mln_request *rq, struct mln_reply *re)
     }
     if (mln_failed(err) && !mln_is(err, MLN_E_NOT_FOUND)) {
         return err;
+    }
+    if (id.len == 0 && mln_get_bool(mln_get(old, "by_login"), false)) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "an entity of this name was made by a login: write to it by its id, %s",
+                        mln_get_text(rq->cx, mln_get(old, "id"), ""));
     }
     return save(rq, re, old, name);
 }

@@ -105,6 +105,7 @@ static struct mln_err make(struct mln_cx *cx, struct mln_txn *txn,
     }
     mln_push(cx, aliases, alias);
     mln_put(cx, entity, "aliases", aliases);
+    mln_put_bool(cx, entity, "by_login", true); /* nobody chose this name for it: entity.c */
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(id_entity_put(cx, txn, NULL, entity));
     *ret = entity;

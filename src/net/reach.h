@@ -13,7 +13,8 @@
  *    "max_age_ms":int (GET: an answer to the same ask that is no older will do; core keeps some)}
  *     -> {"status":int, "headers":{lower-case name: text}, "body":bytes}
  *   {"kind":"ldap", "url":"ldap[s]://host[:port]", "starttls":bool, "insecure_tls":bool, "ca_pem", "bind_dn", "password",
- *    "tls_min_version":"tls12|tls13", "cert_der", "key_der" (bytes: what is shown to the server), "op":"bind"}  -> {"code":int (RFC 4511 result; 0 = bound), "text"}
+ *    "tls_min_version":"tls12|tls13", "cert_der", "key_der" (bytes: what is shown to the server),
+ *    "op":"bind"}  -> {"code":int (RFC 4511 result; 0 = bound), "text"}
  *   {..., "op":"search", "base", "filter", "scope":"base|one|sub", "attributes":[...], "size_limit":int,
  *    "dereference":"never|finding|searching|always"}
  *     -> {"code":int, "text", "entries":[{"dn":text, "attributes":{name:[bytes]}}]}; the bind's code when it is not 0

@@ -109,6 +109,21 @@ static void test_children(void **state)
     CK_WANT(k, ck_call(k, child, "read", "secret/data/a", NULL), 403);
 }
 
+/* What a login made is written by its id alone, until somebody did so. */
+static void test_names_of_logins(void **state)
+{
+    (void)state;
+    CK(k);
+    struct who w = start(k);
+    CK_WANT(k, ck_call(k, "root", "write", "identity/entity", "{\"name\":\"alice\",\"policies\":[\"admin\"]}"), 400);
+    assert_non_null(strstr(ck_error(k), w.entity));
+    CK_WANT(k, ck_call(k, "root", "write", "identity/entity/name/alice", "{\"policies\":[\"admin\"]}"), 400);
+    CK_WANT(k, ck_call(k, "root", "write", "identity/entity", "{\"name\":\"bob\",\"policies\":[\"admin\"]}"), 200);
+    CK_WANT(k, ck_call(k, "root", "write", "identity/entity", "{\"name\":\"bob\",\"policies\":[\"more\"]}"), 204);
+    write_to(k, "identity/entity", "{\"name\":\"alice\",\"id\":\"@\"}", w.entity, 204);
+    CK_WANT(k, ck_call(k, "root", "write", "identity/entity", "{\"name\":\"alice\",\"policies\":[\"admin\"]}"), 204);
+}
+
 static void test_disabled(void **state)
 {
     (void)state;
@@ -149,9 +164,10 @@ static void test_templates(void **state)
         {"a/b", "secret/data/a/b/x", 403}, {"blue", "secret/data/blue/x", 404},
     };
     for (size_t i = 0; i < MLN_COUNT(t); i++) {
-        char json[200];
+        char json[200], by_id[200];
         (void)snprintf(json, sizeof(json), "{\"metadata\":{\"team\":\"%s\"}}", t[i].team);
-        CK_WANT(k, ck_call(k, "root", "write", "identity/entity/name/alice", json), 204);
+        (void)snprintf(by_id, sizeof(by_id), "identity/entity/id/%s", w.entity);
+        CK_WANT(k, ck_call(k, "root", "write", by_id, json), 204);
         CK_WANT(k, ck_call(k, w.token, "read", t[i].path, NULL), t[i].status);
     }
     CK_WANT(k, ck_call(k, "root", "write", "auth/token/create", "{\"policies\":[\"default\"]}"),
@@ -455,6 +471,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_policies_of_groups),
         cmocka_unit_test(test_children),
+        cmocka_unit_test(test_names_of_logins),
         cmocka_unit_test(test_disabled),
         cmocka_unit_test(test_templates),
         cmocka_unit_test(test_unmount),
