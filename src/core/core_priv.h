@@ -333,7 +333,7 @@ bool mln_life_is_lost(struct mln_cx *cx, struct mln_err err);
  * leases are not yet.
  */
 /* Make the lease that a handler asked for; fills run's lease members when rq is the outermost. */
-struct mln_err mln_lease_make(struct mln_request *rq, const struct mln_lease *lease);
+struct mln_err mln_lease_make(struct mln_request *rq, const struct mln_lease *asked);
 /* In the transaction that unmounts: its leases and the tokens of its logins are to go. */
 struct mln_err mln_lease_mount_gone(struct mln_request *rq, const char *uuid);
 /* Are leases of an unmounted engine left? Its rows must stay as long. */

@@ -28,16 +28,16 @@ struct mln_jose_public {
 };
 
 static const struct alg {
-    enum kind kind;
     const char *hash; /* NULL: the algorithm's own */
     size_t half;      /* of an ECDSA signature */
+    enum kind kind;
     bool is_pss;
 } algs[] = {
-    [MLN_JOSE_RS256] = {KIND_RSA, "SHA256", 0, false}, [MLN_JOSE_RS384] = {KIND_RSA, "SHA384", 0, false},
-    [MLN_JOSE_RS512] = {KIND_RSA, "SHA512", 0, false}, [MLN_JOSE_PS256] = {KIND_RSA, "SHA256", 0, true},
-    [MLN_JOSE_PS384] = {KIND_RSA, "SHA384", 0, true},  [MLN_JOSE_PS512] = {KIND_RSA, "SHA512", 0, true},
-    [MLN_JOSE_ES256] = {KIND_P256, "SHA256", 32, false}, [MLN_JOSE_ES384] = {KIND_P384, "SHA384", 48, false},
-    [MLN_JOSE_ES512] = {KIND_P521, "SHA512", 66, false}, [MLN_JOSE_EDDSA] = {KIND_ED25519, NULL, 0, false},
+    [MLN_JOSE_RS256] = {"SHA256", 0, KIND_RSA, false}, [MLN_JOSE_RS384] = {"SHA384", 0, KIND_RSA, false},
+    [MLN_JOSE_RS512] = {"SHA512", 0, KIND_RSA, false}, [MLN_JOSE_PS256] = {"SHA256", 0, KIND_RSA, true},
+    [MLN_JOSE_PS384] = {"SHA384", 0, KIND_RSA, true},  [MLN_JOSE_PS512] = {"SHA512", 0, KIND_RSA, true},
+    [MLN_JOSE_ES256] = {"SHA256", 32, KIND_P256, false}, [MLN_JOSE_ES384] = {"SHA384", 48, KIND_P384, false},
+    [MLN_JOSE_ES512] = {"SHA512", 66, KIND_P521, false}, [MLN_JOSE_EDDSA] = {NULL, 0, KIND_ED25519, false},
 };
 
 static void pkey_drop(EVP_PKEY **p)
