@@ -86,7 +86,7 @@ FN(env)
 static struct mln_err decode64(struct run *run, struct place at, const struct mln_value *v,
                                bool is_url, const struct mln_value **ret)
 {
-    struct mln_bytes text;
+    struct mln_bytes text = MLN_BYTES_NONE;
     BUILD(buf);
     MLN_TRY(text_arg(run, at, v, "what is decoded", &text));
     if (mln_failed(mln_base64_parse(run->cx, text, is_url ? MLN_B64_URL : MLN_B64_STD, &buf))) {
@@ -110,7 +110,7 @@ FN(base64url_decode)
 
 FN(base64_encode)
 {
-    struct mln_bytes text;
+    struct mln_bytes text = MLN_BYTES_NONE;
     BUILD(buf);
     (void)n;
     MLN_TRY(text_arg(run, at, args[0], "what is encoded", &text));
@@ -143,7 +143,7 @@ FN(to_json_pretty)
 
 FN(parse_json)
 {
-    struct mln_bytes text;
+    struct mln_bytes text = MLN_BYTES_NONE;
     (void)n;
     MLN_TRY(text_arg(run, at, args[0], "what is parsed", &text));
     if (mln_failed(mln_json_parse(run->cx, text, ret))) {
@@ -294,7 +294,7 @@ FN(or)
 static struct mln_err to_case(struct run *run, struct place at, const struct mln_value *v,
                               uint8_t from, const struct mln_value **ret)
 {
-    struct mln_bytes text;
+    struct mln_bytes text = MLN_BYTES_NONE;
     BUILD(buf);
     MLN_TRY(text_arg(run, at, v, "the text", &text));
     for (size_t i = 0; i < text.len; i++) { /* ASCII: other letters stay */
@@ -318,7 +318,7 @@ FN(to_upper)
 
 FN(trim_space)
 {
-    struct mln_bytes text;
+    struct mln_bytes text = MLN_BYTES_NONE;
     (void)n;
     MLN_TRY(text_arg(run, at, args[0], "the text", &text));
     *ret = mln_string(run->cx, mln_bytes_trim(text));
@@ -369,7 +369,7 @@ FN(replace_all)
 /* indent SPACES TEXT: before each line that is not empty */
 FN(indent)
 {
-    struct mln_bytes text;
+    struct mln_bytes text = MLN_BYTES_NONE;
     BUILD(buf);
     (void)n;
     int64_t spaces = mln_type_of(args[0]) == MLN_INT ? mln_get_int(args[0], -1) : -1;
@@ -391,7 +391,7 @@ FN(indent)
 /* printf FORMAT VALUE...: %s, %d, %v, %q (as a JSON string) and %% only */
 FN(printf)
 {
-    struct mln_bytes format, text;
+    struct mln_bytes format = MLN_BYTES_NONE, text = MLN_BYTES_NONE;
     BUILD(buf);
     size_t next = 1;
     MLN_TRY(text_arg(run, at, args[0], "the format of 'printf'", &format));
