@@ -12,19 +12,10 @@
 struct mln_err approle_name(struct mln_request *rq, const char **ret)
 {
     struct mln_bytes name = mln_get_bytes(mln_field_of(rq, "role_name"));
-    char *text = mln_new(rq->cx, name.len + 1);
     if (name.len == 0 || name.len > MLN_NAME_MAX_BYTES) {
         return mln_fail(rq->cx, MLN_E_INVALID, name.len == 0 ? "missing role_name" : "role_name is too long");
     }
-    for (size_t i = 0; text != NULL && i < name.len; i++) {
-        uint8_t c = name.ptr[i];
-        if (c < 0x20 || c == 0x7f || c == '/') {
-            return mln_fail(rq->cx, MLN_E_INVALID, "a role name has no control characters and no \"/\"");
-        }
-        text[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    }
-    *ret = text;
-    return mln_cx_err(rq->cx);
+    return mln_method_fold(rq, "role", name, ret);
 }
 
 struct mln_err approle_load(struct mln_request *rq, const char *name, const struct mln_value **ret)

@@ -20,19 +20,10 @@ static const struct own_field {
 
 static struct mln_err lower_name(struct mln_request *rq, struct mln_bytes name, const char **ret)
 {
-    char *text = mln_new(rq->cx, name.len + 1);
     if (name.len == 0 || name.len > MLN_NAME_MAX_BYTES) {
         return mln_fail(rq->cx, MLN_E_INVALID, name.len == 0 ? "missing role" : "the role's name is too long");
     }
-    for (size_t i = 0; text != NULL && i < name.len; i++) {
-        uint8_t c = name.ptr[i];
-        if (c < 0x20 || c == 0x7f || c == '/') {
-            return mln_fail(rq->cx, MLN_E_INVALID, "a role name has no control characters and no \"/\"");
-        }
-        text[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    }
-    *ret = text;
-    return mln_cx_err(rq->cx);
+    return mln_method_fold(rq, "role", name, ret);
 }
 
 static struct mln_bytes role_key(struct mln_cx *cx, const char *name)
@@ -221,17 +212,7 @@ struct mln_err jwt_role_remove(struct mln_request *rq, struct mln_reply *re)
 
 struct mln_err jwt_role_list(struct mln_request *rq, struct mln_reply *re)
 {
-    const struct mln_value *names = NULL;
-    MLN_TRY(mln_txn_list(rq->cx, rq->txn, rq->mount->view, MLN_BYTES("role/"), &names));
-    if (mln_len(names) == 0) {
-        re->status = 404;
-        re->no_errors_text = true;
-        return MLN_OK;
-    }
-    struct mln_value *data = mln_object(rq->cx);
-    mln_put(rq->cx, data, "keys", names);
-    re->data = data;
-    return mln_cx_err(rq->cx);
+    return mln_method_list(rq, re, MLN_BYTES("role/"));
 }
 
 struct mln_err jwt_role_exists(struct mln_request *rq, bool *ret)

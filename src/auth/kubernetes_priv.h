@@ -7,6 +7,7 @@
 #pragma once
 
 #include "auth/claims.h"
+#include "auth/rows.h"
 #include "auth/token_fields.h"
 #include "barrier/txn.h"
 #include "base/limits.h"

@@ -240,21 +240,6 @@ static struct mln_err read_row(struct mln_request *rq, const char *kind, bool is
     return mln_cx_err(rq->cx);
 }
 
-static struct mln_err list_rows(struct mln_request *rq, struct mln_bytes prefix, struct mln_reply *re)
-{
-    const struct mln_value *names = NULL;
-    MLN_TRY(mln_txn_list(rq->cx, rq->txn, rq->mount->view, prefix, &names));
-    if (mln_len(names) == 0) {
-        re->status = 404;
-        re->no_errors_text = true;
-        return MLN_OK;
-    }
-    struct mln_value *data = mln_object(rq->cx);
-    mln_put(rq->cx, data, "keys", names);
-    re->data = data;
-    return mln_cx_err(rq->cx);
-}
-
 static struct mln_err remove_row(struct mln_request *rq, const char *kind)
 {
     struct mln_bytes key;
@@ -278,7 +263,7 @@ static struct mln_err user_remove(struct mln_request *rq, struct mln_reply *re)
 }
 static struct mln_err user_list(struct mln_request *rq, struct mln_reply *re)
 {
-    return list_rows(rq, MLN_BYTES("user/"), re);
+    return mln_method_list(rq, re, MLN_BYTES("user/"));
 }
 static struct mln_err group_write(struct mln_request *rq, struct mln_reply *re)
 {
@@ -296,7 +281,7 @@ static struct mln_err group_remove(struct mln_request *rq, struct mln_reply *re)
 }
 static struct mln_err group_list(struct mln_request *rq, struct mln_reply *re)
 {
-    return list_rows(rq, MLN_BYTES("group/"), re);
+    return mln_method_list(rq, re, MLN_BYTES("group/"));
 }
 
 /* ---- the descriptor ---- */

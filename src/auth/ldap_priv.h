@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "auth/rows.h"
 #include "auth/token_fields.h"
 #include "barrier/txn.h"
 #include "base/limits.h"

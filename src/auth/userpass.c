@@ -3,6 +3,7 @@
  * Users with passwords: Vault's userpass paths. Passwords are kept as Argon2id hashes only; a wrong name costs the same time as a
  * wrong password and gets the same answer. Names are folded to lower case. Source: Vault's public API documentation.
  */
+#include "auth/rows.h"
 #include "auth/token_fields.h"
 #include "barrier/txn.h"
 #include "base/limits.h"
@@ -23,19 +24,10 @@ static struct mln_err bad_login(struct mln_request *rq)
 static struct mln_err user_name(struct mln_request *rq, const char **ret)
 {
     struct mln_bytes name = mln_get_bytes(mln_field_of(rq, "username"));
-    char *text = mln_new(rq->cx, name.len + 1);
     if (name.len == 0 || name.len > MLN_NAME_MAX_BYTES) {
         return mln_fail(rq->cx, MLN_E_INVALID, "a user name has 1 to %d bytes", MLN_NAME_MAX_BYTES);
     }
-    for (size_t i = 0; text != NULL && i < name.len; i++) {
-        uint8_t c = name.ptr[i];
-        if (c < 0x20 || c == 0x7f || c == '/') {
-            return mln_fail(rq->cx, MLN_E_INVALID, "a user name has no control characters and no \"/\"");
-        }
-        text[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-    }
-    *ret = text;
-    return mln_cx_err(rq->cx);
+    return mln_method_fold(rq, "user", name, ret);
 }
 
 static struct mln_bytes user_key(struct mln_cx *cx, const char *name)
@@ -119,17 +111,7 @@ static struct mln_err user_remove(struct mln_request *rq, struct mln_reply *re)
 
 static struct mln_err user_list(struct mln_request *rq, struct mln_reply *re)
 {
-    const struct mln_value *names = NULL;
-    MLN_TRY(mln_txn_list(rq->cx, rq->txn, rq->mount->view, MLN_BYTES("user/"), &names));
-    if (mln_len(names) == 0) {
-        re->status = 404;
-        re->no_errors_text = true;
-        return MLN_OK;
-    }
-    struct mln_value *data = mln_object(rq->cx);
-    mln_put(rq->cx, data, "keys", names);
-    re->data = data;
-    return mln_cx_err(rq->cx);
+    return mln_method_list(rq, re, MLN_BYTES("user/"));
 }
 
 /* Both settings below a user: he must be there. */

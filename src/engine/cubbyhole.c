@@ -58,19 +58,15 @@ static struct mln_err hole_remove(struct mln_request *rq, struct mln_reply *re)
 static struct mln_err hole_list(struct mln_request *rq, struct mln_reply *re)
 {
     const char *hole = NULL;
-    struct mln_bytes path = mln_get_bytes(mln_field_of(rq, "path"));
-    bool has_end = path.len == 0 || path.ptr[path.len - 1] == '/';
     MLN_TRY(hole_of(rq, &hole));
-    return kv_plain_list(rq, re, mln_bytes_format(rq->cx, "%s%.*s%s", hole, MLN_FMT(path), has_end ? "" : "/"));
+    return kv_plain_list(rq, re, kv_plain_folder(rq->cx, hole, mln_get_bytes(mln_field_of(rq, "path"))));
 }
 
 static struct mln_err hole_exists(struct mln_request *rq, bool *ret)
 {
-    struct mln_bytes at, row;
+    struct mln_bytes at;
     MLN_TRY(key_of(rq, &at));
-    struct mln_err err = mln_txn_get(rq->cx, rq->txn, rq->mount->view, at, &row);
-    *ret = !mln_failed(err);
-    return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : err;
+    return kv_plain_exists(rq, at, ret);
 }
 
 static const struct mln_field hole_fields[] = {

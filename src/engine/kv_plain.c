@@ -135,3 +135,17 @@ struct mln_err kv_plain_list(struct mln_request *rq, struct mln_reply *re, struc
     re->data = data;
     return mln_cx_err(rq->cx);
 }
+
+struct mln_bytes kv_plain_folder(struct mln_cx *cx, const char *head, struct mln_bytes path)
+{
+    bool has_end = path.len == 0 || path.ptr[path.len - 1] == '/';
+    return mln_bytes_format(cx, "%s%.*s%s", head, MLN_FMT(path), has_end ? "" : "/");
+}
+
+struct mln_err kv_plain_exists(struct mln_request *rq, struct mln_bytes at, bool *ret)
+{
+    struct mln_bytes row;
+    struct mln_err err = mln_txn_get(rq->cx, rq->txn, rq->mount->view, at, &row);
+    *ret = !mln_failed(err);
+    return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : err;
+}

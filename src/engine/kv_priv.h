@@ -57,6 +57,8 @@ struct mln_err kv_plain_load(struct mln_request *rq, struct mln_bytes at, int64_
 struct mln_err kv_plain_read(struct mln_request *rq, struct mln_reply *re, struct mln_bytes at);
 struct mln_err kv_plain_write(struct mln_request *rq, struct mln_reply *re, struct mln_bytes at);
 struct mln_err kv_plain_remove(struct mln_request *rq, struct mln_reply *re, struct mln_bytes at);
+struct mln_err kv_plain_exists(struct mln_request *rq, struct mln_bytes at, bool *ret);
+struct mln_bytes kv_plain_folder(struct mln_cx *cx, const char *head, struct mln_bytes path); /* what to list: head, path, a slash */
 struct mln_err kv_plain_list(struct mln_request *rq, struct mln_reply *re, struct mln_bytes prefix);
 /* A list's answer: the part of the sorted keys that `after` and `limit` ask for; 404 when nothing is left. */
 struct mln_err kv_page(struct mln_request *rq, const struct mln_value *keys, const struct mln_value **ret);
