@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Rego, the policy language, as a library: modules are read and compiled, a query is prepared, data and input are
+ * handed in, the answer comes back as JSON. Needs only base; nothing of the server.
+ *
+ *   struct mln_rego *rego;      mln_rego_new(cx, NULL, &rego);
+ *                               mln_rego_add(rego, cx, "a.rego", text); ... mln_rego_compile(rego, cx);
+ *   struct mln_rego_query *q;   mln_rego_prepare(rego, cx, MLN_BYTES("data.a.allow = x"), NULL, &q);
+ *   struct mln_rego_eval *eval; mln_rego_eval_new(cx, &eval);                    one a thread, used again and again
+ *                               mln_rego_eval_input(eval, cx, json); mln_rego_run(eval, cx, q, data, NULL);
+ *                               mln_rego_rows_print(eval, buf); mln_rego_eval_reset(eval);
+ *
+ * A compiled mln_rego, its queries and its data are read only: threads may share them. mln_rego_eval is one thread's.
+ * Errors of the language are a list (mln_rego_error_at) with OPA's codes; the first is also the text on cx.
+ */
+#pragma once
+
+#include "base/value.h"
+
+struct mln_rego;
+struct mln_rego_query;
+struct mln_rego_data;
+struct mln_rego_eval;
+
+enum mln_rego_version { MLN_REGO_V1 = 0, MLN_REGO_V0 = 1 };
+
+struct mln_rego_options {
+    enum mln_rego_version version;
+    bool is_strict;         /* unused imports and variables, deprecated builtins are errors */
+    unsigned errors_max;    /* 0: MLN_REGO_ERRORS_MAX */
+};
+
+struct mln_rego_error {
+    const char *code;    /* "rego_parse_error", "eval_conflict_error", ... static */
+    const char *message; /* lives as long as what reported it */
+    const char *file;
+    uint32_t row, col; /* from 1; 0 when there is no place */
+};
+
+/* Limits, each with its reason. */
+#define MLN_REGO_ERRORS_MAX 10                  /* as OPA: more help nobody */
+#define MLN_REGO_MODULE_MAX ((size_t)16 << 20)  /* bytes of one module: policies are written, data is data */
+#define MLN_REGO_NESTING_MAX 200                /* terms in terms: the parser recurses */
+#define MLN_REGO_JSON_DEPTH_MAX 2000             /* values in values: reading, copying, comparing recurse */
+#define MLN_REGO_CALLS_MAX 2000                 /* rules that wait for rules: the evaluator recurses */
+
+/* ---- modules ---- */
+struct mln_err mln_rego_new(struct mln_cx *cx, const struct mln_rego_options *options, struct mln_rego **ret);
+void mln_rego_free(struct mln_rego *rego); /* NULL is fine; not while queries of it are used */
+void mln_rego_drop(struct mln_rego **rego);
+/*
+ * Read one module. `file` and `text` are copied. Parse errors: PARSE, and the list; other modules may still be added.
+ * After mln_rego_compile no module can be added: build a new mln_rego.
+ */
+struct mln_err mln_rego_add(struct mln_rego *rego, struct mln_cx *cx, const char *file, struct mln_bytes text);
+struct mln_err mln_rego_compile(struct mln_rego *rego, struct mln_cx *cx);
+size_t mln_rego_error_count(const struct mln_rego *rego);
+const struct mln_rego_error *mln_rego_error_at(const struct mln_rego *rego, size_t i);
+
+/* ---- queries ---- */
+struct mln_rego_query_options {
+    const char *package;  /* "a.b": what bare names mean; NULL: nothing */
+    const char **imports; /* "data.x", "input.y as z"; NULL-ended; NULL: none */
+    enum mln_rego_version version;
+};
+/*
+ * Parse and compile a query against compiled modules. Errors are those of the query (mln_rego_query_error_at), and
+ * *ret is set even then, so that they can be read; a query with errors cannot run.
+ */
+struct mln_err mln_rego_prepare(struct mln_rego *rego, struct mln_cx *cx, struct mln_bytes text,
+                                const struct mln_rego_query_options *options, struct mln_rego_query **ret);
+void mln_rego_query_free(struct mln_rego_query *query);
+void mln_rego_query_drop(struct mln_rego_query **query);
+size_t mln_rego_query_error_count(const struct mln_rego_query *query);
+const struct mln_rego_error *mln_rego_query_error_at(const struct mln_rego_query *query, size_t i);
+
+/* ---- base documents ---- */
+/* A snapshot; sorted and indexed, so that readers share it. errors PARSE, MEMORY */
+struct mln_err mln_rego_data_load(struct mln_cx *cx, struct mln_bytes json, struct mln_rego_data **ret);
+struct mln_err mln_rego_data_of(struct mln_cx *cx, const struct mln_value *value, struct mln_rego_data **ret);
+void mln_rego_data_free(struct mln_rego_data *data);
+void mln_rego_data_drop(struct mln_rego_data **data);
+size_t mln_rego_data_bytes(const struct mln_rego_data *data); /* memory that it holds */
+
+/* ---- evaluation ---- */
+struct mln_rego_budget {
+    uint64_t steps_max;  /* instructions; 0: no limit */
+    size_t memory_max;   /* bytes of values; 0: 1 GiB */
+    uint64_t time_ns;    /* of the monotonic clock; 0: no limit */
+};
+struct mln_rego_run_options {
+    struct mln_rego_budget budget;
+    bool is_strict;             /* errors of builtins end the evaluation; else the call is undefined */
+    const volatile bool *stop;  /* set by another thread: eval_cancel_error; NULL: never */
+    int64_t now_ns;             /* what time.now_ns answers; 0: the clock */
+    uint64_t seed;              /* of rand.intn and uuid.rfc4122; 0: from the system */
+};
+
+struct mln_err mln_rego_eval_new(struct mln_cx *cx, struct mln_rego_eval **ret);
+void mln_rego_eval_free(struct mln_rego_eval *eval);
+void mln_rego_eval_drop(struct mln_rego_eval **eval);
+void mln_rego_eval_reset(struct mln_rego_eval *eval); /* forget input and answer, keep the memory */
+/* The input document: JSON, a value, or a Rego term (which may hold sets). None: input is undefined. */
+struct mln_err mln_rego_eval_input(struct mln_rego_eval *eval, struct mln_cx *cx, struct mln_bytes json);
+struct mln_err mln_rego_eval_input_value(struct mln_rego_eval *eval, struct mln_cx *cx, const struct mln_value *value);
+struct mln_err mln_rego_eval_input_term(struct mln_rego_eval *eval, struct mln_cx *cx, struct mln_bytes term);
+/*
+ * Evaluate. data may be NULL (empty), options too.
+ * errors   what the language calls an error (a conflict, a builtin in strict mode): INVALID with mln_rego_eval_error;
+ *          a budget that is used up or a stop: TIMEOUT, "eval_cancel_error"
+ */
+struct mln_err mln_rego_run(struct mln_rego_eval *eval, struct mln_cx *cx, const struct mln_rego_query *query,
+                            const struct mln_rego_data *data, const struct mln_rego_run_options *options);
+const struct mln_rego_error *mln_rego_eval_error(const struct mln_rego_eval *eval); /* NULL: none */
+
+/* The answer: rows of bindings (variables of the query) and the values of its expressions. Sets print as arrays. */
+size_t mln_rego_rows(const struct mln_rego_eval *eval);
+/* [{"x": ..}, ..]: the bindings of all rows. */
+void mln_rego_rows_print(const struct mln_rego_eval *eval, struct mln_buf *buf);
+/* The value that row i gives a variable, as JSON; false when there is none. */
+bool mln_rego_binding_print(const struct mln_rego_eval *eval, size_t row, const char *name, struct mln_buf *buf);
+/* The value of expression k of row i, as JSON; false when there is none. */
+bool mln_rego_expression_print(const struct mln_rego_eval *eval, size_t row, size_t k, struct mln_buf *buf);
+/* The first expression of the first row as a value in the arena of cx; NULL when undefined. */
+const struct mln_value *mln_rego_answer(const struct mln_rego_eval *eval, struct mln_cx *cx);
+uint64_t mln_rego_steps(const struct mln_rego_eval *eval); /* instructions of the last run */
