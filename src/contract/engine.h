@@ -46,6 +46,7 @@ struct mln_path {
     struct mln_err (*exists)(struct mln_request *rq, bool *ret);
     bool is_open;        /* no token needed (login, health) */
     bool is_sudo;        /* needs sudo besides */
+    bool needs_peer;     /* answered only for an attested process (rq->peer), whatever its token: the engine decides what it gets */
     bool is_relief;      /* may use the disk reserve (revoke, delete, prune, seal) */
     bool is_exempt;      /* leaves no record: health, seal status, metrics, public ledger files */
     bool works_sealed;   /* answered while sealed */

@@ -11,7 +11,15 @@ struct mln_path;
 
 enum mln_op { MLN_OP_READ, MLN_OP_LIST, MLN_OP_WRITE, MLN_OP_PATCH, MLN_OP_DELETE, MLN_OP_HELP };
 
-enum mln_actor_kind { MLN_ACTOR_STRANGER, MLN_ACTOR_TOKEN, MLN_ACTOR_SYSTEM };
+enum mln_actor_kind { MLN_ACTOR_STRANGER, MLN_ACTOR_TOKEN, MLN_ACTOR_SYSTEM, MLN_ACTOR_PEER };
+
+/* A process at the other end of the workload socket, as the attest process found it when it connected. */
+struct mln_peer {
+    uint64_t number; /* of the connection: random, never used twice, below 2^63 */
+    int64_t pid;
+    uint32_t uid, gid;
+    const struct mln_value *selectors; /* array of texts "type:value" ("unix:uid:1000"), sorted, each once */
+};
 
 /* Who asks. Strings are NUL-ended, "" when absent. */
 struct mln_actor {
@@ -102,6 +110,7 @@ struct mln_request {
     const struct mln_value *data;   /* body or query as it came: object (empty when none) */
     const struct mln_value *fields; /* captures and fields, parsed by the schema, defaults filled in */
     const struct mln_actor *actor;
+    const struct mln_peer *peer; /* NULL for everything that did not come over the workload socket */
     const struct mln_mount *mount;
     struct mln_txn *txn;
     struct mln_bytes ns;         /* namespace id */

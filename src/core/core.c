@@ -62,7 +62,8 @@ static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
 {
     core->audit = mln_audit_new();
     core->lockouts = mln_lockouts_new();
-    if (core->audit == NULL || core->lockouts == NULL) {
+    core->peers = mln_peers_new(core->config.peer_wait_ms);
+    if (core->audit == NULL || core->lockouts == NULL || core->peers == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "no memory to start");
     }
     const char *dir = mln_text_format(cx, "%s/store", core->config.data_dir);
@@ -126,6 +127,7 @@ void mln_core_close(struct mln_core *core)
     mln_arena_free(core->state_arena);
     mln_audit_free(core->audit);
     mln_lockouts_free(core->lockouts);
+    mln_peers_free(core->peers);
     free_config(core);
     pthread_rwlock_destroy(&core->gate);
     pthread_rwlock_destroy(&core->mounts_lock);

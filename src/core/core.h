@@ -34,6 +34,7 @@ struct mln_core_config {
     void (*root)(void *arg, const struct mln_secret *root);
     /* Ask the world outside (net/reach.h): blocks. Any thread. NULL = services->reach refuses. */
     struct mln_err (*reach)(void *arg, struct mln_cx *cx, const struct mln_value *ask, const struct mln_value **ret);
+    int64_t peer_wait_ms; /* how long a request waits for its peer's attestation; 0 = 5 s */
     void *arg;
 };
 
@@ -70,3 +71,16 @@ struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, const s
 void mln_core_reopen(struct mln_core *core);
 /* Run what is due: expiry of tokens, engines' ticks, key rotation by age. Call about once a second from one thread. */
 void mln_core_tick(struct mln_cx *cx, struct mln_core *core);
+
+/*
+ * ---- peers (peer.c) ---- Processes at the workload socket, one a connection, as the attest process found them. A request with member
+ * `peer` waits for its peer's line here for a bounded time. Any thread; also while sealed.
+ */
+#define MLN_PEERS_MAX      65536u /* connections at once: a kilobyte each */
+#define MLN_PEER_SELECTORS 128u   /* of one process: all attestors together */
+/* Attested: copied. errors EXISTS, LIMIT, INVALID (number 0 or above 2^63, too many selectors) */
+struct mln_err mln_core_peer_put(struct mln_cx *cx, struct mln_core *core, const struct mln_peer *peer);
+/* It could not be attested, or its process has ended while its connection stands: what asks for it is UNREACHABLE or DENIED. */
+void mln_core_peer_refuse(struct mln_cx *cx, struct mln_core *core, uint64_t number, enum mln_code why);
+void mln_core_peer_end(struct mln_core *core, uint64_t number); /* its connection is gone: forgotten */
+void mln_core_peers_end(struct mln_core *core);                 /* all */

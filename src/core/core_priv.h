@@ -147,6 +147,7 @@ struct mln_core {
     struct mln_quotas quotas;
     struct mln_lockouts *lockouts; /* failed logins; a lock of its own */
     struct mln_audit *audit; /* audit devices; a lock of its own */
+    struct mln_peers *peers; /* processes at the workload socket; a lock of its own */
     pthread_rwlock_t cors_lock;
     atomic_bool has_cors;
     struct mln_arena *cors_arena;
@@ -410,6 +411,12 @@ void mln_audit_release(struct mln_run *run);
 /* "hmac-sha256:<hex>" of input as the device at path writes it. errors INVALID */
 struct mln_err mln_audit_hash(struct mln_core *core, struct mln_cx *cx, const char *path, struct mln_bytes input,
                               const char **ret);
+
+/* ---- peers (peer.c) ---- */
+struct mln_peers *mln_peers_new(int64_t wait_ms); /* NULL: no memory */
+void mln_peers_free(struct mln_peers *peers);
+/* rq->peer by the message's number; may sleep: under no lock. errors UNREACHABLE (not attested), DENIED (its process is gone) */
+struct mln_err mln_peer_resolve(struct mln_run *run);
 
 /* ---- snapshots (sys_snapshot.c) ---- */
 /* What run->restore wishes, with no lock held; on an error the store is what it was, and open. */

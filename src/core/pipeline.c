@@ -152,11 +152,27 @@ static bool has_method(const struct mln_run *run)
     return is_there;
 }
 
+/* A token would add nothing: what a process gets there depends on what it is. */
+static struct mln_err become_peer(struct mln_run *run)
+{
+    const struct mln_peer *peer = run->rq.peer;
+    run->reason = peer != NULL ? "peer" : "no peer";
+    if (peer == NULL) {
+        return mln_fail(run->rq.cx, MLN_E_DENIED, "only for processes at the workload socket");
+    }
+    run->actor.kind = MLN_ACTOR_PEER;
+    run->actor.display_name = mln_text_format(run->rq.cx, "pid %lld uid %u", (long long)peer->pid, peer->uid);
+    return mln_cx_err(run->rq.cx);
+}
+
 /* Open paths take a token too, to answer for it; a bad one makes a stranger there. */
 static struct mln_err who(struct mln_run *run)
 {
     struct mln_request *rq = &run->rq;
     bool is_open = rq->route != NULL && rq->route->is_open;
+    if (rq->route != NULL && rq->route->needs_peer) {
+        return become_peer(run);
+    }
     if (is_open && run->token.len == 0) {
         run->reason = "open";
         return MLN_OK;
@@ -285,7 +301,7 @@ static struct mln_err may_they(struct mln_run *run)
 {
     struct mln_request *rq = &run->rq;
     unsigned capability = 0;
-    if (rq->route != NULL && rq->route->is_open) {
+    if (rq->route != NULL && (rq->route->is_open || rq->route->needs_peer)) {
         return MLN_OK;
     }
     run->reason = run->actor.is_root ? "root" : "policy";
@@ -531,6 +547,7 @@ struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, const s
     }
     bool is_preflight = mln_get_bool(mln_get(run.message, "preflight"), false);
     err = mln_failed(err) ? err : check(&run);
+    err = mln_failed(err) ? err : mln_peer_resolve(&run);
     err = mln_failed(err) ? err
                           : mln_cors_judge(cx, core, mln_get_bytes(mln_get(run.message, "origin")), is_preflight, &run.cors);
     if (!mln_failed(err) && !is_preflight && !answer_sealed(&run, &err)) {

@@ -10,7 +10,8 @@
  *           "certs":array of bytes|absent (the client's certificates, DER, leaf first; TLS
  *           proved that it holds the leaf's key, core judges the chain),
  *           "raw":bytes|absent (a body that is not JSON), "ct":text|absent,
- *           "origin":text|absent (of a web page), "preflight":bool|absent (OPTIONS)}
+ *           "origin":text|absent (of a web page), "preflight":bool|absent (OPTIONS),
+ *           "peer":int|absent (number of a connection to the workload socket)}
  * ANSWER   {"status":int, "request_id":text, "data":value|absent, "bare":value|absent,
  *           "top":object|absent, "raw":bytes|absent, "ct":text|absent, "immutable":bool,
  *           "auth":object|absent, "wrap_info":object|absent, "lease_id":text, "renewable":bool,
