@@ -34,6 +34,7 @@ struct mln_txn {
     uint32_t *slots; /* hash table: index + 1 into items; 0 = empty */
     size_t slots_n;  /* a power of two */
     size_t writes;
+    const struct mln_tally *tallies;
     bool is_relief;
 };
 
@@ -62,6 +63,26 @@ void mln_txn_drop(struct mln_txn **txn)
 {
     mln_txn_end(*txn);
     *txn = NULL;
+}
+
+struct mln_err mln_txn_tally(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes path,
+                             struct mln_bytes role, int delta)
+{
+    struct mln_tally *tally = MLN_NEW(cx, struct mln_tally);
+    if (tally == NULL) {
+        return mln_cx_err(cx);
+    }
+    *tally = (struct mln_tally){.next = txn->tallies,
+                                .path = mln_bytes_dup(cx, path),
+                                .role = mln_bytes_dup(cx, role),
+                                .delta = delta};
+    txn->tallies = tally;
+    return mln_cx_err(cx);
+}
+
+const struct mln_tally *mln_txn_tallies(const struct mln_txn *txn)
+{
+    return txn == NULL ? NULL : txn->tallies;
 }
 
 /* ---- items ---- */

@@ -55,6 +55,7 @@ static void init_locks(struct mln_core *core)
     pthread_mutex_init(&core->tick_lock, NULL);
     pthread_mutex_init(&core->ceremonies.lock, NULL);
     mln_quotas_init(&core->quotas);
+    mln_lease_quotas_init(&core->lease_quotas);
     pthread_rwlock_init(&core->cors_lock, NULL);
 }
 
@@ -140,6 +141,7 @@ void mln_core_close(struct mln_core *core)
     pthread_mutex_destroy(&core->tick_lock);
     pthread_mutex_destroy(&core->ceremonies.lock);
     mln_quotas_drop(&core->quotas);
+    mln_lease_quotas_drop(&core->lease_quotas);
     pthread_rwlock_destroy(&core->cors_lock);
     struct mln_secret home = core->home;
     mln_secret_drop(&home);
@@ -207,6 +209,7 @@ struct mln_err mln_core_unsealed_at_gate(struct mln_cx *cx, struct mln_core *cor
     err = mln_failed(err) ? err : mln_mounts_load(cx, core);
     err = mln_failed(err) ? err : mln_rotate_load(cx, core);
     err = mln_failed(err) ? err : mln_quotas_load(cx, core);
+    err = mln_failed(err) ? err : mln_lease_quotas_load(cx, core);
     err = mln_failed(err) ? err : mln_cors_load(cx, core);
     err = mln_failed(err) ? err : note_version(cx, core);
     err = mln_failed(err) ? err : note_system(cx, core, action);
@@ -246,6 +249,7 @@ void mln_core_seal_at_gate(struct mln_core *core)
     mln_mounts_forget(core);
     mln_ceremonies_forget(core);
     mln_quotas_forget(core);
+    mln_lease_quotas_forget(core);
     mln_audit_forget(core->audit);
     mln_cors_forget(core);
     if (core->barrier != NULL) {

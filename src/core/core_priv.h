@@ -9,6 +9,7 @@
 #include "core/ceremony.h"
 #include "core/core.h"
 #include "core/quota.h"
+#include "core/quota_lease.h"
 #include "policy/acl.h"
 
 /* Core's own rows lie beside the mounts' (whose ids are UUIDs, so they cannot meet): "root/<noun>/". */
@@ -145,6 +146,7 @@ struct mln_core {
     struct mln_counts counts;
     struct mln_ceremonies ceremonies;
     struct mln_quotas quotas;
+    struct mln_lease_quotas lease_quotas;
     struct mln_lockouts *lockouts; /* failed logins; a lock of its own */
     struct mln_audit *audit; /* audit devices; a lock of its own */
     struct mln_peers *peers; /* processes at the workload socket; a lock of its own */
@@ -207,7 +209,7 @@ struct mln_run {
     unsigned depth;                /* of services.call */
     uint64_t topic_version;        /* before the transaction began */
     struct mln_subject subject;    /* what policy judges; names NULL for strangers */
-    bool has_blocked, reload_mounts, changed_policies, changed_identity, changed_quotas, changed_cors, seals;
+    bool has_blocked, reload_mounts, changed_policies, changed_identity, changed_quotas, changed_lease_quotas, changed_cors, seals;
     const struct mln_value *cors; /* what the answer tells a web page, or NULL */
     const struct mln_restore_wish *restore; /* NULL = none */
     bool mfa_done; /* the second factor was checked */

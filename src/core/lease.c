@@ -4,7 +4,8 @@
 
 #include "base/clock.h"
 
-#define S_NS 1000000000LL
+#define S_NS    1000000000LL
+#define ID_TAIL 25u /* "/" and what is random: see new_id */
 
 static const char *text_of(struct mln_cx *cx, const struct mln_value *lease, const char *key)
 {
@@ -70,6 +71,9 @@ struct mln_err mln_lease_put(struct mln_cx *cx, struct mln_txn *txn, const struc
     } else if (token.len > 0) {
         MLN_TRY(mln_txn_put(cx, txn, view, token, MLN_BYTES_NONE));
     }
+    if (old == NULL) {
+        MLN_TRY(mln_txn_tally(cx, txn, mln_lease_quota_path(id_of(lease)), MLN_BYTES_NONE, 1));
+    }
     MLN_TRY(mln_txn_put(cx, txn, view, due, MLN_BYTES_NONE));
     return mln_txn_put_value(cx, txn, view, mln_bytes_format(cx, "id/%.*s", MLN_FMT(id_of(lease))),
                              lease);
@@ -81,6 +85,7 @@ struct mln_err mln_lease_remove(struct mln_cx *cx, struct mln_txn *txn,
     struct mln_view view = mln_lease_view();
     struct mln_bytes token = token_key(cx, lease);
     mln_txn_mark_relief(txn);
+    MLN_TRY(mln_txn_tally(cx, txn, mln_lease_quota_path(id_of(lease)), MLN_BYTES_NONE, -1));
     MLN_TRY(mln_txn_delete(cx, txn, view, mln_bytes_format(cx, "id/%.*s", MLN_FMT(id_of(lease)))));
     MLN_TRY(mln_txn_delete(cx, txn, view, due_key(cx, lease)));
     return token.len == 0 ? MLN_OK : mln_txn_delete(cx, txn, view, token);
@@ -118,6 +123,11 @@ struct mln_err mln_lease_token_gone(struct mln_core *core, struct mln_cx *cx, st
         MLN_TRY(err);
     }
     return MLN_OK;
+}
+
+struct mln_bytes mln_lease_quota_path(struct mln_bytes id)
+{
+    return mln_bytes_sub(id, 0, id.len > ID_TAIL ? id.len - ID_TAIL : 0);
 }
 
 /* ---- making ---- */

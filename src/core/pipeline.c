@@ -422,7 +422,7 @@ static void again(struct mln_run *run)
     run->restore = NULL;
     run->reload_audit = false;
     run->reload_mounts = run->changed_policies = run->changed_identity = false;
-    run->changed_quotas = run->changed_cors = false;
+    run->changed_quotas = run->changed_lease_quotas = run->changed_cors = false;
     run->attempt = NULL;
     run->mfa_done = false;
     run->topics = run->calls = NULL;
@@ -459,6 +459,10 @@ static void settle(struct mln_run *run)
     }
     if (run->changed_quotas && mln_failed(mln_quotas_load(cx, core))) {
         mln_log_fault(MLN_LOG_ERROR, "core", cx, "the quotas of before stay until the next change");
+        mln_cx_clear(cx);
+    }
+    if (run->changed_lease_quotas && mln_failed(mln_lease_quotas_load(cx, core))) {
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the lease counts of before stay until the next change");
         mln_cx_clear(cx);
     }
     if (run->changed_cors && mln_failed(mln_cors_load(cx, core))) {

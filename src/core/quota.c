@@ -147,7 +147,7 @@ struct mln_err mln_quotas_load(struct mln_cx *cx, struct mln_core *core)
 
 /* ---- taking ---- */
 
-static bool covers(struct mln_bytes rule, struct mln_bytes path)
+bool mln_quota_covers(struct mln_bytes rule, struct mln_bytes path)
 {
     if (rule.len == 0) {
         return true;
@@ -165,7 +165,7 @@ static const struct mln_quota *rule_of(const struct mln_quotas *q, struct mln_by
     const struct mln_quota *best = NULL;
     for (size_t i = 0; i < q->n; i++) {
         struct mln_bytes rule = mln_bytes_of(q->rules[i].path);
-        if (covers(rule, path) && (best == NULL || rule.len > mln_bytes_of(best->path).len)) {
+        if (mln_quota_covers(rule, path) && (best == NULL || rule.len > mln_bytes_of(best->path).len)) {
             best = &q->rules[i];
         }
     }
@@ -175,7 +175,7 @@ static const struct mln_quota *rule_of(const struct mln_quotas *q, struct mln_by
 static bool is_exempt(const struct mln_quotas *q, struct mln_bytes path)
 {
     for (size_t i = 0; q->exempt != NULL && q->exempt[i] != NULL; i++) {
-        if (covers(mln_bytes_of(q->exempt[i]), path) && q->exempt[i][0] != 0) {
+        if (mln_quota_covers(mln_bytes_of(q->exempt[i]), path) && q->exempt[i][0] != 0) {
             return true;
         }
     }

@@ -58,6 +58,9 @@ struct mln_err mln_quotas_load(struct mln_cx *cx, struct mln_core *core);
 struct mln_err mln_quotas_take(struct mln_cx *cx, struct mln_quotas *q, struct mln_bytes path,
                                const char *source, int64_t now_ns, struct mln_rate *ret);
 
+/* Does a rule's path ("" = everything; a final "*" or "/" = all below) cover this one? */
+bool mln_quota_covers(struct mln_bytes rule, struct mln_bytes path);
+
 /* Rows; NOT_FOUND without text. */
 static inline struct mln_view mln_quota_view(void)
 {

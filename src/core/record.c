@@ -115,7 +115,7 @@ void mln_run_record(struct mln_run *run, struct mln_err err, const struct mln_va
 
 /* ---- writing it ---- */
 
-static struct mln_err commit(struct mln_run *run, struct mln_err err, bool is_relief)
+static struct mln_err commit_claimed(struct mln_run *run, struct mln_err err, bool is_relief)
 {
     struct mln_request *rq = &run->rq;
     struct mln_batch batch = {0};
@@ -132,6 +132,16 @@ static struct mln_err commit(struct mln_run *run, struct mln_err err, bool is_re
     MLN_TRY(mln_store_commit(rq->cx, run->core->store, &batch));
     run->ledger_index = record.index;
     return MLN_OK;
+}
+
+static struct mln_err commit(struct mln_run *run, struct mln_err err, bool is_relief)
+{
+    struct mln_lease_claim claim;
+    const struct mln_tally *tallies = mln_txn_tallies(run->rq.txn);
+    MLN_TRY(mln_lease_claim(run->rq.cx, run->core, tallies, run->rq.path, &claim));
+    struct mln_err done = commit_claimed(run, err, is_relief);
+    mln_lease_settle(run->core, &claim, !mln_failed(done));
+    return done;
 }
 
 static struct mln_err note(struct mln_run *run, struct mln_err err)

@@ -179,8 +179,8 @@ const struct mln_services mln_core_services = {
     .attempt = mln_lockout_attempt,
 };
 
-struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
-                               const char *action, const struct mln_value *detail)
+static struct mln_err commit_claimed(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
+                                     const char *action, const struct mln_value *detail)
 {
     struct mln_run run = {.is_system = true};
     struct mln_batch batch = {0};
@@ -199,4 +199,14 @@ struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct 
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(mln_ledger_attach(cx, core->ledger, &record, &batch));
     return mln_store_commit(cx, core->store, &batch);
+}
+
+struct mln_err mln_core_commit(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
+                               const char *action, const struct mln_value *detail)
+{
+    struct mln_lease_claim claim;
+    MLN_TRY(mln_lease_claim(cx, core, mln_txn_tallies(txn), mln_bytes_of(action), &claim));
+    struct mln_err err = commit_claimed(core, cx, txn, action, detail);
+    mln_lease_settle(core, &claim, !mln_failed(err));
+    return err;
 }

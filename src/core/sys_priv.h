@@ -34,3 +34,10 @@ struct mln_err sys_share_of(struct mln_request *rq, struct mln_buf *ret);
 struct mln_err sys_prove_shares(struct mln_request *rq, const struct mln_ceremony *c);
 /* A path without a token that is off: for strangers as if they had none, for others as if it were not there. */
 struct mln_err sys_refuse_open(struct mln_request *rq, bool is_on);
+
+/* ---- what quotas share (sys_quotas.c) ---- */
+/* The field "name" and the key of its row. INVALID */
+struct mln_err mln_quota_key(struct mln_request *rq, const char *kind, struct mln_bytes *ret_name,
+                             struct mln_bytes *ret);
+/* The field "path"; one that names a mount covers all below it. */
+struct mln_bytes mln_quota_rule_path(struct mln_request *rq);

@@ -8,7 +8,8 @@
 #define INTERVAL_MAX (366 * 86400)
 #define EXEMPT_MAX   256u /* paths that every limited request is compared with */
 
-static struct mln_err name_key(struct mln_request *rq, struct mln_bytes *ret_name, struct mln_bytes *ret)
+struct mln_err mln_quota_key(struct mln_request *rq, const char *kind, struct mln_bytes *ret_name,
+                             struct mln_bytes *ret)
 {
     struct mln_bytes name = mln_get_bytes(mln_field_of(rq, "name"));
     if (name.len == 0 || name.len > MLN_NAME_MAX_BYTES || mln_bytes_find(name, '/') < name.len) {
@@ -16,8 +17,13 @@ static struct mln_err name_key(struct mln_request *rq, struct mln_bytes *ret_nam
                         MLN_NAME_MAX_BYTES);
     }
     *ret_name = name;
-    *ret = mln_bytes_format(rq->cx, "rate-limit/%.*s", MLN_FMT(name));
+    *ret = mln_bytes_format(rq->cx, "%s/%.*s", kind, MLN_FMT(name));
     return mln_cx_err(rq->cx);
+}
+
+static struct mln_err name_key(struct mln_request *rq, struct mln_bytes *ret_name, struct mln_bytes *ret)
+{
+    return mln_quota_key(rq, "rate-limit", ret_name, ret);
 }
 
 static struct mln_err list(struct mln_request *rq, struct mln_reply *re)
@@ -61,7 +67,7 @@ static struct mln_err check_rule(struct mln_request *rq, double rate, int64_t in
 }
 
 /* A path that names a mount covers all below it, as in Vault. */
-static struct mln_bytes rule_path(struct mln_request *rq)
+struct mln_bytes mln_quota_rule_path(struct mln_request *rq)
 {
     struct mln_bytes path = mln_get_bytes(mln_field_of(rq, "path"));
     const struct mln_mount *mount =
@@ -103,7 +109,7 @@ static struct mln_err write(struct mln_request *rq, struct mln_reply *re)
     mln_put_bool(cx, row, "inheritable", mln_get_bool(mln_field_of(rq, "inheritable"), true));
     mln_put_int(cx, row, "interval", interval_s);
     mln_put_bytes(cx, row, "name", name);
-    mln_put_bytes(cx, row, "path", rule_path(rq));
+    mln_put_bytes(cx, row, "path", mln_quota_rule_path(rq));
     mln_put(cx, row, "rate", mln_type_of(mln_field_of(rq, "rate")) == MLN_STRING ? mln_double(cx, rate) : mln_field_of(rq, "rate"));
     mln_put_text(cx, row, "role", "");
     mln_put_text(cx, row, "type", "rate-limit");

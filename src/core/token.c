@@ -298,6 +298,26 @@ static struct mln_bytes path_key(struct mln_cx *cx, const struct mln_value *entr
                     : MLN_BYTES_NONE;
 }
 
+/* The role that a login named is what the method noted; of other tokens, clients choose the metadata. */
+struct mln_bytes mln_token_quota_role(const struct mln_value *entry)
+{
+    const struct mln_value *meta = mln_get(entry, "meta"), *role = mln_get(entry, "role");
+    bool is_login = mln_get(entry, "auth_uuid") != NULL;
+    role = role == NULL && is_login ? mln_get(meta, "role_name") : role;
+    role = role == NULL && is_login ? mln_get(meta, "role") : role;
+    return mln_get_bytes(role);
+}
+
+/* A token that expires is a lease and counts for quotas. */
+static struct mln_err tally(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *entry,
+                            int delta)
+{
+    return mln_get_int(mln_get(entry, "expires_ns"), 0) == 0
+               ? MLN_OK
+               : mln_txn_tally(cx, txn, mln_get_bytes(mln_get(entry, "path")),
+                               mln_token_quota_role(entry), delta);
+}
+
 static struct mln_err put_new(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *entry)
 {
     struct mln_view view = mln_token_view();
@@ -305,6 +325,7 @@ static struct mln_err put_new(struct mln_cx *cx, struct mln_txn *txn, const stru
     int64_t expires_ns = mln_get_int(mln_get(entry, "expires_ns"), 0);
     struct mln_bytes path = path_key(cx, entry);
     MLN_TRY(mln_token_put_entry(cx, txn, entry));
+    MLN_TRY(tally(cx, txn, entry, 1));
     if (parent[0] != 0) {
         MLN_TRY(mln_txn_put(cx, txn, view, mln_bytes_format(cx, "parent/%s/%s", parent, name),
                             MLN_BYTES_NONE));
@@ -325,6 +346,7 @@ struct mln_err mln_token_remove_rows(struct mln_cx *cx, struct mln_txn *txn,
     int64_t expires_ns = mln_get_int(mln_get(entry, "expires_ns"), 0);
     struct mln_bytes path = path_key(cx, entry);
     MLN_TRY(mln_txn_delete(cx, txn, view, mln_token_key(cx, "id", name)));
+    MLN_TRY(tally(cx, txn, entry, -1));
     if (parent[0] != 0) {
         MLN_TRY(mln_txn_delete(cx, txn, view, mln_bytes_format(cx, "parent/%s/%s", parent, name)));
     }

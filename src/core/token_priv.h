@@ -18,6 +18,8 @@ struct mln_err mln_token_by_name(struct mln_cx *cx, struct mln_txn *txn, const c
 struct mln_err mln_token_by_accessor(struct mln_cx *cx, struct mln_txn *txn, const char *accessor,
                                      const struct mln_value **ret);
 bool mln_token_is_live(const struct mln_value *entry, int64_t now_ns);
+/* By which it counts for quotas; empty = none. */
+struct mln_bytes mln_token_quota_role(const struct mln_value *entry);
 /* Has it no parent, or one that was revoked alone? */
 struct mln_err mln_token_is_orphan(struct mln_cx *cx, struct mln_txn *txn,
                                    const struct mln_value *entry, bool *ret);
