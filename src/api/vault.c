@@ -181,7 +181,8 @@ static const struct verb verbs[] = {
     {"GET", "read", true, false},    {"PUT", "write", false, true},
     {"POST", "write", false, true},  {"LIST", "list", true, false},
     {"HEAD", "read", true, false},   {"DELETE", "delete", true, false},
-    {"PATCH", "patch", false, true},   {"OPTIONS", "read", true, false},
+    {"PATCH", "patch", false, true}, {"OPTIONS", "read", true, false},
+    {"SCAN", "scan", true, false},
 };
 
 static struct mln_err verb_of(struct mln_cx *cx, struct mln_bytes method, const struct verb **ret)
@@ -207,17 +208,21 @@ static bool is_true(struct mln_bytes text)
     return false;
 }
 
-/* "list" and "help" of the query choose the operation; they are no data. */
-static const char *op_of(const struct verb *verb, struct mln_value *query)
+/* "list", "scan" and "help" of the query choose the operation; they are no data. */
+static struct mln_err op_of(struct mln_cx *cx, const struct verb *verb, struct mln_value *query, const char **ret)
 {
     bool is_list = is_true(mln_get_bytes(mln_get(query, "list")));
+    bool is_scan = is_true(mln_get_bytes(mln_get(query, "scan")));
     bool is_help = is_true(mln_get_bytes(mln_get(query, "help")));
+    bool is_read = mln_bytes_is(mln_bytes_of(verb->op), "read");
     mln_remove(query, MLN_BYTES("list"));
+    mln_remove(query, MLN_BYTES("scan"));
     mln_remove(query, MLN_BYTES("help"));
-    if (is_help) {
-        return "help";
+    if (is_list && is_scan && is_read) {
+        return mln_fail(cx, MLN_E_INVALID, "list and scan cannot both be asked for");
     }
-    return is_list && mln_bytes_is(mln_bytes_of(verb->op), "read") ? "list" : verb->op;
+    *ret = is_help ? "help" : is_list && is_read ? "list" : is_scan && is_read ? "scan" : verb->op;
+    return MLN_OK;
 }
 
 /* ---- bodies ---- */
@@ -325,8 +330,9 @@ static struct mln_err read_api(struct mln_cx *cx, const struct mln_http_request 
     MLN_TRY(verb_of(cx, http->method, &verb));
     read_headers(http, &known);
     MLN_TRY(mln_api_form(cx, http->query, MLN_API_ARRAY, &query));
-    const char *op = op_of(verb, query);
-    bool is_list = mln_bytes_is(mln_bytes_of(op), "list");
+    const char *op = NULL;
+    MLN_TRY(op_of(cx, verb, query, &op));
+    bool is_list = mln_bytes_is(mln_bytes_of(op), "list") || mln_bytes_is(mln_bytes_of(op), "scan");
     MLN_TRY(decode_path(cx, "", mln_bytes_from(http->path, 4), is_list, &path));
     if (path.len == 0) {
         return mln_fail(cx, MLN_E_NO_ROUTE, "%s", "");

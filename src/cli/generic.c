@@ -52,14 +52,24 @@ static struct mln_err run_write(struct mln_cli *cli)
     return mln_cli_reply_print(cli, &reply, mln_text_format(cli->cx, "Success! Data written to: %s", cli->args[0]));
 }
 
-static struct mln_err run_list(struct mln_cli *cli)
+static struct mln_err show_names(struct mln_cli *cli, const char *how)
 {
     const char *query = NULL;
     struct mln_cli_reply reply = {0};
-    MLN_TRY(query_of(cli, "?list=true", &query));
+    MLN_TRY(query_of(cli, how, &query));
     MLN_TRY(mln_cli_call(cli, "GET", mln_text_format(cli->cx, "%s%s", target_of(cli), query), NULL, &reply));
     const struct mln_value *keys = mln_get(reply.data, "keys");
     return mln_cli_answer(cli, cli->field != NULL ? reply.data : keys != NULL ? keys : mln_array(cli->cx), NULL);
+}
+
+static struct mln_err run_list(struct mln_cli *cli)
+{
+    return show_names(cli, "?list=true");
+}
+
+static struct mln_err run_scan(struct mln_cli *cli)
+{
+    return show_names(cli, "?scan=true");
 }
 
 static struct mln_err run_delete(struct mln_cli *cli)
@@ -140,6 +150,16 @@ const struct mln_command mln_command_list = {
     .min_args = 1,
     .max_args = MLN_CLI_ARGS_MAX,
     .run = run_list,
+};
+static const char *const scan_examples[] = {"merlon scan secret/metadata", "merlon scan kv/teams limit=100", NULL};
+const struct mln_command mln_command_scan = {
+    .noun = "scan",
+    .summary = "List all names below any path, however deep",
+    .args = "PATH [KEY=VALUE...]",
+    .examples = scan_examples,
+    .min_args = 1,
+    .max_args = MLN_CLI_ARGS_MAX,
+    .run = run_scan,
 };
 static const char *const delete_examples[] = {"merlon delete auth/approle/role/ci", NULL};
 const struct mln_command mln_command_delete = {

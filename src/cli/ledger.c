@@ -42,7 +42,8 @@ static const char *actor_of(struct mln_cli *cli, const struct mln_value *content
 static const char *past_of(const char *action)
 {
     static const char *const words[][2] = {
-        {"read", "read"}, {"list", "listed"}, {"write", "wrote"}, {"patch", "changed"}, {"delete", "deleted"}, {"help", "asked about"}};
+        {"read", "read"}, {"list", "listed"}, {"write", "wrote"}, {"patch", "changed"}, {"delete", "deleted"}, {"help", "asked about"},
+        {"scan", "scanned"}};
     for (size_t i = 0; i < MLN_COUNT(words); i++) {
         if (mln_bytes_is(mln_bytes_of(action), words[i][0])) {
             return words[i][1];

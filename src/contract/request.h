@@ -9,7 +9,7 @@ struct mln_txn; /* barrier/txn.h */
 struct mln_engine;
 struct mln_path;
 
-enum mln_op { MLN_OP_READ, MLN_OP_LIST, MLN_OP_WRITE, MLN_OP_PATCH, MLN_OP_DELETE, MLN_OP_HELP };
+enum mln_op { MLN_OP_READ, MLN_OP_LIST, MLN_OP_WRITE, MLN_OP_PATCH, MLN_OP_DELETE, MLN_OP_HELP, MLN_OP_SCAN };
 
 enum mln_actor_kind { MLN_ACTOR_STRANGER, MLN_ACTOR_TOKEN, MLN_ACTOR_SYSTEM, MLN_ACTOR_PEER };
 

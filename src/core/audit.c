@@ -324,7 +324,7 @@ static const char *told(const struct mln_run *run, struct mln_err err)
 static bool may_wait(const struct mln_run *run)
 {
     const struct mln_path *route = run->rq.route;
-    return (run->rq.op == MLN_OP_READ || run->rq.op == MLN_OP_LIST) && (route == NULL || !route->may_block);
+    return (run->rq.op == MLN_OP_READ || mln_op_is_list(run->rq.op)) && (route == NULL || !route->may_block);
 }
 
 static struct mln_err no_memory(struct mln_run *run)

@@ -156,7 +156,7 @@ static void put_mount(struct entry *e, struct mln_value *object)
 
 static struct mln_value *request_part(struct entry *e)
 {
-    static const char *const ops[] = {"read", "list", "update", "patch", "delete", "help"};
+    static const char *const ops[] = {"read", "list", "update", "patch", "delete", "help", "scan"};
     const struct mln_request *rq = &e->run->rq;
     const struct mln_actor *a = &e->run->actor;
     const struct audit_options *o = &e->device->options;
@@ -203,7 +203,7 @@ static const struct mln_value *elided(struct entry *e, const struct mln_value *d
 {
     static const char *const lists[] = {"keys", "key_info"};
     struct mln_value *out = mln_object(&e->cx);
-    if (!e->device->options.elide_lists || e->run->rq.op != MLN_OP_LIST || mln_type_of(data) != MLN_OBJECT) {
+    if (!e->device->options.elide_lists || !mln_op_is_list(e->run->rq.op) || mln_type_of(data) != MLN_OBJECT) {
         return data;
     }
     for (size_t i = 0; i < mln_len(data); i++) {

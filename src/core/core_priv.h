@@ -65,6 +65,12 @@ struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row);
 struct mln_err mln_route(struct mln_request *rq);
 /* The second half of it: handler and fields for rq->route (NULL: NO_ROUTE) and what it captured. */
 struct mln_err mln_route_parse(struct mln_request *rq, const struct mln_value *captures);
+/* A handler for MLN_OP_SCAN of any route that may_scan (scan.c). */
+struct mln_err mln_scan(struct mln_request *rq, struct mln_reply *re);
+static inline bool mln_op_is_list(enum mln_op op) /* of a folder, whose path ends in "/" */
+{
+    return op == MLN_OP_LIST || op == MLN_OP_SCAN;
+}
 /* Fields by their schema: from `first` (captures; may be NULL), else from data, else the fallback. INVALID */
 struct mln_err mln_fields_parse(struct mln_cx *cx, const struct mln_field *fields,
                                 const struct mln_value *first, const struct mln_value *data,
@@ -112,7 +118,7 @@ struct mln_person_entry {
 };
 /* Since the start (sys_metrics.c): operation by class of status, 2xx to 5xx. */
 struct mln_counts {
-    atomic_ullong requests[MLN_OP_HELP + 1][4];
+    atomic_ullong requests[MLN_OP_SCAN + 1][4];
 };
 /* Locks in this order: seal_lock, tick_lock, gate, load_lock, then the others, each alone. */
 struct mln_core {

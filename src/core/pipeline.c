@@ -25,7 +25,7 @@ struct mln_core *mln_core_of(const struct mln_request *rq)
 
 static bool op_of(struct mln_bytes text, enum mln_op *ret)
 {
-    static const char *const names[] = {"read", "list", "write", "patch", "delete", "help"};
+    static const char *const names[] = {"read", "list", "write", "patch", "delete", "help", "scan"};
     for (size_t i = 0; i < MLN_COUNT(names); i++) {
         if (mln_bytes_is(text, names[i])) {
             *ret = (enum mln_op)i;
@@ -39,7 +39,7 @@ static bool op_of(struct mln_bytes text, enum mln_op *ret)
 static struct mln_bytes whole_path(struct mln_cx *cx, enum mln_op op, struct mln_bytes path)
 {
     bool has_slash = path.len > 0 && path.ptr[path.len - 1] == '/';
-    uint8_t *slashed = op == MLN_OP_LIST && !has_slash ? mln_new(cx, path.len + 1) : NULL;
+    uint8_t *slashed = mln_op_is_list(op) && !has_slash ? mln_new(cx, path.len + 1) : NULL;
     if (slashed == NULL) {
         return path;
     }
@@ -208,7 +208,7 @@ static struct mln_err check_limits(const struct question *q, struct mln_cx *cx, 
 {
     struct mln_acl_limits limits;
     int64_t wrap_s = q->run->wrap_ttl_s, page = mln_get_int(mln_get(q->run->rq.data, "limit"), 0);
-    bool is_list = q->run->rq.op == MLN_OP_LIST;
+    bool is_list = mln_op_is_list(q->run->rq.op);
     mln_acl_limits_of(acl, q->path, is_list, &limits);
     if (limits.min_wrap_s == 0 && limits.max_wrap_s == 0 && limits.pagination == 0) {
         return MLN_OK;
@@ -285,6 +285,9 @@ static struct mln_err capability_of(struct mln_run *run, unsigned *ret)
     case MLN_OP_LIST:
         *ret = MLN_CAP_LIST;
         break;
+    case MLN_OP_SCAN:
+        *ret = MLN_CAP_SCAN;
+        break;
     case MLN_OP_PATCH:
         *ret = MLN_CAP_PATCH;
         break;
@@ -323,7 +326,7 @@ static bool is_alias(const struct mln_request *rq)
 {
     struct mln_bytes pattern = mln_bytes_of(rq->route->pattern);
     bool takes_it = mln_bytes_ends(pattern, MLN_BYTES("...}")) || mln_bytes_ends(pattern, MLN_BYTES("...}?"));
-    return mln_bytes_ends(rq->path, MLN_BYTES("/")) && rq->op != MLN_OP_LIST && rq->op != MLN_OP_HELP && !takes_it;
+    return mln_bytes_ends(rq->path, MLN_BYTES("/")) && !mln_op_is_list(rq->op) && rq->op != MLN_OP_HELP && !takes_it;
 }
 
 static void find_route(struct mln_run *run)

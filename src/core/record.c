@@ -4,7 +4,7 @@
 
 #include "base/log.h"
 
-static const char *const op_names[] = {"read", "list", "write", "patch", "delete", "help"};
+static const char *const op_names[] = {"read", "list", "write", "patch", "delete", "help", "scan"};
 
 static void put_actor(struct mln_run *run, struct mln_value *content)
 {

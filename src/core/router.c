@@ -127,6 +127,8 @@ mln_handler mln_route_handler(const struct mln_path *route, enum mln_op op)
         return route->patch;
     case MLN_OP_DELETE:
         return route->remove;
+    case MLN_OP_SCAN:
+        return route->may_scan ? mln_scan : NULL;
     case MLN_OP_HELP:
     default:
         return NULL;

@@ -10,7 +10,7 @@
 
 static void note_call(struct mln_run *run, const struct mln_request *inner)
 {
-    static const char *const names[] = {"read", "list", "write", "patch", "delete", "help"};
+    static const char *const names[] = {"read", "list", "write", "patch", "delete", "help", "scan"};
     struct mln_cx *cx = run->rq.cx;
     struct mln_value *one = mln_object(cx);
     mln_put_text(cx, one, "action", names[inner->op]);
@@ -75,7 +75,7 @@ static bool service_may(struct mln_request *rq, const char *path, const char *ca
         unsigned capability;
     } names[] = {{"create", MLN_CAP_CREATE}, {"read", MLN_CAP_READ}, {"update", MLN_CAP_UPDATE},
                  {"delete", MLN_CAP_DELETE}, {"list", MLN_CAP_LIST}, {"patch", MLN_CAP_PATCH},
-                 {"sudo", MLN_CAP_SUDO}};
+                 {"sudo", MLN_CAP_SUDO}, {"scan", MLN_CAP_SCAN}};
     struct mln_run *run = mln_run_of(rq);
     const char *rule = run->rule;
     for (size_t i = 0; i < MLN_COUNT(names); i++) {

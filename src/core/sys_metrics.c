@@ -5,7 +5,7 @@
  */
 #include "core/sys_priv.h"
 
-static const char *const op_names[] = {"read", "list", "write", "patch", "delete", "help"};
+static const char *const op_names[] = {"read", "list", "write", "patch", "delete", "help", "scan"};
 static_assert(MLN_COUNT(op_names) == MLN_COUNT(((struct mln_counts *)0)->requests), "a row an operation");
 
 void mln_count_request(struct mln_core *core, enum mln_op op, int64_t status)

@@ -76,9 +76,9 @@ static const struct mln_field hole_fields[] = {
 static const struct mln_field root_fields[] = {KV_FIELDS_PAGE, {0}};
 
 static const struct mln_path hole_paths[] = {
-    {.pattern = "", .summary = "List what this token keeps.", .fields = root_fields, .list = hole_list},
+    {.pattern = "", .summary = "List what this token keeps.", .fields = root_fields, .list = hole_list, .may_scan = true},
     {.pattern = "{path...}", .summary = "Read, write, list or delete what only this token sees.", .fields = hole_fields,
-     .read = hole_read, .list = hole_list, .write = hole_write, .remove = hole_remove, .exists = hole_exists},
+     .read = hole_read, .list = hole_list, .may_scan = true, .write = hole_write, .remove = hole_remove, .exists = hole_exists},
     {0},
 };
 

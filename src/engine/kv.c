@@ -62,9 +62,9 @@ static struct mln_err old_path(struct mln_request *rq, struct mln_reply *re)
 {
     static const char *const verbs[] = {
         [MLN_OP_READ] = "get",    [MLN_OP_LIST] = "list", [MLN_OP_WRITE] = "put",
-        [MLN_OP_PATCH] = "patch", [MLN_OP_DELETE] = "delete",
+        [MLN_OP_PATCH] = "patch", [MLN_OP_DELETE] = "delete", [MLN_OP_SCAN] = "list",
     };
-    const char *verb = (size_t)rq->op < MLN_COUNT(verbs) ? verbs[rq->op] : "get";
+    const char *verb = (size_t)rq->op < MLN_COUNT(verbs) && verbs[rq->op] != NULL ? verbs[rq->op] : "get";
     re->status = 404;
     mln_reply_warn(rq, re,
                    mln_text_format(rq->cx,
@@ -95,13 +95,13 @@ static const struct mln_path kv_paths[] = {
      .write = kv_undelete_write},
     {.pattern = "destroy/{path...}", .summary = "Destroy the values of versions for ever.",
      .fields = versions_fields, .write = kv_destroy_write, .is_relief = true},
-    {.pattern = "metadata", .summary = "List secrets.", .fields = list_fields, .list = kv_meta_list},
+    {.pattern = "metadata", .summary = "List secrets.", .fields = list_fields, .list = kv_meta_list, .may_scan = true},
     {.pattern = "detailed-metadata", .summary = "List secrets with their settings.", .fields = list_fields,
-     .list = kv_meta_list_detailed},
+     .list = kv_meta_list_detailed, .may_scan = true},
     {.pattern = "detailed-metadata/{path...}", .summary = "List secrets with their settings.",
-     .fields = list_path_fields, .list = kv_meta_list_detailed},
+     .fields = list_path_fields, .list = kv_meta_list_detailed, .may_scan = true},
     {.pattern = "metadata/{path...}", .summary = "History and settings of a secret; list; delete all of it.",
-     .fields = meta_fields, .read = kv_meta_read, .list = kv_meta_list, .write = kv_meta_write,
+     .fields = meta_fields, .read = kv_meta_read, .list = kv_meta_list, .may_scan = true, .write = kv_meta_write,
      .patch = kv_meta_patch, .remove = kv_meta_remove,
      .exists = kv_meta_exists},
     {.pattern = "subkeys/{path...}", .summary = "The names in a secret without their values.",

@@ -82,9 +82,9 @@ static struct mln_err v1_start(struct mln_request *rq)
 }
 
 static const struct mln_path v1_paths[] = {
-    {.pattern = "", .summary = "List secrets.", .fields = root_fields, .list = v1_list},
+    {.pattern = "", .summary = "List secrets.", .fields = root_fields, .list = v1_list, .may_scan = true},
     {.pattern = "{path...}", .summary = "Read, write, list or delete a secret.", .fields = v1_fields,
-     .read = v1_read, .list = v1_list, .write = v1_write, .remove = v1_remove, .exists = v1_exists},
+     .read = v1_read, .list = v1_list, .may_scan = true, .write = v1_write, .remove = v1_remove, .exists = v1_exists},
     {0},
 };
 

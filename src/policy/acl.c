@@ -462,7 +462,7 @@ struct mln_err mln_acl_check(struct mln_cx *cx, const struct mln_acl *acl, struc
         }
         return MLN_OK;
     }
-    const struct acl_rule *rule = find_rule(acl, path, (capability & MLN_CAP_LIST) != 0);
+    const struct acl_rule *rule = find_rule(acl, path, (capability & (MLN_CAP_LIST | MLN_CAP_SCAN)) != 0);
     bool is_ok = rule != NULL && capability != 0 && (rule->capabilities & MLN_CAP_DENY) == 0 &&
                  (rule->capabilities & capability) == capability;
     bool has_parameters = (capability & (MLN_CAP_CREATE | MLN_CAP_UPDATE | MLN_CAP_PATCH)) != 0;
