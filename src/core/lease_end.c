@@ -215,6 +215,39 @@ static struct mln_err end_tokens(struct mln_request *rq, struct mln_bytes prefix
     return MLN_OK;
 }
 
+/* Are tokens that tokens made below it? They lie under auth/token/, and no row leads to them by path. */
+static bool has_made(struct mln_bytes prefix)
+{
+    const struct mln_bytes token = MLN_BYTES("auth/token/");
+    return mln_bytes_starts(prefix, token) || mln_bytes_starts(token, prefix);
+}
+
+static struct mln_err end_names(struct mln_request *rq, const struct mln_value *names)
+{
+    for (size_t i = 0; i < mln_len(names); i++) {
+        const struct mln_value *entry = NULL;
+        struct mln_err err =
+            mln_token_by_name(rq->cx, rq->txn, mln_get_text(rq->cx, mln_item(names, i), ""), &entry);
+        if (!mln_life_is_lost(rq->cx, err)) {
+            MLN_TRY(err);
+            MLN_TRY(mln_token_revoke(mln_core_of(rq), rq->cx, rq->txn, entry));
+        }
+    }
+    return mln_cx_err(rq->cx);
+}
+
+/* Until max or a little more are found. */
+static struct mln_err end_made(struct mln_request *rq, struct mln_bytes prefix, size_t max, bool *ret_all)
+{
+    struct mln_value *names = mln_array(rq->cx);
+    struct mln_bytes after = MLN_BYTES_NONE;
+    *ret_all = !has_made(prefix);
+    while (!*ret_all && mln_len(names) < max) {
+        MLN_TRY(mln_token_made_below(mln_core_of(rq), rq->cx, prefix, &after, names, ret_all));
+    }
+    return end_names(rq, names);
+}
+
 static struct mln_err end_leases(struct mln_request *rq, struct mln_bytes prefix, bool is_forced,
                                  size_t max, size_t *ret_n)
 {
@@ -240,9 +273,11 @@ struct mln_err mln_lease_end_prefix(struct mln_request *rq, struct mln_bytes pre
                                     size_t max, bool *ret_all)
 {
     size_t leases = 0, tokens = 0;
+    bool is_all_made = true;
     MLN_TRY(end_leases(rq, prefix, is_forced, max, &leases));
     MLN_TRY(end_tokens(rq, prefix, max, &tokens));
-    *ret_all = leases < max && tokens < max;
+    MLN_TRY(end_made(rq, prefix, max, &is_all_made));
+    *ret_all = leases < max && tokens < max && is_all_made;
     return mln_cx_err(rq->cx);
 }
 
@@ -250,7 +285,8 @@ struct mln_err mln_lease_end_prefix(struct mln_request *rq, struct mln_bytes pre
 
 /*
  * A job is a row "job/<prefix>": {"force": bool, "mount": uuid of a mount that is gone or absent, "after": where it stands, "left": how
- * many it met in this pass that are not yet ended}. That of a mount goes round until none is left that is still being tried.
+ * many it met in this pass that are not yet ended, "made_after": the last token that was looked at}. That of a mount goes round until
+ * none is left that is still being tried.
  */
 static struct mln_err put_job(struct mln_request *rq, struct mln_bytes prefix, bool is_forced,
                               const char *uuid)
@@ -306,10 +342,32 @@ static struct mln_err empty_one(struct mln_lease_work *work, struct emptying *e,
     return mln_lease_make_due(rq->cx, rq->txn, lease, work->now_ns);
 }
 
-static struct mln_err next_pass(struct emptying *e, const struct mln_value *job)
+/* One look at what tokens made; the job remembers where to go on. */
+static struct mln_err made_pass(struct emptying *e, const struct mln_value *job, bool *ret_all)
+{
+    struct mln_request *rq = e->rq;
+    struct mln_value *names = mln_array(rq->cx), *further = mln_value_dup(rq->cx, job);
+    struct mln_bytes after = mln_get_bytes(mln_get(job, "made_after"));
+    MLN_TRY(mln_token_made_below(mln_core_of(rq), rq->cx, e->prefix, &after, names, ret_all));
+    MLN_TRY(end_names(rq, names));
+    mln_put_bytes(rq->cx, further, "made_after", after);
+    MLN_TRY(mln_cx_err(rq->cx));
+    return mln_txn_put_value(rq->cx, rq->txn, mln_lease_view(),
+                             mln_bytes_format(rq->cx, "job/%.*s", MLN_FMT(e->prefix)), further);
+}
+
+static struct mln_err next_pass(struct emptying *e, const struct mln_value *job, bool *ret_more)
 {
     struct mln_request *rq = e->rq;
     size_t tokens = 0;
+    bool is_all_made = true;
+    if (e->mount == NULL && has_made(e->prefix)) {
+        MLN_TRY(made_pass(e, job, &is_all_made));
+        *ret_more = !is_all_made;
+        if (!is_all_made) {
+            return MLN_OK;
+        }
+    }
     if (mln_bytes_starts(e->prefix, MLN_BYTES("auth/"))) {
         MLN_TRY(end_tokens(rq, e->prefix, SWEEP_ROWS, &tokens));
     }
@@ -349,7 +407,7 @@ static struct mln_err empty_some(struct mln_lease_work *work, struct emptying *e
     }
     *ret_more = mln_len(rows) > 0;
     if (!*ret_more) {
-        return next_pass(e, job);
+        return next_pass(e, job, ret_more);
     }
     struct mln_value *further = mln_value_dup(rq->cx, job);
     mln_put(rq->cx, further, "after", mln_item(rows, mln_len(rows) - 1));

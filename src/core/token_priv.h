@@ -49,6 +49,14 @@ struct mln_err mln_token_sweep(struct mln_core *core, struct mln_cx *cx, bool *r
 struct mln_err mln_token_expire(struct mln_core *core, struct mln_cx *cx, int64_t now_ns,
                                 size_t max, size_t *ret_n);
 
+/*
+ * Tokens that tokens made (not logins) and that expire, whose path and "/" begins with prefix: their names, pushed to `names`, at most
+ * max of one call. Rows of all tokens are gone through from behind *after, a name; *ret_all: to the end, else *after is where to go on.
+ */
+struct mln_err mln_token_made_below(struct mln_core *core, struct mln_cx *cx, struct mln_bytes prefix,
+                                    struct mln_bytes *after, struct mln_value *names, bool *ret_all);
+#define MLN_TOKEN_LOOK_ROWS 4096u /* of one such call: some 20 ms */
+
 /* token_batch.c */
 #define MLN_BATCH_MAX 8192u /* bytes of a batch token: front takes twice as many */
 bool mln_token_looks_batch(struct mln_bytes token);

@@ -8,7 +8,8 @@
 
 #include "base/clock.h"
 
-#define SWEEP_ROWS 256u /* of one batch: a few milliseconds of the committer */
+#define SWEEP_ROWS       256u /* of one batch: a few milliseconds of the committer */
+#define LOOK_ARENA_BYTES (192u << 20) /* entries with much metadata */
 
 /* ---- what hangs on a token ---- */
 
@@ -175,6 +176,62 @@ struct mln_err mln_token_sweep(struct mln_core *core, struct mln_cx *cx, bool *r
         .core = core, .cx = cx, .txn = txn, .name = mln_get_text(cx, mln_item(gone, 0), "")};
     *ret_more = true;
     return sweep_one(&s);
+}
+
+/* ---- what tokens made ---- */
+
+static bool is_made_below(struct mln_cx *cx, const struct mln_value *entry, struct mln_bytes prefix)
+{
+    struct mln_bytes path = mln_get_bytes(mln_get(entry, "path"));
+    bool may_be = mln_get(entry, "auth_uuid") == NULL && mln_get_int(mln_get(entry, "expires_ns"), 0) != 0;
+    return may_be && mln_bytes_starts(mln_bytes_format(cx, "%.*s/", MLN_FMT(path)), prefix);
+}
+
+/* In a context of its own: so many entries would fill the request's memory. */
+static struct mln_err look(struct sweep *s, struct mln_bytes prefix, const struct mln_value *rows,
+                           struct mln_cx *outer, struct mln_value *names)
+{
+    for (size_t i = 0; i < mln_len(rows); i++) {
+        const struct mln_value *entry = NULL;
+        struct mln_bytes name = mln_get_bytes(mln_item(rows, i));
+        struct mln_err err = mln_token_by_name(s->cx, s->txn, mln_text_dup(s->cx, name), &entry);
+        if (mln_life_is_lost(s->cx, err)) {
+            continue;
+        }
+        MLN_TRY(err);
+        if (is_made_below(s->cx, entry, prefix)) {
+            mln_push(outer, names, mln_string(outer, mln_bytes_dup(outer, name)));
+        }
+    }
+    return mln_cx_err(s->cx);
+}
+
+struct mln_err mln_token_made_below(struct mln_core *core, struct mln_cx *cx, struct mln_bytes prefix,
+                                    struct mln_bytes *after, struct mln_value *names, bool *ret_all)
+{
+    const struct mln_bytes ids = MLN_BYTES("root/token/id/");
+    MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(LOOK_ARENA_BYTES, false);
+    MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
+    struct mln_cx inner;
+    if (arena == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "no memory to look through tokens");
+    }
+    mln_cx_init(&inner, arena);
+    struct mln_value *rows = mln_array(&inner);
+    struct mln_bytes from =
+        after->len > 0 ? mln_bytes_format(&inner, "%.*s%.*s", MLN_FMT(ids), MLN_FMT(*after)) : MLN_BYTES_NONE;
+    struct mln_err err = mln_txn_begin(&inner, core->store, core->barrier, &txn);
+    err = mln_failed(err) ? err : mln_life_keys(core, &inner, ids, from, MLN_BYTES_NONE, MLN_TOKEN_LOOK_ROWS, rows);
+    struct sweep s = {.core = core, .cx = &inner, .txn = txn};
+    err = mln_failed(err) ? err : look(&s, prefix, rows, cx, names);
+    if (mln_failed(err)) {
+        return mln_fail(cx, err.code, "looking through tokens failed: %s", inner.text);
+    }
+    *ret_all = mln_len(rows) < MLN_TOKEN_LOOK_ROWS;
+    if (mln_len(rows) > 0) {
+        *after = mln_bytes_dup(cx, mln_get_bytes(mln_item(rows, mln_len(rows) - 1)));
+    }
+    return mln_cx_err(cx);
 }
 
 /* ---- expiry ---- */

@@ -247,6 +247,63 @@ static void test_prefix(void **state)
     CK_WANT(k, ck_call(k, "root", "list", "sys/leases/lookup/lent", NULL), 404);
 }
 
+/* Tokens of tokens have no row by their path: all are looked through, now or in ticks. */
+static void test_made_tokens(void **state)
+{
+    (void)state;
+    LENT(k);
+    char made[64], orphan[64], by_role[64], lasting[64];
+    static const struct {
+        const char *path, *json;
+        bool made, orphan, by_role;
+    } rows[] = {
+        {"sys/leases/revoke-prefix/auth/token/create-orphan", NULL, true, false, true},
+        {"sys/leases/revoke-prefix/auth/token/create/ci", NULL, true, true, false},
+        {"sys/leases/revoke-prefix/auth/token/crea", NULL, true, true, true},
+        {"sys/leases/revoke-prefix/auth/token/create", NULL, false, true, false},
+        {"sys/leases/revoke-prefix/auth/token", NULL, false, false, false},
+        {"sys/leases/revoke-force/auth", NULL, false, false, false},
+        {"sys/leases/revoke-prefix/auth/token/create", "{\"sync\":false}", false, true, false},
+        {"sys/leases/revoke-prefix/lent", NULL, true, true, true},
+    };
+    CK_WANT(k, ck_call(k, "root", "write", "auth/token/roles/ci", "{}"), 204);
+    (void)snprintf(lasting, sizeof(lasting), "%s", lk_token(k, "{\"policies\":[\"root\"]}"));
+    for (size_t i = 0; i < MLN_COUNT(rows); i++) {
+        (void)snprintf(made, sizeof(made), "%s", lk_token(k, "{\"ttl\":\"1h\"}"));
+        (void)snprintf(orphan, sizeof(orphan), "%s",
+                       lk_token_by(k, "root", "auth/token/create-orphan", "{\"ttl\":\"1h\"}"));
+        (void)snprintf(by_role, sizeof(by_role), "%s",
+                       lk_token_by(k, "root", "auth/token/create/ci", "{\"ttl\":\"1h\"}"));
+        CK_WANT(k, ck_call(k, "root", "write", rows[i].path, rows[i].json), rows[i].json == NULL ? 204 : 202);
+        lk_tick(k);
+        assert_int_equal(lk_is(k, made), rows[i].made ? 200 : 403);
+        assert_int_equal(lk_is(k, orphan), rows[i].orphan ? 200 : 403);
+        assert_int_equal(lk_is(k, by_role), rows[i].by_role ? 200 : 403);
+    }
+    assert_int_equal(lk_is(k, lasting), 200); /* no lease: it never ends */
+}
+
+/* More than one look and one request take: the rest goes in ticks. */
+static void test_many_made_tokens(void **state)
+{
+    (void)state;
+    LENT(k);
+    char last[64];
+    for (size_t i = 0; i < 4500; i++) {
+        (void)lk_token(k, "{\"ttl\":\"1h\"}");
+        mln_arena_reset(k->arena); /* so many answers would fill it */
+        mln_cx_init(&k->cx, k->arena);
+    }
+    (void)snprintf(last, sizeof(last), "%s", lk_token(k, "{\"ttl\":\"1h\"}"));
+    CK_WANT(k, ck_call(k, "root", "write", "sys/leases/revoke-prefix/auth/token", "{\"sync\":false}"), 202);
+    for (size_t i = 0; i < 20 && lk_is(k, last) == 200; i++) {
+        lk_tick(k);
+    }
+    assert_int_equal(lk_is(k, last), 403);
+    CK_WANT(k, ck_call(k, "root", "list", "auth/token/accessors", NULL), 200);
+    assert_int_equal(mln_len(mln_get(mln_get(k->answer, "data"), "keys")), 1);
+}
+
 static void test_unmount(void **state)
 {
     (void)state;
@@ -343,7 +400,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),     cmocka_unit_test(test_renew),
         cmocka_unit_test(test_expiry),   cmocka_unit_test(test_with_token),
-        cmocka_unit_test(test_prefix),   cmocka_unit_test(test_unmount),
+        cmocka_unit_test(test_prefix),   cmocka_unit_test(test_made_tokens),
+        cmocka_unit_test(test_many_made_tokens), cmocka_unit_test(test_unmount),
         cmocka_unit_test(test_failures), cmocka_unit_test(test_mixed),
         cmocka_unit_test(test_wrapped),
     };
