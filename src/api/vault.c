@@ -12,6 +12,7 @@
 
 #define TOKEN_BYTES_MAX  16384u /* a JWT as a bearer token */
 #define HEADER_BYTES_MAX 1024u
+#define SENT_BYTES_MAX   8192u /* of headers for audit lines: behind so many no more are taken */
 
 /* ---- headers ---- */
 
@@ -117,6 +118,55 @@ static struct mln_err put_headers(struct mln_cx *cx, const struct known *k, stru
     }
     mln_put(cx, rq, "headers", headers);
     return MLN_OK;
+}
+
+/* What may stand in an audit line: credentials never, nor what only this connection means. */
+static bool may_be_shown(struct mln_bytes name)
+{
+    static const char *const never[] = {"authorization", "proxy-authorization", "x-vault-token", "cookie",
+                                        "connection",    "content-length",      "transfer-encoding"};
+    for (size_t i = 0; i < MLN_COUNT(never); i++) {
+        if (mln_bytes_is_nocase(name, never[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* As text: what is no ASCII stands as "?", control characters cannot get here. */
+static const struct mln_value *plain_text(struct mln_cx *cx, struct mln_bytes value, bool is_name)
+{
+    size_t n = value.len < HEADER_BYTES_MAX ? value.len : HEADER_BYTES_MAX;
+    uint8_t *to = mln_new(cx, n + 1);
+    for (size_t i = 0; to != NULL && i < n; i++) {
+        uint8_t c = value.ptr[i];
+        to[i] = is_name && c >= 'A' && c <= 'Z' ? (uint8_t)(c + 32) : c >= 0x20 && c < 0x7f ? c : '?';
+    }
+    return mln_string(cx, mln_bytes_at(to, to != NULL ? n : 0));
+}
+
+/* All headers for core, which knows the few that audit devices show: {"name": [values]}. */
+static void put_sent(struct mln_cx *cx, const struct mln_http_request *http, struct mln_value *rq)
+{
+    struct mln_value *sent = mln_object(cx);
+    size_t bytes = 0;
+    for (size_t i = 0; i < http->n_headers && bytes < SENT_BYTES_MAX; i++) {
+        if (!may_be_shown(http->headers[i].name)) {
+            continue;
+        }
+        struct mln_bytes name = mln_get_bytes(plain_text(cx, http->headers[i].name, true));
+        struct mln_value *values = mln_array(cx);
+        const struct mln_value *before = mln_get_key(sent, name);
+        for (size_t k = 0; k < mln_len(before); k++) {
+            mln_push(cx, values, mln_item(before, k));
+        }
+        mln_push(cx, values, plain_text(cx, http->headers[i].value, false));
+        mln_put_key(cx, sent, name, values);
+        bytes += http->headers[i].name.len + http->headers[i].value.len;
+    }
+    if (mln_len(sent) > 0) {
+        mln_put(cx, rq, "sent", sent);
+    }
 }
 
 /* A web page's origin; core judges it, and answers an OPTIONS by it alone. */
@@ -348,6 +398,7 @@ static struct mln_err read_api(struct mln_cx *cx, const struct mln_http_request 
         mln_put(cx, rq, "data", mln_len(query) > 0 ? query : mln_null(cx));
     }
     put_peer(cx, http, rq);
+    put_sent(cx, http, rq);
     return MLN_OK;
 }
 

@@ -68,6 +68,7 @@ struct mln_audit *mln_audit_new(void)
     struct mln_audit *audit = mln_alloc(sizeof(*audit));
     if (audit != NULL) {
         (void)pthread_mutex_init(&audit->lock, NULL);
+        (void)pthread_rwlock_init(&audit->headers_lock, NULL);
     }
     return audit;
 }
@@ -84,6 +85,7 @@ void mln_audit_forget(struct mln_audit *audit)
         audit->devices[i] = NULL;
     }
     pthread_mutex_unlock(&audit->lock);
+    audit_headers_forget(audit);
 }
 
 void mln_audit_free(struct mln_audit *audit)
@@ -91,6 +93,7 @@ void mln_audit_free(struct mln_audit *audit)
     if (audit != NULL) {
         mln_audit_forget(audit);
         (void)pthread_mutex_destroy(&audit->lock);
+        (void)pthread_rwlock_destroy(&audit->headers_lock);
         mln_free(audit);
     }
 }
@@ -152,6 +155,7 @@ struct mln_err mln_audit_load(struct mln_cx *cx, struct mln_core *core)
     pthread_mutex_lock(&core->audit->lock);
     struct mln_err err = mln_txn_begin(cx, core->store, core->barrier, &txn);
     err = mln_failed(err) ? err : audit_rows(cx, txn, &rows);
+    err = mln_failed(err) ? err : audit_headers_load(cx, txn, core->audit);
     err = mln_failed(err) ? err : replace(cx, core->audit, rows);
     pthread_mutex_unlock(&core->audit->lock);
     return err;

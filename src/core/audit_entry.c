@@ -173,6 +173,11 @@ static struct mln_value *request_part(struct entry *e)
     if (mln_len(rq->data) > 0) {
         mln_put(&e->cx, request, "data", data_of(e, rq->data, "audit_non_hmac_request_keys"));
     }
+    const struct mln_value *headers =
+        audit_headers_shown(&e->cx, e->run->core->audit, e->device, mln_get(e->run->message, "sent"));
+    if (headers != NULL) {
+        mln_put(&e->cx, request, "headers", headers);
+    }
     put_text(e, request, "remote_address", rq->source);
     mln_put_int(&e->cx, request, "remote_port", mln_get_int(mln_get(e->run->message, "port"), 0));
     return request;

@@ -64,7 +64,17 @@ struct mln_audit {
     pthread_mutex_t lock;
     struct audit_device *devices[AUDIT_DEVICES_MAX];
     atomic_uint n;
+    pthread_rwlock_t headers_lock;
+    struct mln_arena *headers_arena;
+    const struct mln_value *headers; /* {"x-name": {"hmac": bool}}, NULL = none */
 };
+
+/* ---- audit_headers.c: request headers that lines show ---- */
+struct mln_err audit_headers_load(struct mln_cx *cx, struct mln_txn *txn, struct mln_audit *audit);
+void audit_headers_forget(struct mln_audit *audit);
+/* {"x-name": [values]} of those that were sent, hashed where it is said so; NULL = none. In the arena of cx. */
+const struct mln_value *audit_headers_shown(struct mln_cx *cx, struct mln_audit *audit,
+                                            const struct audit_device *device, const struct mln_value *sent);
 /* Rows as values, by path: {"<path>": row}. */
 struct mln_err audit_rows(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value **ret);
 struct mln_err audit_row_put(struct mln_cx *cx, struct mln_txn *txn, const char *path, const struct mln_value *row);

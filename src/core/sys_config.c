@@ -164,12 +164,14 @@ static struct mln_err audit_write(struct mln_request *rq, struct mln_reply *re)
     struct mln_value *one = mln_object(rq->cx);
     (void)re;
     mln_put_bool(rq->cx, one, "hmac", mln_get_bool(mln_field_of(rq, "hmac"), false));
+    mln_run_of(rq)->reload_audit = true;
     return put_header(rq, MLN_AUDIT_HEADERS_ROW, one);
 }
 
 static struct mln_err audit_remove(struct mln_request *rq, struct mln_reply *re)
 {
     (void)re;
+    mln_run_of(rq)->reload_audit = true;
     return put_header(rq, MLN_AUDIT_HEADERS_ROW, NULL);
 }
 

@@ -34,6 +34,7 @@ struct ck {
     bool is_shamir, is_unauthed; /* instead of a key file; sys/rekey and sys/generate-root without a token */
     const char *origin;          /* of a web page: sent along when set */
     bool is_preflight;
+    const char *sent;            /* headers for audit lines, as JSON; NULL = none */
     const char *keys[8];         /* of a Shamir seal, hex */
 };
 
@@ -114,6 +115,11 @@ static inline int ck_call(struct ck *k, const char *token, const char *op, const
     }
     if (k->origin != NULL) {
         mln_put_text(&k->cx, rq, "origin", k->origin);
+    }
+    if (k->sent != NULL) {
+        const struct mln_value *sent = NULL;
+        assert_false(mln_failed(mln_json_parse(&k->cx, mln_bytes_of(k->sent), &sent)));
+        mln_put(&k->cx, rq, "sent", sent);
     }
     if (k->is_preflight) {
         mln_put_bool(&k->cx, rq, "preflight", true);

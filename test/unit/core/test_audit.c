@@ -106,6 +106,49 @@ static const char *hash_of(struct ck *k, const char *name, const char *input, ch
 
 /* ---- lines ---- */
 
+#define HEADERS "sys/config/auditing/request-headers/"
+
+static const char *headers_shown(struct ck *k, const char *file, size_t back)
+{
+    const struct mln_value *shown = mln_get(mln_get(last_of(k, file, back), "request"), "headers");
+    return shown == NULL ? "none" : ck_json(k, shown);
+}
+
+/* Request headers that are asked for: in both lines, hashed where it is said so, at once and after a restart. */
+static void test_headers(void **state)
+{
+    (void)state;
+    AUDIT(k, p);
+    char hash[96], want[256];
+    CK_WANT(k, enable(k, "f", "file", "file_path", p.file, ""), 204);
+    (void)hash_of(k, "f", "carol", hash);
+    k->sent = "{\"x-who\":[\"carol\"],\"x-trace\":[\"1\",\"2\"],\"x-other\":[\"dave\"]}";
+    CK_WANT(k, ck_call(k, "root", "read", "auth/token/lookup-self", NULL), 200);
+    assert_string_equal(headers_shown(k, p.file, 0), "none");
+    CK_WANT(k, ck_call(k, "root", "write", HEADERS "X-Who", "{\"hmac\":true}"), 204);
+    CK_WANT(k, ck_call(k, "root", "write", HEADERS "X-Trace", "{}"), 204);
+    CK_WANT(k, ck_call(k, "root", "write", HEADERS "X-Absent", "{}"), 204);
+    (void)snprintf(want, sizeof(want), "{\"x-who\":[\"%s\"],\"x-trace\":[\"1\",\"2\"]}", hash);
+    CK_WANT(k, ck_call(k, "root", "read", "auth/token/lookup-self", NULL), 200);
+    assert_string_equal(headers_shown(k, p.file, 1), want);
+    assert_string_equal(headers_shown(k, p.file, 0), want);
+    CK_WANT(k, ck_call(k, "none", "read", "auth/token/lookup-self", NULL), 403); /* refused ones too */
+    assert_string_equal(headers_shown(k, p.file, 0), want);
+    mln_core_close(k->core);
+    ck_open(k);
+    CK_WANT(k, ck_call(k, "root", "read", "auth/token/lookup-self", NULL), 200);
+    assert_string_equal(headers_shown(k, p.file, 0), want);
+    CK_WANT(k, ck_call(k, "root", "delete", HEADERS "x-who", NULL), 204);
+    CK_WANT(k, ck_call(k, "root", "read", "auth/token/lookup-self", NULL), 200);
+    assert_string_equal(headers_shown(k, p.file, 0), "{\"x-trace\":[\"1\",\"2\"]}");
+    CK_WANT(k, ck_call(k, "root", "delete", HEADERS "x-trace", NULL), 204);
+    CK_WANT(k, ck_call(k, "root", "delete", HEADERS "x-absent", NULL), 204);
+    CK_WANT(k, ck_call(k, "root", "read", "auth/token/lookup-self", NULL), 200);
+    assert_string_equal(headers_shown(k, p.file, 0), "none");
+    assert_false(file_has(k, p.file, "dave"));
+    assert_false(file_has(k, p.file, "carol"));
+}
+
 static void test_lines(void **state)
 {
     (void)state;
@@ -370,6 +413,7 @@ int main(void)
 {
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_headers),
         cmocka_unit_test(test_lines),    cmocka_unit_test(test_refused_is_audited), cmocka_unit_test(test_options),
         cmocka_unit_test(test_exempt_keys), cmocka_unit_test(test_wrapped), cmocka_unit_test(test_refused_devices),
         cmocka_unit_test(test_table),
