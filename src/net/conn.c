@@ -37,7 +37,7 @@ static void buf_return(struct mln_buf *mine, struct mln_buf *spare)
 
 static void count_held(struct conn *conn)
 {
-    size_t cap = conn->in.cap + conn->h1.body.cap + h2_held(conn);
+    size_t cap = conn->in.cap + conn->h1.body.cap + h2_held(conn) + grpc_held(conn);
     size_t held = cap > FRONT_SPARE_BYTES_MAX ? cap : 0;
     conn->loop->held_bytes += held - conn->held;
     conn->held = held;
@@ -84,6 +84,10 @@ struct conn *conn_new(struct loop *loop, int fd, const struct mln_front_listener
             return NULL;
         }
     }
+    if (listener->is_grpc && !grpc_begin(conn)) {
+        conn_free(conn);
+        return NULL;
+    }
     conn_deadline(conn, loop->front->config.header_deadline_ns);
     return conn;
 }
@@ -92,6 +96,7 @@ void conn_free(struct conn *conn)
 {
     tls_conn_free(conn);
     h2_end(conn);
+    grpc_end(conn);
     mln_buf_drop(&conn->in);
     mln_buf_drop(&conn->out);
     mln_buf_drop(&conn->h1.body);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "net/grpc.h"
 #include "net/http.h"
 #include "net/wire.h"
 
@@ -19,6 +20,7 @@ struct mln_front_listener {
     struct mln_bytes
         client_ca_pem; /* verify client certificates against these; empty = do not ask */
     bool asks_certs;   /* ask clients for a certificate and take any: core judges it */
+    bool is_grpc;      /* what comes here speaks gRPC, in clear (net/grpc.h); for Unix sockets */
     uint32_t key;      /* number of the listener's key in core */
 };
 
@@ -48,6 +50,7 @@ struct mln_front_config {
     const struct mln_front_listener *listeners;
     unsigned n_listeners;
     const struct mln_front_api *api;
+    const struct mln_grpc_service *const *services; /* of gRPC; ends with NULL; NULL = none */
     /* readable (or closed): stop accepting, finish in flight (at most grace_ns); -1 = never */
     int stop_fd;
     /* one line of JSON about the sandbox is written here once, then closed; -1 = nobody asks */

@@ -6,6 +6,7 @@
  *   front.c   start, sandbox, threads     loop.c   epoll turns, accept, ring, stop
  *   conn.c    bytes in and out             h1.c     requests and answers of HTTP/1.1
  *   h2.c, h2_answer.c  the same of HTTP/2
+ *   grpc*.c   calls of gRPC
  *   wheel.c   deadlines                    tls.c    OpenSSL over buffers
  *   tls_provider.c  signing by core
  */
@@ -91,7 +92,7 @@ struct conn_ops {
     void (*full)(struct conn *conn);    /* front holds too much: refuse this one */
     void (*stop)(struct conn *conn);    /* leave as soon as is polite */
 };
-extern const struct conn_ops h1_ops, h2_ops;
+extern const struct conn_ops h1_ops, h2_ops, grpc_ops;
 
 enum conn_state {
     CONN_HANDSHAKE, /* TLS */
@@ -114,6 +115,8 @@ struct h1 {
     bool is_used;        /* a request was sent on: what follows is HTTP/1.1 for good */
 };
 struct h2; /* h2_priv.h */
+struct grpc; /* grpc_priv.h */
+struct grpc_topics;
 
 struct conn {
     struct source source;
@@ -138,6 +141,8 @@ struct conn {
     size_t lingered;
     struct h1 h1;
     struct h2 *h2; /* NULL while it speaks HTTP/1.1 */
+    struct grpc *grpc; /* NULL unless it speaks gRPC */
+    uint64_t peer_number; /* of who is at the other end of a Unix socket, as monitor counts them; 0 = unknown */
     char peer[48];
     uint16_t peer_port;
     struct conn *next_ready, *next_waiting, *next_dead;
@@ -166,6 +171,8 @@ struct loop {
     struct conn *ready_first, *ready_last;
     struct conn *waiting_first, *waiting_last;
     struct conn *dead;
+    struct grpc_topics *topics; /* NULL before the first connection of gRPC */
+    unsigned n_calls;           /* streams of gRPC */
     struct mln_http1_head head; /* of the request at hand */
     struct mln_buf message, received, spare_in, spare_out, head_text;
     uint8_t cipher[FRONT_READ_BYTES + 1024];
@@ -217,6 +224,14 @@ void conn_finish(struct conn *conn); /* the last answer was sent: linger or clos
 bool h2_begin(struct conn *conn);
 void h2_end(struct conn *conn);              /* frees; any connection */
 size_t h2_held(const struct conn *conn);     /* bytes of bodies on their way in */
+
+/* ---- gRPC ---- */
+
+bool grpc_begin(struct conn *conn); /* a new connection; false: kill it */
+void grpc_end(struct conn *conn);   /* frees; any connection */
+size_t grpc_held(const struct conn *conn);
+void grpc_topic(struct loop *loop, const struct mln_value *message); /* core published something */
+void grpc_topics_free(struct loop *loop);
 
 /* ---- TLS ---- */
 

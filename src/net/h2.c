@@ -58,6 +58,8 @@ static void *h2_realloc(void *ptr, size_t n, void *arg)
     return more;
 }
 
+nghttp2_mem h2_mem = {.malloc = h2_malloc, .free = h2_free, .calloc = h2_calloc, .realloc = h2_realloc};
+
 /* ---- streams ---- */
 
 static struct h2_stream *stream_of(nghttp2_session *session, int32_t number)
@@ -305,8 +307,6 @@ static int on_sent(nghttp2_session *session, const nghttp2_frame *frame, void *a
 
 static int make_session(struct h2 *h2)
 {
-    static nghttp2_mem mem = {
-        .malloc = h2_malloc, .free = h2_free, .calloc = h2_calloc, .realloc = h2_realloc};
     nghttp2_session_callbacks *calls = NULL;
     if (nghttp2_session_callbacks_new(&calls) != 0) {
         return NGHTTP2_ERR_NOMEM;
@@ -317,7 +317,7 @@ static int make_session(struct h2 *h2)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(calls, on_data);
     nghttp2_session_callbacks_set_on_frame_send_callback(calls, on_sent);
     nghttp2_session_callbacks_set_on_stream_close_callback(calls, on_close);
-    int r = nghttp2_session_server_new3(&h2->session, calls, h2, NULL, &mem);
+    int r = nghttp2_session_server_new3(&h2->session, calls, h2, NULL, &h2_mem);
     nghttp2_session_callbacks_del(calls);
     return r;
 }
@@ -400,15 +400,13 @@ static void set_deadline(struct h2 *h2)
     conn_deadline(conn, at - conn->loop->now_ns);
 }
 
-/* What nghttp2 has to say, as far as the socket takes it. False when the connection died. */
-static bool write_out(struct h2 *h2)
+bool h2_write_out(struct conn *conn, nghttp2_session *session)
 {
-    struct conn *conn = h2->conn;
     for (;;) {
         const uint8_t *data = NULL;
         ssize_t n = 0;
         while (conn->out.len - conn->out_at < H2_OUT_MAX &&
-               (n = nghttp2_session_mem_send(h2->session, &data)) > 0) {
+               (n = nghttp2_session_mem_send(session, &data)) > 0) {
             mln_buf_add(&conn->out, data, (size_t)n);
         }
         if (n < 0 || conn->out.has_failed) {
@@ -429,7 +427,7 @@ static void h2_pump(struct conn *conn)
 {
     struct h2 *h2 = conn->h2;
     send_waiting(h2);
-    if (!write_out(h2)) {
+    if (!h2_write_out(conn, h2->session)) {
         return;
     }
     bool is_over = nghttp2_session_want_read(h2->session) == 0 &&

@@ -56,6 +56,11 @@ struct h2 {
     int64_t out_ns;    /* and since when */
 };
 
+/* Memory of sessions: wiped when it is freed. */
+extern nghttp2_mem h2_mem;
+/* What a session has to say, as far as the socket takes it. False when the connection died. */
+bool h2_write_out(struct conn *conn, nghttp2_session *session);
+
 /* Submit what stands in stream->out under this head. */
 void h2_send_answer(struct h2 *h2, struct h2_stream *stream, const struct mln_http_answer *ans);
 /* Submit the API's text for a fault; status 0 = what the error says. */

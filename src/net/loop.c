@@ -251,13 +251,24 @@ static void stop_begin(struct loop *loop)
 
 /* ---- the ring ---- */
 
+/* Streams of gRPC follow topics; nobody does over HTTP yet. */
+static void take_topic(struct loop *loop, const struct mln_ring_head *head)
+{
+    const struct mln_value *value = NULL;
+    if (head->kind == MLN_WIRE_TOPIC && loop->topics != NULL &&
+        !mln_failed(mln_cbor_parse(&loop->cx, mln_buf_bytes(&loop->received), &value))) {
+        grpc_topic(loop, value);
+    }
+}
+
 static void take_answer(struct loop *loop, const struct mln_ring_head *head)
 {
     bool is_signed = head->kind == MLN_WIRE_SIGNED;
     if (head->kind == MLN_WIRE_ANSWER) {
         loop->in_flight -= loop->in_flight > 0;
     } else if (!is_signed) {
-        return; /* topics: nobody follows one over HTTP yet */
+        take_topic(loop, head);
+        return;
     }
     uint32_t slot = (uint32_t)(head->id & ((1u << SLOT_BITS) - 1));
     struct conn *conn = slot < loop->n_slots ? loop->slots[slot] : NULL;
@@ -485,6 +496,7 @@ void loop_fini(struct loop *loop)
         loop->dead = conn->next_dead;
         conn_free(conn);
     }
+    grpc_topics_free(loop);
     if (loop->ring != NULL) {
         mln_ring_bell(loop->ring);
     }

@@ -16,6 +16,7 @@
  *           "top":object|absent, "raw":bytes|absent, "ct":text|absent, "immutable":bool,
  *           "auth":object|absent, "wrap_info":object|absent, "lease_id":text, "renewable":bool,
  *           "lease_duration":int, "warnings":array|absent, "errors":array|absent,
+ *           "grpc":int|absent (status of gRPC, when it failed),
  *           "ledger":int|absent, "topic":text|absent, "topic_version":int,
  *           "retry_after":int|absent, "rate":{"limit","remaining","reset": int}|absent,
  *           "cors":{"origin":text, "methods", "headers": text|absent}|absent}

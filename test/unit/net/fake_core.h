@@ -2,7 +2,9 @@
 /*
  * A core for tests and benchmarks of front: one thread a ring that answers by path, and signs
  * handshakes as core does. Paths: /echo (the body back), /size/N, /sleep/MS (answers later), /hang
- * (never answers), /cert (the client's certificate), /corrupt (breaks the ring). And the
+ * (never answers), /cert (the client's certificate), /corrupt (breaks the ring), /refuse/N (status N of
+ * gRPC), /follow and /follow/N (a counter under the topic "t/count", N: as many bytes; refused from
+ * N of /until/N on), /count (publishes the next), /touch (publishes the same again), /group (the same, as "t/"). And the
  * translation between HTTP and values that goes with it.
  */
 #pragma once
@@ -10,6 +12,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -44,6 +47,7 @@ struct fake_worker {
     struct mln_buf in, out;
     struct fake_later later[FAKE_LATER_MAX];
     size_t n_later;
+    uint64_t count, version;
 };
 
 static void fake_send(struct fake_worker *w, uint64_t id, uint32_t kind,
@@ -100,6 +104,62 @@ static uint64_t fake_number(struct mln_bytes path, struct mln_bytes prefix)
     return n;
 }
 
+static void fake_publish(struct fake_worker *w, const char *topic, bool is_new)
+{
+    struct mln_value *v = mln_object(&w->cx);
+    w->count += is_new;
+    w->version++;
+    mln_put_text(&w->cx, v, "topic", topic);
+    mln_put_int(&w->cx, v, "version", (int64_t)w->version);
+    mln_put_null(&w->cx, v, "value");
+    fake_send(w, 0, MLN_WIRE_TOPIC, v);
+}
+
+static void fake_refuse(struct fake_worker *w, uint64_t id, int64_t code)
+{
+    struct mln_value *v = mln_object(&w->cx), *errors = mln_array(&w->cx);
+    mln_push_text(&w->cx, errors, "no, 100%");
+    mln_put_int(&w->cx, v, "status", 403);
+    mln_put_int(&w->cx, v, "grpc", code);
+    mln_put(&w->cx, v, "errors", errors);
+    fake_send(w, id, MLN_WIRE_ANSWER, v);
+}
+
+/* "count:" and then as many bytes as were asked for. */
+static void fake_follow(struct fake_worker *w, uint64_t id, size_t n)
+{
+    struct mln_value *v = mln_object(&w->cx);
+    const char *head = mln_text_format(&w->cx, "%llu:", (unsigned long long)w->count);
+    size_t len = strlen(head);
+    uint8_t *text = mln_new(&w->cx, len + n);
+    mln_copy(text, head, len);
+    mln_fill(text + len, 'x', n);
+    mln_put_int(&w->cx, v, "status", 200);
+    mln_put(&w->cx, v, "raw", mln_blob(&w->cx, mln_bytes_at(text, len + n)));
+    mln_put_text(&w->cx, v, "topic", "t/count");
+    mln_put_int(&w->cx, v, "topic_version", (int64_t)w->version);
+    fake_send(w, id, MLN_WIRE_ANSWER, v);
+}
+
+/* Paths of streams; false: none of them. */
+static bool fake_stream(struct fake_worker *w, uint64_t id, struct mln_bytes path)
+{
+    bool is_until = mln_bytes_starts(path, MLN_BYTES("/until/"));
+    if (mln_bytes_starts(path, MLN_BYTES("/refuse/"))) {
+        fake_refuse(w, id, (int64_t)fake_number(path, MLN_BYTES("/refuse/")));
+    } else if (is_until && w->count >= fake_number(path, MLN_BYTES("/until/"))) {
+        fake_refuse(w, id, 7);
+    } else if (is_until || mln_bytes_starts(path, MLN_BYTES("/follow"))) {
+        fake_follow(w, id, is_until ? 0 : (size_t)fake_number(path, MLN_BYTES("/follow/")));
+    } else if (mln_bytes_is(path, "/count") || mln_bytes_is(path, "/touch") || mln_bytes_is(path, "/group")) {
+        fake_publish(w, mln_bytes_is(path, "/group") ? "t/" : "t/count", mln_bytes_is(path, "/count"));
+        fake_answer_text(w, id, "done");
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static void fake_request(struct fake_worker *w, uint64_t id, const struct mln_value *rq)
 {
     struct mln_cx *cx = &w->cx;
@@ -114,7 +174,7 @@ static void fake_request(struct fake_worker *w, uint64_t id, const struct mln_va
             (struct fake_later){.due_ns = mln_mono_ns() + ms * 1000000, .id = id};
         return;
     }
-    if (mln_bytes_is(path, "/hang")) {
+    if (mln_bytes_is(path, "/hang") || fake_stream(w, id, path)) {
         return;
     }
     if (mln_bytes_is(path, "/corrupt")) {
@@ -228,6 +288,7 @@ static void fake_core_run(struct fake_core *core)
         w->core = core;
         w->index = i;
         w->in.is_secret = w->out.is_secret = true;
+        w->version = 1;
         mln_cx_init(&w->cx, mln_arena_new((size_t)200 << 20, false));
         MLN_CHECK(w->cx.arena != NULL &&
                   pthread_create(&core->threads[i], NULL, fake_main, w) == 0);
