@@ -31,6 +31,7 @@ static void put_errors(struct mln_run *run, struct mln_err err, const char *text
         mln_push_text(cx, errors, told);
     }
     mln_put_int(cx, out, "status", mln_err_http(err.code));
+    mln_put_int(cx, out, "grpc", mln_err_grpc(err.code));
     mln_put(cx, out, "errors", errors);
     if (mln_is(err, MLN_E_LIMIT)) {
         mln_put_int(cx, out, "retry_after", run->rate.is_shown ? run->rate.reset_s : 1);

@@ -5,6 +5,7 @@
  */
 #include <unistd.h>
 
+#include "api/grpc.h"
 #include "api/vault.h"
 #include "main/main_priv.h"
 #include "net/front.h"
@@ -57,6 +58,7 @@ static struct mln_err run(struct mln_cx *cx, int *ret_code)
         .listeners = listeners,
         .n_listeners = n_listeners,
         .api = &mln_vault_api,
+        .services = mln_grpc_services,
         .stop_fd = FD_CONTROL,
         .state_fd = FD_STATE,
         .pin = true,
