@@ -55,6 +55,7 @@ static void init_locks(struct mln_core *core)
     pthread_mutex_init(&core->tick_lock, NULL);
     pthread_mutex_init(&core->ceremonies.lock, NULL);
     mln_quotas_init(&core->quotas);
+    pthread_mutex_init(&core->running_lock, NULL);
     mln_lease_quotas_init(&core->lease_quotas);
     pthread_rwlock_init(&core->cors_lock, NULL);
 }
@@ -141,6 +142,7 @@ void mln_core_close(struct mln_core *core)
     pthread_mutex_destroy(&core->tick_lock);
     pthread_mutex_destroy(&core->ceremonies.lock);
     mln_quotas_drop(&core->quotas);
+    pthread_mutex_destroy(&core->running_lock);
     mln_lease_quotas_drop(&core->lease_quotas);
     pthread_rwlock_destroy(&core->cors_lock);
     struct mln_secret home = core->home;

@@ -120,6 +120,12 @@ struct mln_person_entry {
 struct mln_counts {
     atomic_ullong requests[MLN_OP_SCAN + 1][4];
 };
+/* A request on its way, for sys/in-flight-req: linked while core answers it (running.c). */
+struct mln_run;
+struct mln_running {
+    struct mln_running *next, **at; /* at: what points here */
+    const struct mln_run *run;      /* id, path, op, source, time: they stay as they are meanwhile */
+};
 /* Locks in this order: seal_lock, tick_lock, gate, load_lock, then the others, each alone. */
 struct mln_core {
     struct mln_core_config config; /* texts are copies */
@@ -163,6 +169,8 @@ struct mln_core {
     pthread_mutex_t tick_lock;
     int64_t last_tick_ns, last_rotate_ns;
     atomic_llong life_ns; /* the latest time seen: lease_tick.c */
+    pthread_mutex_t running_lock;
+    struct mln_running *running; /* newest first */
 };
 struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core,
                                  const char *action); /* open ledger, mounts, keys */
@@ -429,6 +437,12 @@ struct mln_err mln_peer_resolve(struct mln_run *run);
 /* ---- snapshots (sys_snapshot.c) ---- */
 /* What run->restore wishes, with no lock held; on an error the store is what it was, and open. */
 struct mln_err mln_core_restore(struct mln_run *run);
+
+/* ---- requests on their way (running.c) ---- */
+void mln_running_add(struct mln_core *core, struct mln_running *one, const struct mln_run *run);
+void mln_running_remove(struct mln_core *core, struct mln_running *one);
+/* {"<request id>": {"start_time", "client_remote_address", "request_path", "request_method", "client_id"}} */
+const struct mln_value *mln_running_rows(struct mln_cx *cx, struct mln_core *core);
 
 /* ---- pipeline (pipeline.c) ---- */
 struct mln_core *mln_core_of(const struct mln_request *rq); /* what rq->core leads to */

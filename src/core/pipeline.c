@@ -518,7 +518,7 @@ static struct mln_err limit(struct mln_run *run)
     return err;
 }
 
-static struct mln_err run_open(struct mln_run *run)
+static struct mln_err run_at_gate(struct mln_run *run)
 {
     struct mln_core *core = run->core;
     struct mln_err err = MLN_OK;
@@ -539,6 +539,15 @@ static struct mln_err run_open(struct mln_run *run)
     if (!mln_failed(err)) {
         mln_topics_publish(run);
     }
+    return err;
+}
+
+static struct mln_err run_open(struct mln_run *run)
+{
+    struct mln_running running;
+    mln_running_add(run->core, &running, run);
+    struct mln_err err = run_at_gate(run);
+    mln_running_remove(run->core, &running);
     return err;
 }
 

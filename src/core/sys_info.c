@@ -228,7 +228,18 @@ static struct mln_err count_tokens(struct mln_request *rq, struct mln_reply *re)
 static const struct mln_field catalog_fields[] = {
     F_TEXT("type", "auth, database or secret."), F_TEXT("name", "Name of the engine."), {0}};
 
+/* As Vault answers it: the object alone, not in an envelope. */
+static struct mln_err in_flight(struct mln_request *rq, struct mln_reply *re)
+{
+    re->bare = mln_running_rows(rq->cx, mln_core_of(rq));
+    return mln_cx_err(rq->cx);
+}
+
 const struct mln_path mln_sys_info[] = {
+    {.pattern = "in-flight-req",
+     .summary = "Requests that are being answered.",
+     .read = in_flight,
+     .is_sudo = true},
     {.pattern = "plugins/catalog",
      .summary = "Engines and methods: all are built in.",
      .read = catalog,
