@@ -56,12 +56,35 @@ static struct mln_err sys_policy_list_old(struct mln_request *rq, struct mln_rep
     return mln_cx_err(rq->cx);
 }
 
+/* Names that the server keeps for itself: their texts, NULL for others. No token but the server's own may carry the last two. */
+static const char *kept_text(struct mln_bytes name)
+{
+    static const struct {
+        const char *name, *text;
+    } kept[] = {
+        {"root", ""},
+        {"response-wrapping", "path \"cubbyhole/response\" {\n    capabilities = [\"create\", \"read\"]\n}\n\n"
+                              "path \"sys/wrapping/unwrap\" {\n    capabilities = [\"update\"]\n}\n"},
+        {"control-group", "path \"cubbyhole/control-group\" {\n    capabilities = [\"update\", \"create\", \"read\"]\n}\n\n"
+                          "path \"sys/wrapping/unwrap\" {\n    capabilities = [\"update\"]\n}\n"},
+    };
+    for (size_t i = 0; i < MLN_COUNT(kept); i++) {
+        if (mln_bytes_is(name, kept[i].name)) {
+            return kept[i].text;
+        }
+    }
+    return NULL;
+}
+
 static struct mln_err read_policy(struct mln_request *rq, struct mln_reply *re, const char *member)
 {
     struct mln_bytes name, text = MLN_BYTES_NONE;
     struct mln_value *data = mln_object(rq->cx);
     MLN_TRY(policy_name(rq, &name));
-    if (!mln_bytes_is(name, "root")) {
+    const char *kept = kept_text(name);
+    if (kept != NULL) {
+        text = mln_bytes_of(kept);
+    } else {
         MLN_TRY(mln_txn_get(rq->cx, rq->txn, policy_view(), name, &text));
     }
     mln_put_bytes(rq->cx, data, "name", name);
@@ -111,8 +134,8 @@ static struct mln_err sys_policy_write(struct mln_request *rq, struct mln_reply 
     struct mln_bytes name, text;
     struct mln_policy *policy = NULL;
     MLN_TRY(policy_name(rq, &name));
-    if (mln_bytes_is(name, "root")) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "cannot update \"root\" policy");
+    if (kept_text(name) != NULL) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "cannot update \"%.*s\" policy", MLN_FMT(name));
     }
     if (!mln_bytes_eq(name, mln_get_bytes(mln_field_of(rq, "name")))) {
         mln_reply_warn(rq, re, "policy name was converted to lower case");
@@ -130,8 +153,8 @@ static struct mln_err sys_policy_remove(struct mln_request *rq, struct mln_reply
     struct mln_bytes name;
     (void)re;
     MLN_TRY(policy_name(rq, &name));
-    if (mln_bytes_is(name, "root")) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "cannot delete \"root\" policy");
+    if (kept_text(name) != NULL) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "cannot delete \"%.*s\" policy", MLN_FMT(name));
     }
     if (mln_bytes_is(name, MLN_POLICY_DEFAULT_NAME)) {
         return mln_fail(rq->cx, MLN_E_INVALID, "cannot delete default policy");

@@ -173,6 +173,12 @@ static struct mln_err choose_policies(struct creation *c)
     struct mln_request *rq = c->rq;
     MLN_TRY(c->role != NULL && role_has_rules(c) ? policies_by_role(c, &c->spec.policies)
                                                  : policies_by_parent(c, &c->spec.policies));
+    static const char *const never[] = {"response-wrapping", "control-group"};
+    for (size_t i = 0; i < MLN_COUNT(never); i++) {
+        if (mln_token_names(c->spec.policies, never[i])) {
+            return mln_fail(rq->cx, MLN_E_INVALID, "cannot assign policy \"%s\"", never[i]);
+        }
+    }
     if (mln_token_names(c->spec.policies, "root") && !rq->actor->is_root) {
         return mln_fail(rq->cx, MLN_E_INVALID,
                         "root tokens may not be created without parent token being root");

@@ -66,8 +66,33 @@ static void test_capabilities(void **state)
     CK_PLAY(k, t);
 }
 
+/* Names that the server keeps: shown, never changed, never given to a token. */
+static void test_kept_names(void **state)
+{
+    (void)state;
+    CK(k);
+    static const struct ck_step t[] = {
+        {R, "write", "sys/policies/acl/response-wrapping", "{\"policy\":\"" READER "\"}", 400, NULL,
+         "cannot update \"response-wrapping\" policy"},
+        {R, "write", "sys/policy/Control-Group", "{\"policy\":\"" READER "\"}", 400, NULL,
+         "cannot update \"control-group\" policy"},
+        {R, "delete", "sys/policies/acl/response-wrapping", NULL, 400, NULL, "cannot delete \"response-wrapping\" policy"},
+        {R, "delete", "sys/policies/acl/control-group", NULL, 400, NULL, "cannot delete \"control-group\" policy"},
+        {R, "list", "sys/policies/acl", NULL, 200, "data|keys", "[\"default\",\"root\"]"},
+        {R, "read", "sys/policies/acl/response-wrapping", NULL, 200, "data|name", "\"response-wrapping\""},
+        {R, "read", "sys/policies/acl/root", NULL, 200, "data|policy", "\"\""},
+        {R, "write", "auth/token/create", "{\"policies\":[\"response-wrapping\"]}", 400, NULL,
+         "cannot assign policy \"response-wrapping\""},
+        {R, "write", "auth/token/create-orphan", "{\"policies\":[\"default\",\"Control-Group\"]}", 400, NULL,
+         "cannot assign policy \"control-group\""},
+        {R, "write", "sys/policies/acl/response-wrapping-2", "{\"policy\":\"" READER "\"}", 204, NULL, NULL},
+    };
+    CK_PLAY(k, t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_both_forms), cmocka_unit_test(test_capabilities)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_kept_names), cmocka_unit_test(test_both_forms),
+                                       cmocka_unit_test(test_capabilities)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
