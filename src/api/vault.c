@@ -18,7 +18,7 @@
 
 struct known {
     struct mln_bytes token, bearer, ns, wrap, type;
-    struct mln_bytes request, mfa, origin;
+    struct mln_bytes request, mfa, origin, format;
 };
 
 static struct mln_bytes *slot_of(struct known *k, struct mln_bytes name)
@@ -40,6 +40,8 @@ static struct mln_bytes *slot_of(struct known *k, struct mln_bytes name)
         return mln_bytes_is_nocase(name, "x-vault-wrap-ttl") ? &k->wrap : NULL;
     case 17:
         return mln_bytes_is_nocase(name, "x-vault-namespace") ? &k->ns : NULL;
+    case 19:
+        return mln_bytes_is_nocase(name, "x-vault-wrap-format") ? &k->format : NULL;
     default:
         return NULL;
     }
@@ -105,6 +107,9 @@ static struct mln_err put_headers(struct mln_cx *cx, const struct known *k, stru
     MLN_TRY(put_header(cx, rq, "ns", ns));
     if (k->wrap.len > 0) {
         MLN_TRY(put_header(cx, rq, "wrap", k->wrap));
+    }
+    if (k->format.len > 0) {
+        MLN_TRY(put_header(cx, rq, "wrap_format", k->format));
     }
     if (k->request.len == 0 && k->mfa.len == 0) {
         return MLN_OK;

@@ -4,7 +4,7 @@
  * "<token name>" in view "root/wrap/": {"path", "created_ns", "ttl_s", "answer": the ANSWER as it would have been}. The row goes with
  * its token (mln_token_remove_rows). Source: the public documentation of Vault's response wrapping.
  */
-#include "core/sys_priv.h"
+#include "core/wrap_priv.h"
 
 #define NOT_VALID "wrapping token is not valid or does not exist"
 
@@ -37,7 +37,7 @@ struct mln_err mln_wrap_ttl(struct mln_cx *cx, struct mln_bytes header, int64_t 
 
 /* ---- putting away ---- */
 
-static const struct mln_value *info_of(struct mln_cx *cx, const struct mln_value *row,
+static struct mln_value *info_of(struct mln_cx *cx, const struct mln_value *row,
                                        const struct mln_value *auth)
 {
     struct mln_value *info = mln_object(cx);
@@ -74,7 +74,9 @@ static struct mln_err put_row(struct mln_run *run, const struct mln_value *row)
     MLN_TRY(mln_token_create(run->core, cx, run->rq.txn, run->rq.now_ns, &spec, &auth, &entry));
     MLN_TRY(mln_txn_put_value(cx, run->rq.txn, wrap_view(), mln_get_bytes(mln_get(entry, "name")),
                               row));
-    run->wrap_info = info_of(cx, row, auth);
+    struct mln_value *info = info_of(cx, row, auth);
+    MLN_TRY(wrap_is_jwt_asked(run) ? wrap_jwt_sign(run, info) : mln_cx_err(cx));
+    run->wrap_info = info;
     mln_put(cx, run->rq.detail, "wrapped", mln_get(auth, "accessor"));
     return mln_cx_err(cx);
 }
@@ -100,18 +102,30 @@ struct wrapped {
     bool is_own; /* the caller came with the wrapping token itself */
 };
 
+/* What a JWT of ours holds; other texts stay as they are. */
+static struct mln_err plain_token(struct mln_request *rq, struct mln_bytes *id)
+{
+    if (!wrap_looks_jwt(*id)) {
+        return MLN_OK;
+    }
+    struct mln_err err = wrap_jwt_open(rq, *id, id);
+    bool is_foreign = mln_is(err, MLN_E_FORGED) || mln_is(err, MLN_E_INVALID);
+    return is_foreign ? mln_refail(rq->cx, MLN_E_INVALID, NOT_VALID) : err;
+}
+
 /* The wrapping token of the body, else the one that the caller came with. */
 static struct mln_err find(struct mln_request *rq, struct wrapped *ret)
 {
     struct mln_run *run = mln_run_of(rq);
     struct mln_bytes body = mln_get_bytes(mln_field_of(rq, "token")),
                      id = body.len > 0 ? body : run->token;
+    ret->is_own = mln_eq_ct(id.ptr, id.len, run->token.ptr, run->token.len);
+    MLN_TRY(plain_token(rq, &id));
     struct mln_err err = mln_token_find(run->core, rq->cx, rq->txn, rq->now_ns, id, &ret->entry);
     if (mln_is(err, MLN_E_UNAUTHENTIC) || (!mln_failed(err) && !mln_token_is_wrap(ret->entry))) {
         return mln_refail(rq->cx, MLN_E_INVALID, NOT_VALID);
     }
     MLN_TRY(err);
-    ret->is_own = mln_eq_ct(id.ptr, id.len, run->token.ptr, run->token.len);
     err = mln_txn_get_value(rq->cx, rq->txn, wrap_view(),
                             mln_get_bytes(mln_get(ret->entry, "name")), &ret->row);
     return mln_is(err, MLN_E_NOT_FOUND) ? mln_refail(rq->cx, MLN_E_INVALID, NOT_VALID) : err;

@@ -31,6 +31,9 @@ static const struct row requests[] = {
      "{\"op\":\"read\",\"path\":\"a\"" TAIL},
     {"help", "GET", "/v1/a?help=1", "", "", MLN_E_OK, "{\"op\":\"help\",\"path\":\"a\"" TAIL},
     {"delete", "DELETE", "/v1/a", "", "", MLN_E_OK, "{\"op\":\"delete\",\"path\":\"a\"" TAIL},
+    {"wrap format", "GET", "/v1/a", "X-Vault-Wrap-TTL: 60|X-Vault-Wrap-Format: jwt", "", MLN_E_OK,
+     "{\"op\":\"read\",\"path\":\"a\",\"ns\":\"\",\"wrap\":\"60\",\"wrap_format\":\"jwt\",\"data\":null,"
+     "\"from\":\"192.0.2.7\",\"port\":4711,\"head\":false}"},
     {"scan verb", "SCAN", "/v1/secret/metadata", "", "", MLN_E_OK,
      "{\"op\":\"scan\",\"path\":\"secret/metadata/\"" TAIL},
     {"scan by query", "GET", "/v1/a?scan=true", "", "", MLN_E_OK,

@@ -34,6 +34,7 @@ struct ck {
     bool is_shamir, is_unauthed; /* instead of a key file; sys/rekey and sys/generate-root without a token */
     const char *origin;          /* of a web page: sent along when set */
     bool is_preflight;
+    const char *format;          /* X-Vault-Wrap-Format; NULL = none */
     const char *sent;            /* headers for audit lines, as JSON; NULL = none */
     const char *keys[8];         /* of a Shamir seal, hex */
 };
@@ -115,6 +116,9 @@ static inline int ck_call(struct ck *k, const char *token, const char *op, const
     }
     if (k->origin != NULL) {
         mln_put_text(&k->cx, rq, "origin", k->origin);
+    }
+    if (k->format != NULL) {
+        mln_put_text(&k->cx, rq, "wrap_format", k->format);
     }
     if (k->sent != NULL) {
         const struct mln_value *sent = NULL;

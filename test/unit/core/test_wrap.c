@@ -40,6 +40,106 @@ static void want_secret(struct ck *k)
     assert_true(mln_get(k->answer, "wrap_info") == NULL);
 }
 
+/* ---- as a JWT ---- */
+
+#define JWT_MAX 2048
+
+static void wrap_jwt(struct ck *k, char jwt[JWT_MAX])
+{
+    k->wrap = "60s";
+    k->format = "jwt";
+    CK_WANT(k, ck_call(k, "root", "read", "secret/data/q", NULL), 200);
+    k->wrap = k->format = NULL;
+    (void)snprintf(jwt, JWT_MAX, "%s", info(k, "secret/data/q", 60));
+    assert_int_equal(strncmp(jwt, "eyJ", 3), 0);
+}
+
+static const char *jwt_body(const char *jwt)
+{
+    static char json[JWT_MAX + 32];
+    (void)snprintf(json, sizeof(json), "{\"token\":\"%s\"}", jwt);
+    return json;
+}
+
+static const struct mln_value *part_of(struct ck *k, const char *jwt, size_t i)
+{
+    struct mln_bytes left = mln_bytes_of(jwt), part = MLN_BYTES_NONE;
+    const struct mln_value *value = NULL;
+    MLN_AUTO(mln_buf_drop) struct mln_buf plain = {0};
+    for (size_t at = 0; at <= i; at++) {
+        part = mln_bytes_cut(left, '.', &left);
+    }
+    assert_false(mln_failed(mln_base64_parse(&k->cx, part, MLN_B64_URL_RAW, &plain)));
+    assert_false(mln_failed(mln_json_parse(&k->cx, mln_bytes_dup(&k->cx, mln_buf_bytes(&plain)), &value)));
+    return value;
+}
+
+static void test_jwt(void **state)
+{
+    (void)state;
+    CK(k);
+    char jwt[JWT_MAX], other[64];
+    CK_WANT(k, ck_call(k, "root", "write", "secret/data/q", "{\"data\":{\"a\":1}}"), 200);
+    (void)snprintf(other, sizeof(other), "%s", lk_token(k, "{\"policies\":[\"default\"]}"));
+    wrap_jwt(k, jwt);
+    const char *accessor = lk_text(k, "wrap_info", "accessor");
+    const struct mln_value *claims = part_of(k, jwt, 1);
+    assert_true(mln_is_text(mln_get(part_of(k, jwt, 0), "alg"), "ES512"));
+    assert_true(mln_is_text(mln_get(claims, "type"), "wrapping"));
+    assert_true(mln_is_text(mln_get(claims, "accessor"), accessor));
+    assert_int_equal(mln_get_int(mln_get(claims, "exp"), 0) - mln_get_int(mln_get(claims, "iat"), 0), 60);
+    assert_true(mln_len(mln_get(claims, "addr")) > 0);
+    CK_WANT(k, ck_call(k, other, "write", "sys/wrapping/lookup", jwt_body(jwt)), 200);
+    assert_string_equal(lk_text(k, "data", "creation_path"), "secret/data/q");
+    CK_WANT(k, ck_call(k, other, "write", "sys/wrapping/unwrap", jwt_body(jwt)), 200); /* in the body */
+    want_secret(k);
+    LK_REFUSED(k, ck_call(k, other, "write", "sys/wrapping/unwrap", jwt_body(jwt)), 400, NOT_VALID);
+    wrap_jwt(k, jwt);
+    CK_WANT(k, ck_call(k, jwt, "write", "sys/wrapping/unwrap", NULL), 200); /* itself */
+    want_secret(k);
+    wrap_jwt(k, jwt);
+    LK_REFUSED(k, ck_call(k, NULL, "write", "sys/wrapping/unwrap", jwt_body(jwt)), 403, "permission denied");
+    k->format = "jwt"; /* moved to another */
+    CK_WANT(k, ck_call(k, jwt, "write", "sys/wrapping/rewrap", NULL), 200);
+    k->format = NULL;
+    (void)snprintf(jwt, sizeof(jwt), "%s", lk_text(k, "wrap_info", "token"));
+    CK_WANT(k, ck_call(k, jwt, "write", "sys/wrapping/rewrap", NULL), 200);
+    const char *plain = lk_text(k, "wrap_info", "token");
+    assert_int_equal(strncmp(plain, "hvs.", 4), 0);
+    CK_WANT(k, ck_call(k, plain, "write", "sys/wrapping/unwrap", NULL), 200);
+    want_secret(k);
+    wrap_jwt(k, jwt); /* the token in it is good as well */
+    plain = mln_get_text(&k->cx, mln_get(part_of(k, jwt, 1), "jti"), "");
+    CK_WANT(k, ck_call(k, plain, "write", "sys/wrapping/unwrap", NULL), 200);
+}
+
+/* Changed, cut off, of another server, no JWT, no use elsewhere. */
+static void test_bad_jwts(void **state)
+{
+    (void)state;
+    CK(k);
+    CK(foreign);
+    char jwt[JWT_MAX], bad[JWT_MAX];
+    CK_WANT(foreign, ck_call(foreign, "root", "write", "secret/data/q", "{\"data\":{\"a\":1}}"), 200);
+    wrap_jwt(foreign, bad);
+    LK_REFUSED(k, ck_call(k, "root", "write", "sys/wrapping/unwrap", jwt_body(bad)), 400, NOT_VALID); /* no key yet */
+    CK_WANT(k, ck_call(k, "root", "write", "secret/data/q", "{\"data\":{\"a\":1}}"), 200);
+    wrap_jwt(k, jwt);
+    LK_REFUSED(k, ck_call(k, "root", "write", "sys/wrapping/unwrap", jwt_body(bad)), 400, NOT_VALID);
+    static const char *const odd[] = {"eyJ", "eyJ.", "eyJ..", "eyJhbGciOiJub25lIn0.e30.", "eyJhbGciOiJIUzI1NiJ9.e30.AA"};
+    for (size_t i = 0; i < MLN_COUNT(odd); i++) {
+        LK_REFUSED(k, ck_call(k, "root", "write", "sys/wrapping/unwrap", jwt_body(odd[i])), 400, NOT_VALID);
+    }
+    size_t n = strlen(jwt);
+    for (size_t i = 0; i < n; i += n / 16) { /* one character, everywhere */
+        (void)snprintf(bad, sizeof(bad), "%s", jwt);
+        bad[i] = bad[i] == 'B' ? 'C' : 'B';
+        LK_REFUSED(k, ck_call(k, "root", "write", "sys/wrapping/unwrap", jwt_body(bad)), 400, NOT_VALID);
+    }
+    CK_WANT(k, ck_call(k, jwt, "read", "auth/token/lookup-self", NULL), 403);
+    CK_WANT(k, ck_call(k, jwt, "write", "sys/wrapping/unwrap", NULL), 200); /* none of it was spent */
+}
+
 static void test_forms(void **state)
 {
     (void)state;
@@ -215,7 +315,7 @@ static void test_race(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms),      cmocka_unit_test(test_lookup),
+        cmocka_unit_test(test_jwt), cmocka_unit_test(test_bad_jwts), cmocka_unit_test(test_forms),      cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_wrap),       cmocka_unit_test(test_kinds),
         cmocka_unit_test(test_other_uses), cmocka_unit_test(test_policy_times),
         cmocka_unit_test(test_race),
