@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "crypto/qr.h"
 
 static struct mln_err row_key(struct mln_request *rq, const char *head, struct mln_bytes *ret)
 {
@@ -131,7 +132,10 @@ static struct mln_err export_key(struct mln_request *rq, struct mln_reply *re, c
     MLN_AUTO(mln_buf_drop) struct mln_buf png = {.is_secret = true};
     MLN_TRY(mln_cx_err(cx));
     if (side > 0) {
-        MLN_TRY(totp_qr(cx, url, (size_t)side, &png));
+        struct mln_err err = mln_qr_png(cx, url, (size_t)side, &png);
+        MLN_TRY(mln_is(err, MLN_E_INVALID)
+                    ? mln_refail(cx, MLN_E_INVALID, "the issuer or account_name value is too long for a QR code")
+                    : err);
         const char *barcode = mln_base64_text(cx, mln_buf_bytes(&png), MLN_B64_STD);
         mln_put(cx, data, "barcode", mln_secret_string(cx, mln_bytes_of(barcode)));
     }
@@ -145,7 +149,7 @@ static struct mln_err keys_write(struct mln_request *rq, struct mln_reply *re)
     struct totp_key key;
     int64_t side = mln_get_int(mln_field_of(rq, "qr_size"), 200);
     bool generates = mln_get_bool(mln_field_of(rq, "generate"), false);
-    if (side < 0 || side > TOTP_QR_MAX) {
+    if (side < 0 || side > (int64_t)MLN_QR_SIDE_MAX) {
         return mln_fail(rq->cx, MLN_E_INVALID,
                         side < 0 ? "the qr_size value must be greater than or equal to zero" : "the qr_size value is too large");
     }

@@ -14,7 +14,6 @@
 #define TOTP_SECRET_MAX 128  /* bytes: two blocks of HMAC-SHA-512's; more gives no more strength */
 #define TOTP_TEXT_MAX   512  /* of issuer and account: both fit a QR code with the rest */
 #define TOTP_URL_MAX    4096
-#define TOTP_QR_MAX     4096 /* pixels a side: 2 MiB before compression */
 #define TOTP_PERIOD_MAX 86400 /* s: longer ones are mistakes, and passwords rather than codes */
 
 struct totp_key {
@@ -34,7 +33,3 @@ struct mln_err totp_url_read(struct mln_cx *cx, struct mln_bytes url, struct tot
 const char *totp_url_text(struct mln_cx *cx, const struct totp_key *key); /* arena; secret */
 /* digits, period, skew, lengths: INVALID with the client's text. */
 struct mln_err totp_check(struct mln_cx *cx, const struct totp_key *key);
-
-/* ---- totp_qr.c ---- */
-/* A PNG, at least side_px a side, of the text as QR code, appended to png, which must be marked secret. */
-struct mln_err totp_qr(struct mln_cx *cx, const char *text, size_t side_px, struct mln_buf *png);

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "crypto/otp.h"
+#include "crypto/qr.h"
 
 #define KEY_MIN 16 /* bytes: RFC 4226 sec. 4, R6 */
 #define KEY_MAX 128
@@ -40,7 +41,7 @@ static struct mln_err put_numbers(struct mln_request *rq, struct mln_value *m)
 {
     MLN_TRY(put_number(rq, m, "period", 1, 3600));
     MLN_TRY(put_number(rq, m, "key_size", KEY_MIN, KEY_MAX));
-    MLN_TRY(put_number(rq, m, "qr_size", 0, 4096));
+    MLN_TRY(put_number(rq, m, "qr_size", 0, MLN_QR_SIDE_MAX));
     MLN_TRY(put_number(rq, m, "skew", 0, 1));
     MLN_TRY(put_number(rq, m, "max_validation_attempts", 1, 100));
     MLN_TRY(put_number(rq, m, "digits", 6, 8));
@@ -227,6 +228,23 @@ static const char *url_of(struct mln_cx *cx, const struct mln_value *m, const ch
         (long long)mln_get_int(mln_get(m, "period"), 30), base32(cx, key));
 }
 
+/* The URL as a picture; "" when the method wants none. */
+static struct mln_err put_barcode(struct mln_cx *cx, struct mln_value *data, const char *url, int64_t side)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf png = {.is_secret = true};
+    if (side <= 0) {
+        mln_put_text(cx, data, "barcode", "");
+        return mln_cx_err(cx);
+    }
+    MLN_TRY(mln_cx_err(cx));
+    struct mln_err err = mln_qr_png(cx, url, (size_t)side, &png);
+    MLN_TRY(mln_is(err, MLN_E_INVALID) ? mln_refail(cx, MLN_E_INVALID, "issuer and entity name are too long for a QR code")
+                                       : err);
+    const char *barcode = mln_base64_text(cx, mln_buf_bytes(&png), MLN_B64_STD);
+    mln_put(cx, data, "barcode", mln_secret_string(cx, mln_bytes_of(barcode)));
+    return mln_cx_err(cx);
+}
+
 static struct mln_err generate_for(struct mln_request *rq, struct mln_reply *re,
                                    struct mln_bytes entity_id)
 {
@@ -266,7 +284,7 @@ static struct mln_err generate_for(struct mln_request *rq, struct mln_reply *re,
     mln_put_int(cx, secret, "failed_ns", 0);
     MLN_TRY(mln_txn_put_value(cx, rq->txn, id_view(), row, secret));
     const char *url = url_of(cx, m, id_text(cx, entity, "name"), mln_bytes_at(key, n));
-    mln_put_text(cx, data, "barcode", ""); /* apps draw the URL themselves */
+    MLN_TRY(put_barcode(cx, data, url, mln_get_int(mln_get(m, "qr_size"), 200)));
     mln_put(cx, data, "url", mln_secret_string(cx, mln_bytes_of(url)));
     mln_put(cx, rq->detail, "method", mln_get(m, "id"));
     mln_put(cx, rq->detail, "entity", mln_get(entity, "id"));
@@ -308,7 +326,7 @@ static struct mln_err admin_destroy(struct mln_request *rq, struct mln_reply *re
         {.name = "issuer", .type = MLN_FIELD_TEXT, .help = "Whom apps show."},                     \
         {.name = "period", .type = MLN_FIELD_DURATION, .help = "Seconds of a code; 30."},          \
         {.name = "key_size", .type = MLN_FIELD_INT, .help = "Bytes of a key; 20."},                \
-        {.name = "qr_size", .type = MLN_FIELD_INT, .help = "Kept; no picture is made."},           \
+        {.name = "qr_size", .type = MLN_FIELD_INT, .help = "Pixels a side of the QR code; 0: none."},           \
         {.name = "algorithm", .type = MLN_FIELD_TEXT, .help = "SHA1, SHA256 or SHA512."},          \
         {.name = "digits", .type = MLN_FIELD_INT, .help = "6 or 8."},                              \
         {.name = "skew",                                                                           \

@@ -2,8 +2,6 @@
 /* TOTP engine: keys made and imported, codes once each, refused input, the picture. Vectors of RFC 6238 appendix B. */
 #include "kit/engine_kit.h"
 
-#include <zlib.h>
-
 #include "engine/totp_priv.h"
 
 extern const struct mln_engine mln_engine_totp;
@@ -206,59 +204,11 @@ static void test_skew_and_once(void **state)
     ek_end(k, MLN_OK);
 }
 
-/* ---- the picture ---- */
-
-static struct mln_bytes chunk(struct mln_reader *r, const char *type)
-{
-    struct mln_bytes all = mln_bytes_from(r->all, r->at + 4);
-    uint32_t n = mln_read_u32be(r);
-    assert_true(mln_bytes_is(mln_read_bytes(r, 4), type));
-    struct mln_bytes data = mln_read_bytes(r, n);
-    assert_int_equal(mln_read_u32be(r), crc32(0, all.ptr, n + 4));
-    return data;
-}
-
-static void test_picture(void **state)
-{
-    (void)state;
-    TOTP(k);
-    struct mln_request rq;
-    static const size_t sides[] = {200, 1, 41, 4096};
-    for (size_t i = 0; i < MLN_COUNT(sides); i++) {
-        MLN_AUTO(mln_buf_drop) struct mln_buf png = {.is_secret = true};
-        ek_begin(k, &rq);
-        kit_ok(k->cx, totp_qr(k->cx, "otpauth://totp/I:a?secret=" S20, sides[i], &png));
-        struct mln_reader r = mln_reader_of(mln_buf_bytes(&png));
-        assert_int_equal(mln_read_u64be(&r), 0x89504e470d0a1a0aULL);
-        struct mln_bytes head = chunk(&r, "IHDR"), packed = chunk(&r, "IDAT");
-        uint32_t side = mln_get_u32be(head.ptr);
-        uLongf n = (uLongf)side * ((side + 7) / 8 + 1);
-        uint8_t *rows = mln_alloc(n);
-        assert_true(side >= sides[i] && mln_get_u32be(head.ptr + 4) == side);
-        assert_int_equal(uncompress(rows, &n, packed.ptr, packed.len), Z_OK);
-        assert_int_equal(n, side * ((side + 7) / 8 + 1));
-        assert_int_equal(rows[1], 0xff); /* quiet */
-        (void)chunk(&r, "IEND");
-        assert_int_equal(mln_reader_left(&r), 0);
-        mln_free(rows);
-        ek_end(k, MLN_OK);
-    }
-    MLN_AUTO(mln_buf_drop) struct mln_buf png = {.is_secret = true};
-    MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
-    for (size_t i = 0; i < 4000; i++) {
-        mln_buf_add_byte(&text, 'a');
-    }
-    mln_buf_add_byte(&text, 0);
-    ek_begin(k, &rq);
-    kit_refused_with(k->cx, totp_qr(k->cx, (const char *)text.ptr, 200, &png), MLN_E_INVALID, "too long for a QR code");
-    ek_end(k, MLN_OK);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_vectors), cmocka_unit_test(test_keys),          cmocka_unit_test(test_generate),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_skew_and_once), cmocka_unit_test(test_picture),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_skew_and_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -304,6 +304,7 @@ static void test_factors_go(void **state)
     keep(k, "method_id", m);
     (void)snprintf(json, sizeof(json), "{\"method_id\":\"%s\",\"entity_id\":\"%s\"}", m, e);
     EK_WANT(k, ek_write(k, "identity/mfa/method/totp/admin-generate", json), 200);
+    assert_int_equal(strncmp(ek_text(k, "barcode"), "iVBORw0KGgo", 11), 0); /* a PNG */
     EK_WANT(k, ek_delete(k, path("identity/entity/id/", e)), 204);
     ek_begin(k, &rq);
     struct mln_view view = {.ns = MLN_NS_ROOT, .prefix = MLN_BYTES("root/entity/mfa/secret/")};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * TOTP engine: a text as QR code in a PNG (ISO/IEC 18004; W3C PNG). The code is libqrencode's, the picture one bit a pixel. What is
+ * A text as QR code in a PNG (ISO/IEC 18004; W3C PNG). The code is libqrencode's, the picture one bit a pixel. What is
  * made here is wiped; libqrencode's own copies of the text are not.
  */
-#include "engine/totp_priv.h"
+#include "crypto/qr.h"
 
 #include <qrencode.h>
 #include <zlib.h>
@@ -59,7 +59,7 @@ static struct mln_err put_image(struct mln_cx *cx, const QRcode *code, size_t si
     MLN_TRY(mln_buf_ok(cx, &rows));
     uLongf n = compressBound(rows.len);
     if (!mln_buf_reserve(&packed, n) || compress2(packed.ptr, &n, rows.ptr, rows.len, 9) != Z_OK) {
-        return mln_fail(cx, MLN_E_MEMORY, "totp: no memory for a picture");
+        return mln_fail(cx, MLN_E_MEMORY, "no memory for a picture");
     }
     mln_buf_add_u32be(&head, (uint32_t)side);
     mln_buf_add_u32be(&head, (uint32_t)side);
@@ -72,12 +72,12 @@ static struct mln_err put_image(struct mln_cx *cx, const QRcode *code, size_t si
     return mln_buf_ok(cx, png);
 }
 
-struct mln_err totp_qr(struct mln_cx *cx, const char *text, size_t side_px, struct mln_buf *png)
+struct mln_err mln_qr_png(struct mln_cx *cx, const char *text, size_t side_px, struct mln_buf *png)
 {
-    MLN_CHECK(png->is_secret && side_px <= TOTP_QR_MAX);
+    MLN_CHECK(png->is_secret && side_px <= MLN_QR_SIDE_MAX);
     MLN_AUTO(qr_drop) QRcode *code = QRcode_encodeString8bit(text, 0, QR_ECLEVEL_M);
     if (code == NULL) {
-        return mln_fail(cx, MLN_E_INVALID, "the issuer or account_name value is too long for a QR code");
+        return mln_fail(cx, MLN_E_INVALID, "too long a text for a QR code");
     }
     return put_image(cx, code, side_px, png);
 }
