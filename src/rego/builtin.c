@@ -56,7 +56,8 @@ rg_builtin_fn rg_builtin_find(const char *name)
     return NULL;
 }
 
-static void fail_va(struct rg_call *call, const char *code, const char *prefix, const char *format, va_list args)
+__attribute__((format(printf, 4, 0))) static void fail_va(struct rg_call *call, const char *code, const char *prefix, const char *format,
+                    va_list args)
 {
     char text[2048];
     (void)vsnprintf(text, sizeof(text), format, args);
@@ -86,7 +87,8 @@ bool rg_fail_operand(struct rg_call *call, uint32_t pos, const char *format, ...
 
 bool rg_fail_type(struct rg_call *call, uint32_t pos, const char *wanted)
 {
-    return rg_fail_operand(call, pos, "must be %s but got %s", wanted, rg_type_name(call->args[pos - 1]));
+    return rg_fail_operand(call, pos, "must be %s but got %s", wanted,
+                           rg_type_name(call->args[pos - 1]));
 }
 
 bool rg_arg_string(struct rg_call *call, uint32_t pos, struct mln_bytes *ret)

@@ -5,8 +5,8 @@
 #include <stdio.h>
 
 #define CHUNK_FIRST ((size_t)16 << 10)
-#define CHUNK_MOST ((size_t)1 << 20)
-#define KEEP_MOST ((size_t)4 << 20) /* free memory that a heap keeps between evaluations */
+#define CHUNK_MOST  ((size_t)1 << 20)
+#define KEEP_MOST   ((size_t)4 << 20) /* free memory that a heap keeps between evaluations */
 
 struct chunk {
     struct chunk *next;
@@ -147,7 +147,8 @@ void *rg_new(struct rg_heap *heap, size_t n)
         return p;
     }
     void *p = alloc_slow(heap, n);
-    MLN_CHECK(p != NULL); /* a few bytes beside a budget that was kept: the machine is out of memory */
+    MLN_CHECK(p !=
+              NULL); /* a few bytes beside a budget that was kept: the machine is out of memory */
     return p;
 }
 
@@ -156,7 +157,9 @@ void *rg_try(struct rg_heap *heap, size_t n)
     if (n < RG_SMALL) {
         return rg_new(heap, n);
     }
-    if (n > SIZE_MAX / 2 || (heap->budget != 0 && n > heap->budget - (heap->used_bytes < heap->budget ? heap->used_bytes : heap->budget))) {
+    if (n > SIZE_MAX / 2 ||
+        (heap->budget != 0 &&
+         n > heap->budget - (heap->used_bytes < heap->budget ? heap->used_bytes : heap->budget))) {
         heap->is_over = true;
         return NULL;
     }

@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "rego/rego.h"
 
-#define SHARED_SLOTS 4096u
+#define SHARED_SLOTS    4096u
 #define SHARED_LEN_MOST 48u
 
 struct reader {
@@ -27,14 +27,16 @@ static struct rg_val read_value(struct reader *r);
 static struct rg_val refuse(struct reader *r, const char *what)
 {
     if (r->error == NULL) {
-        r->error = rg_text_format(r->heap, "json: %s at byte %zu", what, (size_t)(r->at - r->begin));
+        r->error =
+            rg_text_format(r->heap, "json: %s at byte %zu", what, (size_t)(r->at - r->begin));
     }
     return RG_NONE;
 }
 
 static void skip_blank(struct reader *r)
 {
-    while (r->at < r->end && (*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t')) {
+    while (r->at < r->end &&
+           (*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t')) {
         r->at++;
     }
 }
@@ -62,7 +64,8 @@ static struct rg_val share(struct reader *r, struct mln_bytes text)
     }
     uint32_t hash = rg_hash_bytes(text.ptr, text.len);
     const struct rg_str **slot = &r->shared[hash & (SHARED_SLOTS - 1)];
-    if (*slot == NULL || (*slot)->hash != hash || (*slot)->len != text.len || !mln_same((*slot)->text, text.ptr, text.len)) {
+    if (*slot == NULL || (*slot)->hash != hash || (*slot)->len != text.len ||
+        !mln_same((*slot)->text, text.ptr, text.len)) {
         struct rg_val v = rg_string(r->heap, text);
         *slot = v.str;
         return v;
@@ -78,7 +81,9 @@ static bool read_hex4(struct reader *r, uint32_t *ret)
     uint32_t v = 0;
     for (int i = 0; i < 4; i++) {
         uint32_t c = *r->at++;
-        uint32_t d = c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : 16;
+        uint32_t d = c >= '0' && c <= '9'                 ? c - '0'
+                     : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10
+                                                          : 16;
         if (d > 15) {
             return false;
         }
@@ -229,9 +234,12 @@ static struct rg_val read_word(struct reader *r)
         const char *word;
         size_t len;
         struct rg_val v;
-    } words[] = {{"null", 4, {.tag = RG_NULL}}, {"true", 4, {.tag = RG_BOOL, .integer = 1}}, {"false", 5, {.tag = RG_BOOL}}};
+    } words[] = {{"null", 4, {.tag = RG_NULL}},
+                 {"true", 4, {.tag = RG_BOOL, .integer = 1}},
+                 {"false", 5, {.tag = RG_BOOL}}};
     for (size_t i = 0; i < MLN_COUNT(words); i++) {
-        if ((size_t)(r->end - r->at) >= words[i].len && mln_same(r->at, words[i].word, words[i].len)) {
+        if ((size_t)(r->end - r->at) >= words[i].len &&
+            mln_same(r->at, words[i].word, words[i].len)) {
             r->at += words[i].len;
             return words[i].v;
         }

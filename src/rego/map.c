@@ -32,7 +32,8 @@ struct rg_val rg_set(struct rg_heap *heap, uint32_t cap)
 static bool same_key(struct rg_val a, struct rg_val b)
 {
     if (a.tag == RG_STR && b.tag == RG_STR) {
-        return a.str == b.str || (a.hash == b.hash && a.str->len == b.str->len && mln_same(a.str->text, b.str->text, a.str->len));
+        return a.str == b.str || (a.hash == b.hash && a.str->len == b.str->len &&
+                                  mln_same(a.str->text, b.str->text, a.str->len));
     }
     return rg_eq(a, b);
 }
@@ -179,7 +180,8 @@ static void merge_sort(const struct rg_val *keys, uint32_t *order, uint32_t *spa
 {
     for (uint32_t width = 1; width < n; width *= 2) {
         for (uint32_t lo = 0; lo < n; lo += 2 * width) {
-            uint32_t mid = lo + width < n ? lo + width : n, hi = lo + 2 * width < n ? lo + 2 * width : n;
+            uint32_t mid = lo + width < n ? lo + width : n,
+                     hi = lo + 2 * width < n ? lo + 2 * width : n;
             uint32_t i = lo, j = mid, k = lo;
             while (i < mid && j < hi) {
                 spare[k++] = rg_cmp(keys[order[j]], keys[order[i]]) < 0 ? order[j++] : order[i++];

@@ -78,15 +78,18 @@ static size_t tidy(char *out, size_t cap, const char *e_text, bool is_int)
     }
     int k = 0;
     if (!is_int && (below ? exp > 4 : exp >= (n > 21 ? n : 21))) {
-        k = snprintf(out, cap, "%s%c%s%.*se%c%02u", minus ? "-" : "", digits[0], n > 1 ? "." : "", (int)n - 1, digits + 1,
-                     below ? '-' : '+', (unsigned)exp);
+        k = snprintf(out, cap, "%s%c%s%.*se%c%02u", minus ? "-" : "", digits[0], n > 1 ? "." : "",
+                     (int)n - 1, digits + 1, below ? '-' : '+', (unsigned)exp);
     } else if (below) {
-        k = snprintf(out, cap, "%s0.%.*s%.*s", minus ? "-" : "", (int)exp - 1, "0000", (int)n, digits);
+        k = snprintf(out, cap, "%s0.%.*s%.*s", minus ? "-" : "", (int)exp - 1, "0000", (int)n,
+                     digits);
     } else if (exp + 1 >= n) {
-        k = snprintf(out, cap, "%s%.*s%0*d", minus ? "-" : "", (int)n, digits, (int)(exp + 1 - n), 0);
+        k = snprintf(out, cap, "%s%.*s%0*d", minus ? "-" : "", (int)n, digits, (int)(exp + 1 - n),
+                     0);
         k -= exp + 1 == n; /* "%0*d" of no width still gives a digit */
     } else {
-        k = snprintf(out, cap, "%s%.*s.%.*s", minus ? "-" : "", (int)exp + 1, digits, (int)(n - exp - 1), digits + exp + 1);
+        k = snprintf(out, cap, "%s%.*s.%.*s", minus ? "-" : "", (int)exp + 1, digits,
+                     (int)(n - exp - 1), digits + exp + 1);
     }
     return k < 0 ? 0 : (size_t)k;
 }

@@ -64,7 +64,8 @@ void rg_print_json(struct mln_buf *buf, struct rg_val v)
     mln_buf_add_byte(buf, '}');
 }
 
-static void print_list(struct mln_buf *buf, const struct rg_val *items, size_t n, const char *around)
+static void print_list(struct mln_buf *buf, const struct rg_val *items, size_t n,
+                       const char *around)
 {
     mln_buf_add_byte(buf, (uint8_t)around[0]);
     for (size_t i = 0; i < n; i++) {
@@ -143,7 +144,8 @@ static struct mln_value *object_to_value(struct mln_cx *cx, struct rg_val v)
         if (k.tag != RG_STR) {
             rg_print_json(&text, k);
         }
-        struct mln_bytes key = mln_bytes_dup(cx, k.tag == RG_STR ? rg_bytes(k) : mln_buf_bytes(&text));
+        struct mln_bytes key =
+            mln_bytes_dup(cx, k.tag == RG_STR ? rg_bytes(k) : mln_buf_bytes(&text));
         mln_put_key(cx, out, key, rg_to_value(cx, rg_val_at(v, i)));
     }
     return out;

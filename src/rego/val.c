@@ -84,7 +84,8 @@ void rg_push(struct rg_heap *heap, struct rg_val array, struct rg_val item)
     struct rg_arr *a = array.arr;
     if (a->len == a->cap) {
         uint32_t cap = a->cap < 4 ? 4 : a->cap * 2;
-        struct rg_val *items = a->cap < UINT32_MAX / 2 ? rg_try(heap, (size_t)cap * sizeof(*items)) : NULL;
+        struct rg_val *items =
+            a->cap < UINT32_MAX / 2 ? rg_try(heap, (size_t)cap * sizeof(*items)) : NULL;
         if (items == NULL) {
             return;
         }
@@ -143,7 +144,8 @@ static struct rg_val copy_map(struct rg_heap *heap, struct rg_val v)
     const struct rg_map *m = v.map;
     struct rg_val out = v.tag == RG_SET ? rg_set(heap, m->len) : rg_object(heap, m->len);
     for (uint32_t i = 0; i < m->len; i++) {
-        rg_put(heap, out, rg_copy(heap, m->keys[i]), m->vals == NULL ? RG_NONE : rg_copy(heap, m->vals[i]));
+        rg_put(heap, out, rg_copy(heap, m->keys[i]),
+               m->vals == NULL ? RG_NONE : rg_copy(heap, m->vals[i]));
     }
     return out;
 }
@@ -186,9 +188,10 @@ void rg_settle(struct rg_val v)
 
 const char *rg_type_name(struct rg_val v)
 {
-    static const char *const names[] = {[RG_UNDEF] = "undefined", [RG_NULL] = "null",     [RG_BOOL] = "boolean",
-                                        [RG_INT] = "number",      [RG_BIG] = "number",    [RG_STR] = "string",
-                                        [RG_ARRAY] = "array",     [RG_OBJECT] = "object", [RG_SET] = "set",
-                                        [RG_DOC] = "object"};
+    static const char *const names[] = {
+        [RG_UNDEF] = "undefined", [RG_NULL] = "null",     [RG_BOOL] = "boolean",
+        [RG_INT] = "number",      [RG_BIG] = "number",    [RG_STR] = "string",
+        [RG_ARRAY] = "array",     [RG_OBJECT] = "object", [RG_SET] = "set",
+        [RG_DOC] = "object"};
     return names[v.tag];
 }

@@ -54,6 +54,7 @@ struct rg_map {
     uint32_t len, cap;
     uint32_t mask;      /* of index, when there is one */
     bool is_sorted;
+    bool is_partial;    /* made by a partial rule, which may still add to it */
     struct rg_val *keys;
     struct rg_val *vals; /* NULL in a set */
     uint32_t *index;     /* position + 1 by hash; NULL while small */

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What is wrong with a module by itself: imports that shadow, documents that are overwritten, deprecated builtins. */
+#include "rego/compile_priv.h"
+
+static struct mln_bytes alias_of(const struct rg_import *import)
+{
+    const struct rg_term *last = import->path->items[import->path->n - 1];
+    if (import->alias != NULL) {
+        return mln_bytes_at(import->alias->text, import->alias->len);
+    }
+    return last->kind == RG_T_VAR ? mln_bytes_at(last->name->text, last->name->len)
+                                  : rg_bytes(last->value);
+}
+
+static void check_imports(struct rg_compiler *c, const struct rg_module *m)
+{
+    for (uint32_t i = 0; i < m->imports_n; i++) {
+        for (uint32_t k = 0; m->is_v1 && k < i; k++) {
+            if (mln_bytes_eq(alias_of(&m->imports[i]), alias_of(&m->imports[k]))) {
+                rg_report(c->errors, "rego_compile_error", m->imports[i].loc,
+                          "import must not shadow import %s",
+                          rg_term_text(c->heap, m->imports[k].path));
+                break;
+            }
+        }
+    }
+}
+
+void rg_check_modules(struct rg_compiler *c)
+{
+    for (uint32_t i = 0; i < c->policy->modules_n; i++) {
+        check_imports(c, c->policy->modules[i]);
+    }
+}
