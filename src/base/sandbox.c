@@ -181,6 +181,12 @@ static const int reach_calls[] = {
     SCMP_SYS(sched_getaffinity), SCMP_SYS(getcpu), SCMP_SYS(dup), SCMP_SYS(set_tid_address),
 };
 
+static const int attest_calls[] = {
+    SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(newfstatat),
+    SCMP_SYS(fstat), SCMP_SYS(statx), SCMP_SYS(readlinkat), SCMP_SYS(pread64), SCMP_SYS(lseek), SCMP_SYS(getdents64),
+    SCMP_SYS(rt_sigaction), SCMP_SYS(sysinfo), SCMP_SYS(sched_getaffinity), SCMP_SYS(getcpu), SCMP_SYS(getppid),
+};
+
 /* Nobody does these by accident. */
 static const int reach_deadly[] = {
     SCMP_SYS(execve), SCMP_SYS(execveat), SCMP_SYS(ptrace), SCMP_SYS(listen), SCMP_SYS(accept), SCMP_SYS(accept4),
@@ -231,6 +237,12 @@ static const struct narrow_call narrow_reach[] = {
     {SCMP_SYS(prlimit64), 2, WHOLE, 0},
 };
 
+static const struct narrow_call narrow_attest[] = {
+    {SCMP_SYS(openat), 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND, 0}, /* to read, or as a path */
+    {SCMP_SYS(clone), 0, THREAD_FLAGS, THREAD_FLAGS},
+    {SCMP_SYS(prlimit64), 2, WHOLE, 0},
+};
+
 static int allow_all(scmp_filter_ctx filter, const int *calls, size_t n)
 {
     int rc = 0;
@@ -276,9 +288,22 @@ static int fill_reach(scmp_filter_ctx filter)
     return rc;
 }
 
+static int fill_attest(scmp_filter_ctx filter)
+{
+    int rc = allow_all(filter, common_calls, MLN_COUNT(common_calls));
+    rc = rc != 0 ? rc : allow_narrow(filter, narrow_common, MLN_COUNT(narrow_common));
+    rc = rc != 0 ? rc : allow_own(filter, -1);
+    rc = rc != 0 ? rc : allow_all(filter, attest_calls, MLN_COUNT(attest_calls));
+    rc = rc != 0 ? rc : allow_narrow(filter, narrow_attest, MLN_COUNT(narrow_attest));
+    return rc != 0 ? rc : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0); /* its flags lie in memory */
+}
+
 static int fill(scmp_filter_ctx filter, enum mln_sandbox_profile profile, int control_fd)
 {
     bool is_front = profile == MLN_SANDBOX_FRONT;
+    if (profile == MLN_SANDBOX_REACH || profile == MLN_SANDBOX_ATTEST) {
+        return profile == MLN_SANDBOX_REACH ? fill_reach(filter) : fill_attest(filter);
+    }
     int rc = allow_all(filter, common_calls, MLN_COUNT(common_calls));
     rc = rc != 0 ? rc : allow_narrow(filter, narrow_common, MLN_COUNT(narrow_common));
     rc = rc != 0 ? rc : allow_own(filter, control_fd);
@@ -305,7 +330,7 @@ static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile 
     if (filter == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "sandbox: out of memory for the filter");
     }
-    int rc = is_reach ? fill_reach(filter) : fill(filter, profile, control_fd);
+    int rc = fill(filter, profile, control_fd);
     rc = rc != 0 ? rc : seccomp_load(filter);
     seccomp_release(filter);
     if (rc != 0) {
@@ -332,12 +357,14 @@ static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile 
 struct mln_err mln_sandbox_enter(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
                                  struct mln_sandbox_state *ret)
 {
-    MLN_CHECK(ret != NULL && profile <= MLN_SANDBOX_REACH);
+    MLN_CHECK(ret != NULL && profile <= MLN_SANDBOX_ATTEST);
     struct mln_sandbox_state state = {0};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return mln_fail(cx, MLN_E_INTERNAL, "sandbox: no-new-privs refused (error %d)", errno);
     }
-    MLN_TRY(enter_landlock(cx, profile, &state));
+    if (profile != MLN_SANDBOX_ATTEST) {
+        MLN_TRY(enter_landlock(cx, profile, &state));
+    }
     MLN_TRY(enter_seccomp(cx, profile, control_fd, &state));
     *ret = state;
     return MLN_OK;

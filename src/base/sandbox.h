@@ -12,6 +12,11 @@ enum mln_sandbox_profile {
     MLN_SANDBOX_BOX,   /* read, pread, fstat, lseek, mmap of handed-in descriptors, recvmsg/sendmsg on one descriptor */
     /* outbound sockets of IPv4 and IPv6, threads, and reading the resolver's and the authorities' files; no exec, no accept */
     MLN_SANDBOX_REACH,
+    /*
+     * Reading files, epoll, threads, messages on sockets it has; no file is opened for writing, no socket made. No Landlock: under it
+     * /proc of other processes would be closed, and with it what the attest process is for.
+     */
+    MLN_SANDBOX_ATTEST,
 };
 struct mln_sandbox_state {
     bool has_seccomp;

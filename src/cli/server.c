@@ -11,6 +11,7 @@ static const struct mln_flag flags[] = {
     {"dev-tls", MLN_FLAG_BOOL, NULL, NULL, "TLS with a certificate made at start"},
     {"data", MLN_FLAG_TEXT, "DIR", NULL, "Data folder (overrides the configuration; keeps --dev data)"},
     {"rekey-per-minute", MLN_FLAG_INT, "N", "3", "How often a crashed core is re-keyed; 0: never"},
+    {"spiffe-socket", MLN_FLAG_TEXT, "PATH", NULL, "Serve the SPIFFE Workload API at this Unix socket"},
     {"log-level", MLN_FLAG_TEXT, "LEVEL", "info", "error, warn, info or debug"},
     {"log-format", MLN_FLAG_TEXT, "FORM", "text", "text or json"},
     {0},
@@ -25,6 +26,7 @@ static struct mln_err run(struct mln_cli *cli)
         .dev_root_token_id = mln_cli_text(cli, "dev-root-token-id"),
         .dev_tls = mln_cli_bool(cli, "dev-tls"),
         .data_dir = mln_cli_text(cli, "data"),
+        .spiffe_socket = mln_cli_text(cli, "spiffe-socket"),
         .log_level = mln_cli_text(cli, "log-level"),
         .log_format = mln_cli_text(cli, "log-format"),
     };

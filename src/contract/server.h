@@ -12,6 +12,7 @@ struct mln_server_options {
     bool dev_tls;                   /* make a certificate */
     const char *data_dir;           /* overrides the configuration's; with is_dev: keep data here */
     int64_t rekey_per_minute;       /* how often a crashed core is re-keyed; 0 = never; default 3 */
+    const char *spiffe_socket;      /* Unix socket of the Workload API; overrides the configuration's; NULL = none */
     const char *log_level;          /* "info" */
     const char *log_format;         /* "text" or "json" */
 };

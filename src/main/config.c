@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "base/yaml.h"
+#include "identity/attest.h"
 #include "net/reach.h"
 #include "policy/acl.h"
 
@@ -326,6 +327,17 @@ static struct mln_err parse_reach(struct mln_cx *cx, const struct mln_value *all
     return MLN_OK;
 }
 
+/* Who this server is in SPIFFE and where processes ask it. */
+static struct mln_err parse_spiffe(struct mln_cx *cx, const struct mln_value *all, struct server_config *config)
+{
+    static const char *const names[] = {"socket", "attest", NULL};
+    const struct mln_value *spiffe = NULL;
+    MLN_TRY(get_section(cx, all, "spiffe", names, &spiffe));
+    MLN_TRY(get_text(cx, spiffe, "spiffe.", "socket", &config->spiffe_socket));
+    config->attest = mln_get(spiffe, "attest");
+    return mln_attest_check(cx, config->attest);
+}
+
 /* "audit": a list of devices; their options are core's to judge. */
 static struct mln_err parse_audit(struct mln_cx *cx, const struct mln_value *list,
                                   struct server_config *config)
@@ -383,7 +395,7 @@ struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes text, boo
 {
     static const char *const names[] = {"data",          "listeners",         "seal", "ledger",
                                         "max_lease_ttl", "default_lease_ttl", "log",  "reach",
-                                        "audit",         "unsafe_allow_api_audit_creation",       NULL};
+                                        "audit",         "unsafe_allow_api_audit_creation", "spiffe", NULL};
     struct server_config config = {.origin = ORIGIN_DEFAULT};
     const struct mln_value *all = NULL;
     MLN_TRY(read_file(cx, text, &all));
@@ -410,6 +422,7 @@ struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes text, boo
     MLN_TRY(parse_audit(cx, mln_get(all, "audit"), &config));
     MLN_TRY(get_bool(cx, all, "", "unsafe_allow_api_audit_creation", &config.audit_by_api));
     MLN_TRY(parse_reach(cx, all, &config));
+    MLN_TRY(parse_spiffe(cx, all, &config));
     *ret = config;
     return mln_cx_err(cx);
 }
@@ -466,6 +479,7 @@ static struct mln_err use_flags(struct mln_cx *cx, const struct mln_server_optio
     config->rekey_per_minute = (unsigned)options->rekey_per_minute;
     config->data_dir = options->data_dir != NULL ? options->data_dir : config->data_dir;
     config->is_dev = options->is_dev;
+    config->spiffe_socket = options->spiffe_socket != NULL ? options->spiffe_socket : config->spiffe_socket;
     config->audit_by_api = config->audit_by_api || options->is_dev;
     config->dev_tls = options->dev_tls;
     config->root_token = options->is_dev ? options->dev_root_token_id : NULL;

@@ -47,6 +47,8 @@ struct server_config {
     bool audit_by_api;             /* sys/audit may enable devices; always with --dev */
     bool is_temporary;             /* storage "inmem": a folder that is removed at the end */
     const struct mln_value *warnings; /* array of texts: what the file says that means nothing here; may be NULL */
+    const char *spiffe_socket;       /* of the Workload API; NULL = none */
+    const struct mln_value *attest;  /* settings of attestors (identity/attest.h) */
     const struct mln_value *reach_allow; /* patterns of net/reach.h; NULL = everything but link-local */
 };
 

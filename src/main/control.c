@@ -71,9 +71,9 @@ struct mln_err control_send_rings(struct mln_cx *cx, int fd, uint64_t generation
     return send_with(cx, fd, &message, rings, sizeof(*rings) * n);
 }
 
-struct mln_err control_send_reach(struct mln_cx *cx, int fd, int passed)
+struct mln_err control_send_socket(struct mln_cx *cx, int fd, enum control_kind kind, int passed)
 {
-    struct control_message message = {.kind = CONTROL_REACH};
+    struct control_message message = {.kind = kind};
     return send_with(cx, fd, &message, &passed, sizeof(passed));
 }
 
@@ -83,7 +83,7 @@ void control_fds_close(struct control_fds *fds)
         mln_ring_fds_close(&fds->rings[i]);
     }
     fds->n_rings = 0;
-    mln_fd_drop(&fds->reach);
+    mln_fd_drop(&fds->socket);
 }
 
 /* One descriptor alone is a socket, three together are a ring; what is left over is closed. */
@@ -102,8 +102,8 @@ static void take_fds(struct msghdr *head, struct control_fds *fds)
         for (; i < n; i++) {
             int one = -1;
             mln_copy(&one, CMSG_DATA(c) + i * sizeof(int), sizeof(one));
-            if (n == 1 && fds->reach < 0) {
-                fds->reach = one;
+            if (n == 1 && fds->socket < 0) {
+                fds->socket = one;
             } else {
                 mln_fd_drop(&one);
             }
@@ -121,7 +121,7 @@ struct mln_err control_receive(struct mln_cx *cx, int fd, bool no_wait, struct c
                           .msg_control = area.bytes,
                           .msg_controllen = sizeof(area.bytes)};
     ssize_t n = 0;
-    *ret_fds = (struct control_fds){.reach = -1};
+    *ret_fds = (struct control_fds){.socket = -1};
     do {
         n = recvmsg(fd, &head, MSG_CMSG_CLOEXEC | (no_wait ? MSG_DONTWAIT : 0));
     } while (n < 0 && errno == EINTR);
@@ -134,7 +134,7 @@ struct mln_err control_receive(struct mln_cx *cx, int fd, bool no_wait, struct c
     take_fds(&head, ret_fds);
     if (n != (ssize_t)sizeof(*ret) || ret->n > sizeof(ret->bytes) ||
         (ret_fds->n_rings != 0 && ret->kind != CONTROL_RINGS) ||
-        (ret_fds->reach >= 0) != (ret->kind == CONTROL_REACH)) {
+        (ret_fds->socket >= 0) != (ret->kind == CONTROL_REACH || ret->kind == CONTROL_ATTEST)) {
         control_fds_close(ret_fds);
         return mln_fail(cx, MLN_E_INVALID, "control: a message of the wrong form");
     }

@@ -21,6 +21,7 @@ enum control_kind {
     CONTROL_STATE, /* text: process; bytes: its line about the sandbox */
     CONTROL_STOP,  /* finish and end */
     CONTROL_REACH, /* one descriptor: the socket to a new reach process */
+    CONTROL_ATTEST, /* one descriptor: the socket to a new attest process; what an older one told is void */
     CONTROL_REOPEN, /* files that grow were moved away: open them anew */
     /* core to monitor */
     CONTROL_READY, /* number: 1 = sealed; text: verifier key; bytes: root token (development) */
@@ -42,14 +43,14 @@ struct mln_err control_pair(struct mln_cx *cx, int ret[2]);
 struct mln_err control_send(struct mln_cx *cx, int fd, const struct control_message *message);
 struct mln_err control_send_rings(struct mln_cx *cx, int fd, uint64_t generation,
                                   const struct mln_ring_fds *rings, unsigned n);
-/* `passed` stays the caller's. */
-struct mln_err control_send_reach(struct mln_cx *cx, int fd, int passed);
+/* kind: REACH or ATTEST. `passed` stays the caller's. */
+struct mln_err control_send_socket(struct mln_cx *cx, int fd, enum control_kind kind, int passed);
 
 /* What came beside a message; all of it is the receiver's to close. */
 struct control_fds {
     struct mln_ring_fds rings[CONTROL_RINGS_MAX];
     unsigned n_rings;
-    int reach; /* -1 = none */
+    int socket; /* of REACH or ATTEST; -1 = none */
 };
 void control_fds_close(struct control_fds *fds);
 /*

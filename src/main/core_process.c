@@ -18,6 +18,7 @@
 #include "crypto/crypto.h"
 #include "identity/identity.h"
 #include "main/control.h"
+#include "main/core_attest.h"
 #include "main/main_priv.h"
 #include "main/workers.h"
 #include "net/reach.h"
@@ -32,6 +33,7 @@ struct core_process {
     struct mln_secret keys[SERVER_LISTENERS_MAX];
     unsigned n_keys;
     struct mln_reach *reach;
+    struct core_attest attest;
     int tick_stop; /* eventfd */
     pthread_t tick;
     bool has_tick;
@@ -165,6 +167,13 @@ static void take_reach(struct mln_cx *cx, struct core_process *process, int fd)
     }
 }
 
+static void take_attest(struct mln_cx *cx, struct core_process *process, int fd)
+{
+    if (mln_failed(core_attest_attach(cx, &process->attest, process->core, fd))) {
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, "no process is attested");
+    }
+}
+
 /* Until monitor says stop or is gone. */
 static void listen_to_monitor(struct core_process *process)
 {
@@ -194,7 +203,9 @@ static void listen_to_monitor(struct core_process *process)
                 on_broken(process, message.number);
             }
         } else if (message.kind == CONTROL_REACH) {
-            take_reach(cx, process, fds.reach);
+            take_reach(cx, process, fds.socket);
+        } else if (message.kind == CONTROL_ATTEST) {
+            take_attest(cx, process, fds.socket);
         } else if (message.kind == CONTROL_REOPEN) {
             mln_core_reopen(process->core);
         }
@@ -360,6 +371,7 @@ static void finish(struct core_process *process)
 {
     struct workers *workers = atomic_exchange(&process->workers, NULL);
     stop_ticks(process);
+    core_attest_end(&process->attest);
     workers_free(workers);
     if (process->core != NULL) {
         mln_core_close(process->core);
@@ -372,7 +384,7 @@ static void finish(struct core_process *process)
 
 int core_main(void)
 {
-    static struct core_process process = {.tick_stop = -1};
+    static struct core_process process = {.tick_stop = -1, .attest = {.fd = -1}};
     struct mln_arena *arena = mln_arena_new(BOOT_ARENA_BYTES, false);
     struct mln_cx cx;
     name_process("merlon-core");

@@ -38,12 +38,14 @@ static struct mln_err run(struct mln_cx *cx, int *ret_code)
     const struct mln_value *list = mln_get(boot, "listeners");
     unsigned n_listeners = (unsigned)mln_len(list);
     unsigned n_rings = (unsigned)mln_get_int(mln_get(boot, "rings"), 0);
+    bool has_peers = mln_get_bool(mln_get(boot, "workload"), false);
+    int first_fd = FD_MORE + (has_peers ? 1 : 0);
     if (n_listeners > MLN_COUNT(listeners) || n_rings > MLN_COUNT(rings)) {
         return mln_fail(cx, MLN_E_INVALID, "front: more listeners or threads than it can serve");
     }
-    fill_listeners(list, FD_MORE, listeners, n_listeners);
+    fill_listeners(list, first_fd, listeners, n_listeners);
     for (unsigned i = 0; i < n_rings; i++) {
-        int fd = FD_MORE + (int)n_listeners + 3 * (int)i;
+        int fd = first_fd + (int)n_listeners + 3 * (int)i;
         rings[i] = (struct mln_ring_fds){.memfd = fd, .bell_core = fd + 1, .bell_front = fd + 2};
     }
     raise_descriptors();
@@ -61,6 +63,7 @@ static struct mln_err run(struct mln_cx *cx, int *ret_code)
         .services = mln_grpc_services,
         .stop_fd = FD_CONTROL,
         .state_fd = FD_STATE,
+        .peer_fd = has_peers ? FD_MORE : -1,
         .pin = true,
     };
     *ret_code = mln_front_main(&config);

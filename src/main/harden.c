@@ -2,11 +2,13 @@
 /* What each process gives up or arms itself with before it does anything else. */
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/secret.h"
@@ -57,6 +59,29 @@ struct mln_err drop_root(struct mln_cx *cx)
     if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
         setresuid(NOBODY, NOBODY, NOBODY) != 0) {
         return mln_fail(cx, MLN_E_INTERNAL, "root's rights cannot be dropped (errno %d)", errno);
+    }
+    return MLN_OK;
+}
+
+/* An ordinary user that may look at what is others': two capabilities stay. */
+struct mln_err keep_only_looking(struct mln_cx *cx)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct kept[2] = {0};
+    kept[0].permitted = kept[0].effective = 1u << CAP_DAC_READ_SEARCH | 1u << CAP_SYS_PTRACE;
+    if (geteuid() != 0) {
+        return MLN_OK;
+    }
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) {
+        return mln_fail(cx, MLN_E_INTERNAL, "capabilities cannot be kept (errno %d)", errno);
+    }
+    MLN_TRY(drop_root(cx));
+    if (syscall(SYS_capset, &head, kept) != 0) { /* a container may lack one of them: then what is others' stays unseen */
+        kept[0].permitted = kept[0].effective = 0;
+        mln_log(MLN_LOG_WARN, "attest", "other users' processes cannot be looked at (errno %d)", errno);
+        return syscall(SYS_capset, &head, kept) == 0
+                   ? MLN_OK
+                   : mln_fail(cx, MLN_E_INTERNAL, "capabilities cannot be dropped (errno %d)", errno);
     }
     return MLN_OK;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One program, five kinds of process and a command line: the name that it was started under
+ * One program, six kinds of process and a command line: the name that it was started under
  * decides.
  */
 #include "artifact/box.h"
@@ -47,6 +47,7 @@ int main(int argc, char **argv)
         {"merlon-front", front_main},
         {"merlon-core", core_main},
         {"merlon-reach", reach_main},
+        {"merlon-attest", attest_main},
     };
     static const struct mln_cli_hooks hooks = {.server_run = server_run};
     struct mln_bytes name = base_name(argc > 0 ? argv[0] : "");

@@ -14,9 +14,9 @@
 
 /* Descriptors of a child, by number. */
 #define FD_BOOT    3 /* memfd: configuration */
-#define FD_CONTROL 4 /* core, box: socket to monitor; front: readable when it shall stop; reach: socket to core */
-#define FD_STATE   5 /* front, reach: its sandbox line goes here */
-#define FD_MORE    6 /* front: listeners, then three a ring */
+#define FD_CONTROL 4 /* core, box: socket to monitor; front: readable when it shall stop; reach, attest: socket to core */
+#define FD_STATE   5 /* front, reach, attest: its sandbox line goes here */
+#define FD_MORE    6 /* front: hand-over of the workload socket, if any, then listeners, then three a ring; attest: socket to monitor */
 
 #define BOOT_MAX_BYTES (8u << 20) /* certificates of all listeners and room to spare */
 
@@ -30,6 +30,8 @@ void harden_process(void);
 void name_process(const char *name);
 /* An ordinary user from here on, when started as root. errors INTERNAL */
 struct mln_err drop_root(struct mln_cx *cx);
+/* The same, but the rights to read other users' files and /proc stay. errors INTERNAL */
+struct mln_err keep_only_looking(struct mln_cx *cx);
 /* This process ends when its parent does; false = the parent (pid) is gone already. */
 bool die_with_parent(pid_t parent);
 /* As many descriptors as the administrator allows. */
@@ -63,10 +65,19 @@ struct mln_err tls_key_fits(struct mln_cx *cx, const struct mln_secret *key,
 struct mln_err tls_files_make(struct mln_cx *cx, const char *dir, const char *host,
                               const char **ret_cert, const char **ret_key);
 
+/* ---- workload_socket.c ---- */
+/*
+ * Listen at a Unix socket that everybody on this machine may connect to. Its folder is made when it is not there; what a server that
+ * ended left is replaced, a socket that answers and anything else is not. errors EXISTS, INVALID, DENIED, IO
+ */
+struct mln_err workload_socket_open(struct mln_cx *cx, const char *path, int *ret);
+void workload_socket_close(const char *path, int *fd); /* and remove it, when it is still ours */
+
 /* ---- the processes ---- */
 int server_run(const struct mln_server_options *options); /* becomes the monitor */
 int core_main(void);
 int front_main(void);
 int reach_main(void);
+int attest_main(void);
 /* argv of the program, for name_process; set once by main(). */
 void name_keep(int argc, char **argv);

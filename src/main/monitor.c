@@ -21,6 +21,8 @@
 #include "base/io.h"
 #include "main/control.h"
 #include "main/main_priv.h"
+#include "main/peers.h"
+#include "net/peer_link.h"
 
 #define MS_NS          ((int64_t)1000000)
 #define MINUTE_NS      (60000 * MS_NS)
@@ -50,6 +52,10 @@ struct line {
 struct monitor {
     const struct monitor_config *config;
     struct mln_cx cx;
+    struct peers *peers; /* NULL = no workload socket */
+    struct child attest;
+    int attest_fd, attest_state_fd, link_fd;
+    bool peers_again; /* something could not be said yet */
     enum phase phase;
     int64_t deadline_ns; /* of the phase */
     int code;
@@ -181,6 +187,17 @@ static void hear_front(struct monitor *m)
     }
 }
 
+static void hear_attest(struct monitor *m)
+{
+    struct line line = {0};
+    ssize_t n = read(m->attest_state_fd, line.bytes, sizeof(line.bytes));
+    mln_fd_drop(&m->attest_state_fd);
+    if (n > 0) {
+        line.len = (uint32_t)n;
+        send_state(m, "attest", &line);
+    }
+}
+
 static void hear_reach(struct monitor *m)
 {
     struct line line = {0};
@@ -255,6 +272,9 @@ static struct mln_err start_core(struct monitor *m)
     if (m->reach.pid > 0) {
         (void)kill(m->reach.pid, SIGKILL); /* its socket leads to the core that died */
     }
+    if (m->attest.pid > 0) {
+        (void)kill(m->attest.pid, SIGKILL); /* the same */
+    }
     return MLN_OK;
 }
 
@@ -265,21 +285,40 @@ static void rings_close(struct mln_ring_fds *rings, unsigned n)
     }
 }
 
+/* Front's end goes with front. */
+static void use_link(struct monitor *m, int link[2])
+{
+    mln_fd_drop(&link[1]);
+    if (m->peers != NULL) {
+        mln_fd_drop(&m->link_fd);
+        m->link_fd = link[0];
+        peers_set_front(m->peers, m->link_fd);
+    }
+}
+
 /* Descriptors of front in their order: see main_priv.h. */
 static struct mln_err spawn_front(struct monitor *m, const struct mln_ring_fds *rings)
 {
     const struct monitor_config *config = m->config;
-    int fds[3 + MLN_FRONT_LISTENERS_MAX + 3 * CONTROL_RINGS_MAX];
-    int stop[2] = {-1, -1}, state[2] = {-1, -1};
+    int fds[4 + MLN_FRONT_LISTENERS_MAX + 3 * CONTROL_RINGS_MAX];
+    int stop[2] = {-1, -1}, state[2] = {-1, -1}, link[2] = {-1, -1};
     unsigned n = 0;
+    if (m->peers != NULL) {
+        MLN_TRY(mln_peer_link_pair(&m->cx, link));
+    }
     if (pipe2(stop, O_CLOEXEC) != 0 || pipe2(state, O_CLOEXEC) != 0) {
         mln_fd_drop(&stop[0]);
         mln_fd_drop(&stop[1]);
+        mln_fd_drop(&link[0]);
+        mln_fd_drop(&link[1]);
         return mln_fail(&m->cx, MLN_E_IO, "no pipe for front (errno %d)", errno);
     }
     fds[n++] = config->front_boot;
     fds[n++] = stop[0];
     fds[n++] = state[1];
+    if (link[1] >= 0) {
+        fds[n++] = link[1];
+    }
     for (unsigned i = 0; i < config->n_listeners; i++) {
         fds[n++] = config->listeners[i];
     }
@@ -295,6 +334,7 @@ static struct mln_err spawn_front(struct monitor *m, const struct mln_ring_fds *
     mln_fd_drop(&m->state_fd);
     m->stop_fd = stop[1];
     m->state_fd = state[0];
+    use_link(m, link);
     return err;
 }
 
@@ -328,7 +368,7 @@ static struct mln_err start_reach(struct monitor *m)
         return mln_fail(&m->cx, MLN_E_IO, "no socket for reach (errno %d)", errno);
     }
     const int fds[] = {m->config->reach_boot, pair[1], state[1]};
-    struct mln_err err = control_send_reach(&m->cx, m->control_fd, pair[0]);
+    struct mln_err err = control_send_socket(&m->cx, m->control_fd, CONTROL_REACH, pair[0]);
     err = mln_failed(err) ? err : spawn(&m->cx, "merlon-reach", fds, MLN_COUNT(fds), &m->reach.pid);
     mln_fd_drop(&pair[0]);
     mln_fd_drop(&pair[1]);
@@ -336,6 +376,31 @@ static struct mln_err start_reach(struct monitor *m)
     mln_fd_drop(&m->reach_state_fd);
     m->reach_state_fd = state[0];
     m->reach.started_ns = mln_mono_ns();
+    return err;
+}
+
+/* To core it tells what it found, from us it hears what to look at. */
+static struct mln_err start_attest(struct monitor *m)
+{
+    int core[2] = {-1, -1}, ours[2] = {-1, -1}, state[2] = {-1, -1};
+    struct mln_err err = control_pair(&m->cx, core);
+    err = mln_failed(err) ? err : control_pair(&m->cx, ours);
+    if (!mln_failed(err) && pipe2(state, O_CLOEXEC) != 0) {
+        err = mln_fail(&m->cx, MLN_E_IO, "no pipe for attest (errno %d)", errno);
+    }
+    err = mln_failed(err) ? err : control_send_socket(&m->cx, m->control_fd, CONTROL_ATTEST, core[0]);
+    const int fds[] = {m->config->attest_boot, core[1], state[1], ours[1]};
+    err = mln_failed(err) ? err : spawn(&m->cx, "merlon-attest", fds, MLN_COUNT(fds), &m->attest.pid);
+    mln_fd_drop(&core[0]);
+    mln_fd_drop(&core[1]);
+    mln_fd_drop(&ours[1]);
+    mln_fd_drop(&state[1]);
+    mln_fd_drop(&m->attest_state_fd);
+    mln_fd_drop(&m->attest_fd);
+    m->attest_state_fd = state[0];
+    m->attest_fd = ours[0];
+    m->attest.started_ns = mln_mono_ns();
+    peers_set_attest(m->peers, m->attest.pid > 0 ? m->attest_fd : -1);
     return err;
 }
 
@@ -434,6 +499,10 @@ static void front_ended(struct monitor *m, int status)
     }
     mln_fd_drop(&m->stop_fd);
     mln_fd_drop(&m->state_fd);
+    if (m->peers != NULL) {
+        peers_set_front(m->peers, -1);
+        mln_fd_drop(&m->link_fd);
+    }
     m->front_ready = m->is_front_killed = false;
     plan_restart(&m->front);
 }
@@ -450,9 +519,25 @@ static void reach_ended(struct monitor *m, int status)
     plan_restart(&m->reach);
 }
 
+static void attest_ended(struct monitor *m, int status)
+{
+    bool is_clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (!is_clean && m->phase == PHASE_RUN) {
+        mln_log(MLN_LOG_ERROR, "main", "attest ended (%s %d)", WIFEXITED(status) ? "exit" : "signal",
+                WIFEXITED(status) ? WEXITSTATUS(status) : WTERMSIG(status));
+    }
+    peers_set_attest(m->peers, -1);
+    mln_fd_drop(&m->attest_state_fd);
+    mln_fd_drop(&m->attest_fd);
+    plan_restart(&m->attest);
+}
+
 static void reap(struct monitor *m)
 {
     int status = 0;
+    if (m->attest.pid > 0 && waitpid(m->attest.pid, &status, WNOHANG) == m->attest.pid) {
+        attest_ended(m, status);
+    }
     if (m->reach.pid > 0 && waitpid(m->reach.pid, &status, WNOHANG) == m->reach.pid) {
         reach_ended(m, status);
     }
@@ -498,6 +583,8 @@ static void step_stop(struct monitor *m)
         (void)(is_late ? kill(m->core.pid, SIGKILL) : 0);
     } else if (m->reach.pid > 0) {
         (void)kill(m->reach.pid, SIGKILL); /* it holds nothing that wants an end */
+    } else if (m->attest.pid > 0) {
+        (void)kill(m->attest.pid, SIGKILL); /* the same */
     } else {
         m->phase = PHASE_END;
     }
@@ -520,6 +607,10 @@ static void step_run(struct monitor *m)
         complain(m, start_reach(m), "reach cannot be started");
         m->reach.due_ns = now + SLOW_NS;
     }
+    if (m->peers != NULL && m->core.pid > 0 && m->attest.pid == 0 && now >= m->attest.due_ns) {
+        complain(m, start_attest(m), "attest cannot be started");
+        m->attest.due_ns = now + SLOW_NS;
+    }
     if (m->box == NULL && now >= m->box_due_ns) {
         start_box(m);
     }
@@ -538,17 +629,33 @@ static void take_signals(struct monitor *m)
     }
 }
 
+static void step_peers(struct monitor *m)
+{
+    if (m->peers != NULL) {
+        m->peers_again = peers_step(m->peers, &m->cx);
+    }
+}
+
+static int wait_ms(const struct monitor *m)
+{
+    bool is_whole = m->phase == PHASE_RUN && m->core.pid > 0 && m->front.pid > 0 && m->reach.pid > 0 && m->box != NULL &&
+                    (m->peers == NULL || m->attest.pid > 0);
+    return m->peers_again ? 10 : is_whole ? -1 : 50;
+}
+
 static void wait_for_news(struct monitor *m)
 {
+    bool has_peers = m->peers != NULL && m->phase == PHASE_RUN;
     struct pollfd fds[] = {
         {.fd = m->signal_fd, .events = POLLIN},
         {.fd = m->control_fd, .events = POLLIN},
         {.fd = m->state_fd, .events = POLLIN},
         {.fd = m->reach_state_fd, .events = POLLIN},
+        {.fd = m->attest_state_fd, .events = POLLIN},
+        {.fd = has_peers ? peers_listener(m->peers) : -1, .events = POLLIN},
+        {.fd = has_peers ? peers_link(m->peers) : -1, .events = POLLIN},
     };
-    bool is_whole = m->phase == PHASE_RUN && m->core.pid > 0 && m->front.pid > 0 &&
-                    m->reach.pid > 0 && m->box != NULL;
-    (void)poll(fds, MLN_COUNT(fds), is_whole ? -1 : 50);
+    (void)poll(fds, MLN_COUNT(fds), wait_ms(m));
     if (fds[0].revents != 0) {
         take_signals(m);
     }
@@ -560,6 +667,12 @@ static void wait_for_news(struct monitor *m)
     }
     if (fds[3].revents != 0 && m->reach_state_fd >= 0) {
         hear_reach(m);
+    }
+    if (fds[4].revents != 0 && m->attest_state_fd >= 0) {
+        hear_attest(m);
+    }
+    if (has_peers) {
+        step_peers(m);
     }
     reap(m);
 }
@@ -606,6 +719,10 @@ static void finish(struct monitor *m)
     mln_fd_drop(&m->state_fd);
     mln_fd_drop(&m->reach_state_fd);
     mln_fd_drop(&m->stop_fd);
+    mln_fd_drop(&m->attest_fd);
+    mln_fd_drop(&m->attest_state_fd);
+    mln_fd_drop(&m->link_fd);
+    peers_free(m->peers);
     mln_free(m->token);
 }
 
@@ -613,7 +730,9 @@ int monitor_run(const struct monitor_config *config)
 {
     static struct monitor m;
     m = (struct monitor){
-        .config = config, .signal_fd = -1, .control_fd = -1, .state_fd = -1, .reach_state_fd = -1, .stop_fd = -1};
+        .config = config, .signal_fd = -1, .control_fd = -1, .state_fd = -1, .reach_state_fd = -1, .stop_fd = -1,
+        .attest_fd = -1, .attest_state_fd = -1, .link_fd = -1,
+        .peers = config->workload >= 0 ? peers_new(config->workload) : NULL};
     MLN_CHECK(config->n_rings > 0 && config->n_rings <= CONTROL_RINGS_MAX);
     mln_cx_init(&m.cx, NULL);
     start_first_box(&m);

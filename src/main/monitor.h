@@ -10,7 +10,8 @@
 #include "net/ring.h"
 
 struct monitor_config {
-    int core_boot, front_boot, reach_boot; /* sealed memfds; borrowed */
+    int core_boot, front_boot, reach_boot, attest_boot; /* sealed memfds; borrowed */
+    int workload;              /* the listening Unix socket; -1 = none; borrowed */
     const int *listeners;      /* listening sockets; borrowed */
     unsigned n_listeners;
     unsigned n_rings;          /* threads of front */

@@ -28,7 +28,8 @@ struct server {
     bool is_temporary; /* the data folder goes with us */
     const char *ca;    /* --dev-tls: its certificate */
     int sockets[SERVER_LISTENERS_MAX];
-    int core_boot, front_boot, reach_boot;
+    int core_boot, front_boot, reach_boot, attest_boot;
+    int workload; /* the Unix socket; -1 = none */
     unsigned n_rings;
     char url[SERVER_LISTENERS_MAX][URL_MAX_BYTES];
 };
@@ -202,6 +203,7 @@ static struct mln_err write_boots(struct server *s)
 {
     struct mln_cx *cx = &s->cx;
     struct mln_value *front = mln_object(cx), *core = mln_object(cx), *reach = mln_object(cx);
+    struct mln_value *attest = mln_object(cx);
     struct mln_value *front_list = mln_array(cx), *core_list = mln_array(cx);
     for (unsigned i = 0; i < s->config.n_listeners; i++) {
         MLN_TRY(tell_listener(cx, &s->config.listeners[i], front_list, core_list));
@@ -209,6 +211,9 @@ static struct mln_err write_boots(struct server *s)
     tell_all(s, front);
     tell_all(s, core);
     tell_all(s, reach);
+    tell_all(s, attest);
+    mln_put(cx, attest, "attest", s->config.attest);
+    mln_put_bool(cx, front, "workload", s->workload >= 0);
     mln_put(cx, reach, "allow", s->config.reach_allow);
     tell_core(s, core);
     mln_put(cx, front, "listeners", front_list);
@@ -217,6 +222,7 @@ static struct mln_err write_boots(struct server *s)
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(boot_write(cx, front, &s->front_boot));
     MLN_TRY(boot_write(cx, reach, &s->reach_boot));
+    MLN_TRY(boot_write(cx, attest, &s->attest_boot));
     return boot_write(cx, core, &s->core_boot);
 }
 
@@ -236,6 +242,9 @@ static void say_ready(void *arg, bool is_sealed, const char *vkey, const char *t
     const struct server *s = arg;
     for (unsigned i = 0; i < s->config.n_listeners; i++) {
         (void)printf("address: %s\n", s->url[i]);
+    }
+    if (s->config.spiffe_socket != NULL) {
+        (void)printf("workload socket: unix://%s\n", s->config.spiffe_socket);
     }
     if (s->ca != NULL) {
         (void)printf("ca certificate: %s\n", s->ca);
@@ -269,6 +278,9 @@ static struct mln_err prepare(struct server *s, const struct mln_server_options 
     s->n_rings = count_cpus();
     MLN_TRY(prepare_data(s));
     MLN_TRY(open_listeners(s));
+    if (s->config.spiffe_socket != NULL) {
+        MLN_TRY(workload_socket_open(&s->cx, s->config.spiffe_socket, &s->workload));
+    }
     return write_boots(s);
 }
 
@@ -278,6 +290,8 @@ static int become_monitor(struct server *s)
         .core_boot = s->core_boot,
         .front_boot = s->front_boot,
         .reach_boot = s->reach_boot,
+        .attest_boot = s->attest_boot,
+        .workload = s->workload,
         .listeners = s->sockets,
         .n_listeners = s->config.n_listeners,
         .n_rings = s->n_rings,
@@ -286,6 +300,9 @@ static int become_monitor(struct server *s)
         .arg = s,
     };
     s->config.data_dir = mln_text_dup(&s->cx, mln_bytes_of(s->config.data_dir));
+    if (s->config.spiffe_socket != NULL) {
+        s->config.spiffe_socket = mln_text_dup(&s->cx, mln_bytes_of(s->config.spiffe_socket));
+    }
     s->config.root_token = NULL;
     name_process("merlon-monitor"); /* the arguments are gone from here on */
     return monitor_run(&config);
@@ -299,6 +316,10 @@ static void clean_up(struct server *s)
     mln_fd_drop(&s->core_boot);
     mln_fd_drop(&s->front_boot);
     mln_fd_drop(&s->reach_boot);
+    mln_fd_drop(&s->attest_boot);
+    if (s->workload >= 0) {
+        workload_socket_close(s->config.spiffe_socket, &s->workload);
+    }
     if (s->is_temporary &&
         nftw(s->config.data_dir, remove_one, REMOVE_FDS, FTW_DEPTH | FTW_PHYS) != 0) {
         mln_log(MLN_LOG_WARN, "main", "%s is left behind", s->config.data_dir);
@@ -309,7 +330,7 @@ int server_run(const struct mln_server_options *options)
 {
     static struct server server;
     struct server *s = &server;
-    *s = (struct server){.core_boot = -1, .front_boot = -1, .reach_boot = -1};
+    *s = (struct server){.core_boot = -1, .front_boot = -1, .reach_boot = -1, .attest_boot = -1, .workload = -1};
     mln_fill(s->sockets, 0xff, sizeof(s->sockets));
     struct mln_arena *arena = mln_arena_new(ARENA_BYTES, false);
     int code = 0;

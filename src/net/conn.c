@@ -5,6 +5,7 @@
  * its spare ones and takes them back wiped.
  */
 #include "net/front_priv.h"
+#include "net/peer_link.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
@@ -114,6 +115,9 @@ void conn_kill(struct conn *conn)
     wheel_remove(&loop->wheel, conn);
     (void)close(conn->fd);
     conn->fd = -1;
+    if (conn->peer_number != 0) {
+        mln_peer_link_tell_end(loop->front->config.peer_fd, conn->peer_number);
+    }
     loop->held_bytes -= conn->held;
     conn->held = 0;
     loop->slots[conn->slot] = NULL;

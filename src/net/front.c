@@ -83,6 +83,11 @@ static void say_state(const struct mln_front_config *config, const struct mln_sa
     (void)close(config->state_fd);
 }
 
+static int peer_fd(const struct front *front)
+{
+    return front->config.peer_fd > 0 ? front->config.peer_fd : -1;
+}
+
 static void abort_all(struct front *front)
 {
     uint64_t one = 1;
@@ -99,7 +104,7 @@ static struct mln_err thread_body(struct mln_cx *cx, struct thread *thread, stru
         return mln_fail(cx, MLN_E_MEMORY, "front: no room for handshakes");
     }
     if (!front->config.no_sandbox) {
-        MLN_TRY(mln_sandbox_enter(cx, MLN_SANDBOX_FRONT, -1, &thread->sandbox));
+        MLN_TRY(mln_sandbox_enter(cx, MLN_SANDBOX_FRONT, peer_fd(front), &thread->sandbox));
     }
     if (atomic_fetch_sub(&front->left_to_start, 1) == 1) {
         say_state(&front->config, &thread->sandbox);
@@ -155,7 +160,7 @@ static void confine_self(struct front *front)
     struct mln_cx cx;
     mln_cx_init(&cx, NULL);
     if (!front->config.no_sandbox &&
-        mln_failed(mln_sandbox_enter(&cx, MLN_SANDBOX_FRONT, -1, &state))) {
+        mln_failed(mln_sandbox_enter(&cx, MLN_SANDBOX_FRONT, peer_fd(front), &state))) {
         mln_log_fault(MLN_LOG_ERROR, "net", &cx, "front: no sandbox");
         abort_all(front);
     }

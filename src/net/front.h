@@ -53,6 +53,8 @@ struct mln_front_config {
     const struct mln_grpc_service *const *services; /* of gRPC; ends with NULL; NULL = none */
     /* readable (or closed): stop accepting, finish in flight (at most grace_ns); -1 = never */
     int stop_fd;
+    /* where monitor hands over connections of the workload socket (net/peer_link.h), for gRPC; -1 or 0 = none */
+    int peer_fd;
     /* one line of JSON about the sandbox is written here once, then closed; -1 = nobody asks */
     int state_fd;
     /* absolute, from the first byte (or accept) to the end of headers; 0 = 10 s */

@@ -39,7 +39,7 @@ struct conn;
 struct tls_conn;
 
 /* What an epoll event belongs to. */
-enum source_kind { SOURCE_CONN, SOURCE_LISTENER, SOURCE_BELL, SOURCE_STOP, SOURCE_ABORT };
+enum source_kind { SOURCE_CONN, SOURCE_LISTENER, SOURCE_PEERS, SOURCE_BELL, SOURCE_STOP, SOURCE_ABORT };
 struct source {
     enum source_kind kind;
     unsigned index; /* of the listener */
@@ -178,7 +178,7 @@ struct loop {
     uint8_t cipher[FRONT_READ_BYTES + 1024];
     char date[32];
     int64_t date_s;
-    struct source stop_source, abort_source, bell_source;
+    struct source stop_source, abort_source, bell_source, peer_source;
     struct source listener_sources[MLN_FRONT_LISTENERS_MAX];
 };
 

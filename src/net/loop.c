@@ -18,6 +18,7 @@
 #include "base/io.h"
 #include "base/limits.h"
 #include "net/front_priv.h"
+#include "net/peer_link.h"
 
 #define EVENTS_PER_TURN  64
 #define ACCEPTS_PER_TURN 8u
@@ -128,6 +129,10 @@ static void listen_begin(struct loop *loop)
             loop->has_failed = true;
         }
     }
+    loop->peer_source = (struct source){.kind = SOURCE_PEERS};
+    if (config->peer_fd > 0 && !watch(loop, config->peer_fd, &loop->peer_source, EPOLLIN | EPOLLEXCLUSIVE)) {
+        loop->has_failed = true;
+    }
 }
 
 static void listen_end(struct loop *loop)
@@ -135,6 +140,9 @@ static void listen_end(struct loop *loop)
     const struct mln_front_config *config = &loop->front->config;
     for (unsigned i = 0; loop->is_accepting && i < config->n_listeners; i++) {
         (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, config->listeners[i].fd, NULL);
+    }
+    if (loop->is_accepting && config->peer_fd > 0) {
+        (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, config->peer_fd, NULL);
     }
     loop->is_accepting = false;
 }
@@ -187,25 +195,59 @@ static bool grow_slots(struct loop *loop)
     return true;
 }
 
-/* Take the descriptor in; it is closed when that fails. */
-static void adopt(struct loop *loop, int fd, unsigned index, const struct sockaddr_storage *from)
+/* Take the descriptor in; NULL and closed when that fails. */
+static struct conn *adopt(struct loop *loop, int fd, const struct mln_front_listener *listener, unsigned index)
 {
-    if (loop->free_slot == loop->n_slots && !grow_slots(loop)) {
-        (void)close(fd);
-        return;
+    struct conn *conn = NULL;
+    if (loop->free_slot < loop->n_slots || grow_slots(loop)) {
+        conn = conn_new(loop, fd, listener, index);
     }
-    struct conn *conn = conn_new(loop, fd, &loop->front->config.listeners[index], index);
     if (conn == NULL) {
         (void)close(fd);
-        return;
+        return NULL;
     }
     conn->slot = loop->free_slot;
     loop->free_slot = loop->next_free[conn->slot];
     loop->slots[conn->slot] = conn;
     loop->n_conns++;
-    set_peer(conn, from);
-    if (!watch(loop, fd, &conn->source, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
+    return conn;
+}
+
+static void watch_conn(struct loop *loop, struct conn *conn)
+{
+    if (!watch(loop, conn->fd, &conn->source, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
         conn_kill(conn);
+    }
+}
+
+/* One that monitor accepted at the workload socket. Its end is told when it is freed, also when it never began. */
+static void take_peer(struct loop *loop, int fd, uint64_t number)
+{
+    static const struct mln_front_listener workload = {.fd = -1, .is_grpc = true};
+    struct conn *conn = adopt(loop, fd, &workload, 0);
+    if (conn == NULL) {
+        mln_peer_link_tell_end(loop->front->config.peer_fd, number);
+        return;
+    }
+    conn->peer_number = number;
+    (void)snprintf(conn->peer, sizeof(conn->peer), "unix");
+    watch_conn(loop, conn);
+}
+
+static void take_peers(struct loop *loop)
+{
+    for (unsigned i = 0; i < ACCEPTS_PER_TURN; i++) {
+        uint64_t number = 0;
+        int fd = -1;
+        if (loop->n_conns >= loop->front->config.conns_max) {
+            listen_pause(loop);
+            return;
+        }
+        if (mln_failed(mln_peer_link_take(&loop->cx, loop->front->config.peer_fd, &number, &fd))) {
+            loop_clean(loop);
+            return;
+        }
+        take_peer(loop, fd, number);
     }
 }
 
@@ -226,7 +268,11 @@ static void accept_some(struct loop *loop, unsigned index)
             }
             return;
         }
-        adopt(loop, fd, index, &from);
+        struct conn *conn = adopt(loop, fd, &loop->front->config.listeners[index], index);
+        if (conn != NULL) {
+            set_peer(conn, &from);
+            watch_conn(loop, conn);
+        }
     }
 }
 
@@ -354,6 +400,9 @@ static void handle(struct loop *loop, const struct epoll_event *ev)
         break;
     case SOURCE_LISTENER:
         accept_some(loop, source->index);
+        break;
+    case SOURCE_PEERS:
+        take_peers(loop);
         break;
     case SOURCE_STOP:
         stop_begin(loop);
