@@ -95,7 +95,7 @@ static void put_success(struct mln_run *run, struct mln_value *out)
 }
 
 /* No memory for the answer: a short one that needs none. */
-static void put_short(struct mln_buf *answer, size_t before)
+void mln_answer_short(struct mln_buf *answer, size_t before)
 {
     static const uint8_t text[] = {0xa2, 0x66, 's', 't', 'a', 't', 'u', 's', 0x19, 0x01, 0xf4, 0x66, 'e', 'r', 'r', 'o', 'r', 's', 0x81,
                                    0x6d, 'o', 'u', 't', ' ', 'o', 'f', ' ', 'm', 'e', 'm', 'o', 'r', 'y'};
@@ -153,6 +153,6 @@ void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *ans
         mln_cbor_print(answer, out);
     }
     if (mln_failed(mln_cx_err(cx)) || answer->has_failed) {
-        put_short(answer, before);
+        mln_answer_short(answer, before);
     }
 }

@@ -58,15 +58,22 @@ void mln_core_vkey(struct mln_core *core, char to[256]);
  * Answer one request. Any number of threads. cx->arena is the request's (secret; the caller resets it afterwards).
  * message   CBOR of REQUEST; wiped by the caller
  * block     called at most once, before the thread sleeps or works long: hand the ring to another thread. May be NULL.
+ * ready     NULL: wait here for a durable write. Else mln_core_answer may come back with `waiting` set and nothing appended;
+ *           `ready` is then called once, on another thread and perhaps sooner, and mln_core_resume must follow both, on any thread.
+ *           cx, call, message and answer stay until it has come back with `waiting` NULL.
  * answer    CBOR of ANSWER is appended (secret buffer), for every request, also a refused one
  * errors    only CORRUPT: no REQUEST at all; the sender is broken or taken: drop that generation of front
  */
 struct mln_core_call {
     struct mln_bytes message;
     void (*block)(void *arg);
+    void (*ready)(void *arg);
     void *arg;
+    struct mln_run *waiting; /* core's own */
 };
-struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, const struct mln_core_call *call, struct mln_buf *answer);
+struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, struct mln_core_call *call, struct mln_buf *answer);
+/* Go on with a call whose `ready` was called; it may wait again. */
+void mln_core_resume(struct mln_core_call *call, struct mln_buf *answer);
 /* Audit files are opened anew: they were moved away. Any thread. */
 void mln_core_reopen(struct mln_core *core);
 /* Run what is due: expiry of tokens, engines' ticks, key rotation by age. Call about once a second from one thread. */

@@ -210,7 +210,10 @@ struct mln_restore_wish {
 struct mln_run {
     struct mln_request rq;
     struct mln_core *core;
-    const struct mln_core_call *call;
+    struct mln_core_call *call;
+    struct mln_running running;
+    struct mln_landing *landing; /* the commit that is waited for; NULL = none */
+    unsigned n_tries;
     const struct mln_value *message;
     struct mln_actor actor;
     struct mln_reply reply;
@@ -253,9 +256,19 @@ void mln_run_block(struct mln_run *run); /* the thread will sleep or work long: 
 struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path,
                            const struct mln_value *data);
 void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *answer); /* answer.c */
+void mln_answer_short(struct mln_buf *answer, size_t before); /* "out of memory"; what lies behind `before` goes */
 void mln_run_reply(struct mln_run *run, struct mln_value *out); /* the members of an ANSWER that a reply makes */
+extern const struct mln_actor mln_stranger;
+struct mln_err mln_run_handle(struct mln_run *run); /* one try, up to its record */
+/*
+ * gate.c: the tries of a request, and with `landing` the rest of one whose commit has ended. The gate is held meanwhile. May come
+ * back with `landing` set: that commit is on its way.
+ */
+struct mln_err mln_run_pass_gate(struct mln_run *run);
 /* record.c: commits with a mutation, notes everything else, counts strangers; err: how the try ended. CONFLICT: try again. */
 struct mln_err mln_run_finish(struct mln_run *run, struct mln_err err);
+/* The same, when the commit that was waited for has ended. */
+struct mln_err mln_run_landed(struct mln_run *run);
 /* The content of the record of this run. digests may be NULL. */
 void mln_run_record(struct mln_run *run, struct mln_err err, const struct mln_value *digests,
                     struct mln_record *ret);

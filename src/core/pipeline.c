@@ -12,10 +12,6 @@
 #include "base/text.h"
 #include "identity/identity.h"
 
-#define TRIES_MAX     100     /* conflicts of one request before it gives up: with 64 writers on one key a commit lets one through */
-#define TRIES_EAGER   4       /* made at once; the others wait first */
-#define RETRY_WAIT_NS 1000000 /* at most: about two group commits */
-
 struct mln_core *mln_core_of(const struct mln_request *rq)
 {
     return mln_run_of(rq)->core;
@@ -98,7 +94,7 @@ static struct mln_err check(struct mln_run *run)
     return mln_wrap_ttl(cx, mln_get_bytes(mln_get(run->message, "wrap")), &run->wrap_ttl_s);
 }
 
-static const struct mln_actor stranger = {.accessor = "", .display_name = "", .entity_id = "", .entity_name = "", .auth_path = ""};
+const struct mln_actor mln_stranger = {.accessor = "", .display_name = "", .entity_id = "", .entity_name = "", .auth_path = ""};
 
 struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core, struct mln_run *run)
 {
@@ -115,7 +111,7 @@ struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core, struct ml
         .cx = cx, .id = id, .fields = mln_object(cx), .data = mln_object(cx), .ns = MLN_NS_ROOT, .source = "", .now_ns = mln_now_ns(),
         .actor = &run->actor, .services = &mln_core_services, .core = run, .detail = mln_object(cx),
     };
-    run->actor = stranger;
+    run->actor = mln_stranger;
     return mln_cx_err(cx);
 }
 
@@ -386,7 +382,7 @@ static struct mln_err act(struct mln_run *run)
     return mln_cx_err(rq->cx);
 }
 
-static struct mln_err handle(struct mln_run *run)
+struct mln_err mln_run_handle(struct mln_run *run)
 {
     find_route(run);
     run->is_refused = true;
@@ -399,87 +395,6 @@ static struct mln_err handle(struct mln_run *run)
         MLN_TRY(mln_token_use(run->core, run->rq.cx, run->rq.txn, run->entry));
     }
     return act(run);
-}
-
-static struct mln_err try_once(struct mln_run *run)
-{
-    struct mln_request *rq = &run->rq;
-    run->topic_version = mln_topics_version(run->core);
-    MLN_TRY(mln_txn_begin(rq->cx, run->core->store, run->core->barrier, &rq->txn));
-    return mln_run_finish(run, handle(run));
-}
-
-static void again(struct mln_run *run)
-{
-    struct mln_request *rq = &run->rq;
-    mln_txn_drop(&rq->txn);
-    mln_cx_clear(rq->cx);
-    run->reply = (struct mln_reply){0};
-    run->actor = stranger;
-    run->entry = NULL;
-    run->wrap_info = run->unwrapped = NULL;
-    run->lease_id = NULL;
-    run->is_use_spent = false;
-    run->subject = (struct mln_subject){0};
-    run->is_refused = run->seals = false;
-    run->restore = NULL;
-    run->reload_audit = false;
-    run->reload_mounts = run->changed_policies = run->changed_identity = false;
-    run->changed_quotas = run->changed_lease_quotas = run->changed_cors = false;
-    run->attempt = NULL;
-    run->mfa_done = false;
-    run->topics = run->calls = NULL;
-    run->rule = run->reason = NULL;
-    rq->detail = mln_object(rq->cx);
-    rq->fields = mln_object(rq->cx);
-    rq->route = NULL;
-}
-
-static struct mln_err tries(struct mln_run *run)
-{
-    struct mln_err err = {MLN_E_CONFLICT};
-    for (int i = 0; i < TRIES_MAX && mln_is(err, MLN_E_CONFLICT); i++) {
-        if (i > TRIES_EAGER) {
-            mln_sleep_ns((int64_t)mln_random_below(RETRY_WAIT_NS));
-        }
-        again(run);
-        err = try_once(run);
-    }
-    mln_txn_drop(&run->rq.txn);
-    return err;
-}
-
-/* After a commit and before its answer: later requests must see what was changed. */
-static void settle(struct mln_run *run)
-{
-    struct mln_core *core = run->core;
-    struct mln_cx *cx = run->rq.cx;
-    if (run->changed_policies) {
-        atomic_fetch_add(&core->acl_epoch, 1);
-    }
-    if (run->changed_identity) {
-        atomic_fetch_add(&core->person_epoch, 1);
-    }
-    if (run->changed_quotas && mln_failed(mln_quotas_load(cx, core))) {
-        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the quotas of before stay until the next change");
-        mln_cx_clear(cx);
-    }
-    if (run->changed_lease_quotas && mln_failed(mln_lease_quotas_load(cx, core))) {
-        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the lease counts of before stay until the next change");
-        mln_cx_clear(cx);
-    }
-    if (run->changed_cors && mln_failed(mln_cors_load(cx, core))) {
-        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the origins of before stay until the next change");
-        mln_cx_clear(cx);
-    }
-    if (run->reload_mounts && mln_failed(mln_mounts_load(cx, core))) {
-        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the mount table of before stays until the next change");
-        mln_cx_clear(cx);
-    }
-    if (run->reload_audit && mln_failed(mln_audit_load(cx, core))) {
-        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the audit devices of before stay until the next change");
-        mln_cx_clear(cx);
-    }
 }
 
 /* ---- what is answered while sealed: no transaction, no lock, no record ---- */
@@ -506,76 +421,66 @@ static bool answer_sealed(struct mln_run *run, struct mln_err *ret)
     return true;
 }
 
-/* Refused before anything is looked up; counted with the strangers, or a flood would fill the log. */
-static struct mln_err limit(struct mln_run *run)
+static void end(struct mln_run *run, struct mln_err err, struct mln_buf *answer)
 {
-    struct mln_request *rq = &run->rq;
-    struct mln_err err =
-        mln_quotas_take(rq->cx, &run->core->quotas, rq->path, rq->source, rq->now_ns, &run->rate);
-    if (mln_is(err, MLN_E_LIMIT)) {
-        mln_ledger_stranger(run->core->ledger, mln_bytes_of(rq->source), "rate limit");
+    mln_audit_release(run);
+    mln_run_answer(run, err, answer);
+    mln_mounts_release_drop(&run->table); /* errors name what they found in it */
+    if (run->seals) { /* also when its record failed: keys are safer gone */
+        mln_core_seal_now(run->core, true);
     }
-    return err;
 }
 
-static struct mln_err run_at_gate(struct mln_run *run)
+/* Through the gate, and the answer, unless a commit is on its way: `ready` may have been called for it already. */
+static void run_open(struct mln_run *run, struct mln_buf *answer)
 {
-    struct mln_core *core = run->core;
-    struct mln_err err = MLN_OK;
-    pthread_rwlock_rdlock(&core->gate);
-    if (atomic_load(&core->is_open)) {
-        run->table = mln_mounts_hold(core);
-        err = limit(run);
-        err = mln_failed(err) ? err : tries(run);
-        if (!mln_failed(err)) {
-            settle(run);
-        }
-        mln_lockout_ended(run, err);
-        err = mln_audit_response(run, err);
-    } else {
-        err = mln_fail(run->rq.cx, MLN_E_SEALED, "Vault is sealed");
+    struct mln_err err = mln_run_pass_gate(run);
+    if (run->landing != NULL) {
+        run->call->waiting = run;
+        return;
     }
-    pthread_rwlock_unlock(&core->gate);
+    mln_running_remove(run->core, &run->running);
     if (!mln_failed(err)) {
         mln_topics_publish(run);
     }
-    return err;
+    err = mln_failed(err) || run->restore == NULL ? err : mln_core_restore(run);
+    end(run, err, answer);
 }
 
-static struct mln_err run_open(struct mln_run *run)
+struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, struct mln_core_call *call, struct mln_buf *answer)
 {
-    struct mln_running running;
-    mln_running_add(run->core, &running, run);
-    struct mln_err err = run_at_gate(run);
-    mln_running_remove(run->core, &running);
-    return err;
-}
-
-struct mln_err mln_core_answer(struct mln_cx *cx, struct mln_core *core, const struct mln_core_call *call, struct mln_buf *answer)
-{
-    struct mln_run run = {.call = call};
-    struct mln_err err = mln_run_begin(cx, core, &run);
+    struct mln_run *run = MLN_NEW(cx, struct mln_run);
+    if (run == NULL) {
+        mln_answer_short(answer, answer->len);
+        return MLN_OK;
+    }
+    run->call = call;
+    struct mln_err err = mln_run_begin(cx, core, run);
     if (!mln_failed(err)) {
-        err = decode(cx, &run, call->message);
+        err = decode(cx, run, call->message);
         if (mln_is(err, MLN_E_CORRUPT)) {
             return err;
         }
     }
-    bool is_preflight = mln_get_bool(mln_get(run.message, "preflight"), false);
-    err = mln_failed(err) ? err : check(&run);
-    err = mln_failed(err) ? err : mln_peer_resolve(&run);
+    bool is_preflight = mln_get_bool(mln_get(run->message, "preflight"), false);
+    err = mln_failed(err) ? err : check(run);
+    err = mln_failed(err) ? err : mln_peer_resolve(run);
     err = mln_failed(err) ? err
-                          : mln_cors_judge(cx, core, mln_get_bytes(mln_get(run.message, "origin")), is_preflight, &run.cors);
-    if (!mln_failed(err) && !is_preflight && !answer_sealed(&run, &err)) {
-        err = run_open(&run);
-        err = mln_failed(err) || run.restore == NULL ? err : mln_core_restore(&run);
-    }
-    mln_audit_release(&run);
-    mln_run_answer(&run, err, answer);
-    mln_mounts_release_drop(&run.table); /* errors name what they found in it */
-    if (run.seals) { /* also when its record failed: keys are safer gone */
-        mln_core_seal_now(core, true);
+                          : mln_cors_judge(cx, core, mln_get_bytes(mln_get(run->message, "origin")), is_preflight, &run->cors);
+    if (mln_failed(err) || is_preflight || answer_sealed(run, &err)) {
+        end(run, err, answer);
+    } else {
+        mln_running_add(core, &run->running, run);
+        run_open(run, answer);
     }
     mln_wipe_stack();
     return MLN_OK;
+}
+
+void mln_core_resume(struct mln_core_call *call, struct mln_buf *answer)
+{
+    struct mln_run *run = call->waiting;
+    call->waiting = NULL;
+    run_open(run, answer);
+    mln_wipe_stack();
 }

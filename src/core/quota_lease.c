@@ -5,13 +5,65 @@
 #define COUNT_ROWS        2048u /* read at a time */
 #define COUNT_ARENA_BYTES (64u << 20)
 
+/* ---- the gate ---- */
+
+static void gate_init(struct mln_lease_gate *gate)
+{
+    pthread_mutex_init(&gate->lock, NULL);
+    pthread_cond_init(&gate->free, NULL);
+}
+
+static void gate_drop(struct mln_lease_gate *gate)
+{
+    pthread_mutex_destroy(&gate->lock);
+    pthread_cond_destroy(&gate->free);
+}
+
+static void gate_enter(struct mln_lease_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    while (gate->is_closed || gate->waiting > 0) {
+        pthread_cond_wait(&gate->free, &gate->lock);
+    }
+    gate->inside++;
+    pthread_mutex_unlock(&gate->lock);
+}
+
+static void gate_leave(struct mln_lease_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    if (--gate->inside == 0) {
+        pthread_cond_broadcast(&gate->free);
+    }
+    pthread_mutex_unlock(&gate->lock);
+}
+
+/* Who counts anew must not starve: nobody enters while he waits. */
+static void gate_close(struct mln_lease_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->waiting++;
+    while (gate->is_closed || gate->inside > 0) {
+        pthread_cond_wait(&gate->free, &gate->lock);
+    }
+    gate->waiting--;
+    gate->is_closed = true;
+    pthread_mutex_unlock(&gate->lock);
+}
+
+static void gate_open(struct mln_lease_gate *gate)
+{
+    pthread_mutex_lock(&gate->lock);
+    gate->is_closed = false;
+    pthread_cond_broadcast(&gate->free);
+    pthread_mutex_unlock(&gate->lock);
+}
+
+/* ---- rules ---- */
+
 void mln_lease_quotas_init(struct mln_lease_quotas *q)
 {
-    pthread_rwlockattr_t fair; /* who counts anew must not starve; no commit takes the gate twice */
-    pthread_rwlockattr_init(&fair);
-    pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-    pthread_rwlock_init(&q->gate, &fair);
-    pthread_rwlockattr_destroy(&fair);
+    gate_init(&q->gate);
     pthread_mutex_init(&q->lock, NULL);
 }
 
@@ -32,15 +84,15 @@ static void free_rules(struct mln_lease_quotas *q)
 void mln_lease_quotas_drop(struct mln_lease_quotas *q)
 {
     free_rules(q);
-    pthread_rwlock_destroy(&q->gate);
+    gate_drop(&q->gate);
     pthread_mutex_destroy(&q->lock);
 }
 
 void mln_lease_quotas_forget(struct mln_core *core)
 {
-    pthread_rwlock_wrlock(&core->lease_quotas.gate);
+    gate_close(&core->lease_quotas.gate);
     free_rules(&core->lease_quotas);
-    pthread_rwlock_unlock(&core->lease_quotas.gate);
+    gate_open(&core->lease_quotas.gate);
 }
 
 /* ---- what counts for which ---- */
@@ -210,7 +262,7 @@ static struct mln_err read_rules(struct mln_cx *cx, struct mln_core *core, struc
 struct mln_err mln_lease_quotas_load(struct mln_cx *cx, struct mln_core *core)
 {
     struct mln_lease_quotas *q = &core->lease_quotas, fresh = {0}, old = {0};
-    pthread_rwlock_wrlock(&q->gate);
+    gate_close(&q->gate);
     struct mln_err err = read_rules(cx, core, &fresh);
     err = mln_failed(err) ? err : count_all(cx, core, &fresh);
     if (!mln_failed(err)) {
@@ -219,7 +271,7 @@ struct mln_err mln_lease_quotas_load(struct mln_cx *cx, struct mln_core *core)
         q->rules = fresh.rules;
         q->n = fresh.n;
     }
-    pthread_rwlock_unlock(&q->gate);
+    gate_open(&q->gate);
     free_rules(mln_failed(err) ? &fresh : &old);
     return err;
 }
@@ -228,13 +280,13 @@ int64_t mln_lease_quota_count(struct mln_core *core, struct mln_bytes name)
 {
     struct mln_lease_quotas *q = &core->lease_quotas;
     int64_t count = 0;
-    pthread_rwlock_rdlock(&q->gate);
+    gate_enter(&q->gate);
     pthread_mutex_lock(&q->lock);
     for (size_t i = 0; i < q->n; i++) {
         count = mln_bytes_is(name, q->names[i]) ? q->rules[i].count : count;
     }
     pthread_mutex_unlock(&q->lock);
-    pthread_rwlock_unlock(&q->gate);
+    gate_leave(&q->gate);
     return count;
 }
 
@@ -290,10 +342,10 @@ struct mln_err mln_lease_claim(struct mln_cx *cx, struct mln_core *core, const s
     if (!ret->is_held) {
         return MLN_OK;
     }
-    pthread_rwlock_rdlock(&q->gate);
+    gate_enter(&q->gate);
     struct mln_err err = q->n == 0 ? MLN_OK : claim(cx, q, tallies, path, ret);
     if (mln_failed(err)) {
-        pthread_rwlock_unlock(&q->gate);
+        gate_leave(&q->gate);
         *ret = (struct mln_lease_claim){0};
     }
     return err;
@@ -308,7 +360,7 @@ void mln_lease_settle(struct mln_core *core, struct mln_lease_claim *claimed, bo
         pthread_mutex_unlock(&q->lock);
     }
     if (claimed->is_held) {
-        pthread_rwlock_unlock(&q->gate);
+        gate_leave(&q->gate);
         claimed->is_held = false;
     }
 }

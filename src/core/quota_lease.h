@@ -20,9 +20,17 @@ struct mln_lease_rule {
     int64_t max, count;
 };
 
-/* Kept with the core. gate: commits that change a count hold it for reading, a count from the store for writing. */
+/* Like a lock of readers and writers, but one thread may enter and another leave: commits end on the committer's. */
+struct mln_lease_gate {
+    pthread_mutex_t lock;
+    pthread_cond_t free;
+    unsigned inside, waiting; /* waiting: who wants to close; nobody enters meanwhile */
+    bool is_closed;
+};
+
+/* Kept with the core. gate: commits that change a count are inside, a count from the store closes it. */
 struct mln_lease_quotas {
-    pthread_rwlock_t gate;
+    struct mln_lease_gate gate;
     pthread_mutex_t lock;
     char **names; /* of the rules, in their order */
     struct mln_lease_rule *rules;
@@ -48,4 +56,5 @@ int64_t mln_lease_quota_count(struct mln_core *core, struct mln_bytes name);
  */
 struct mln_err mln_lease_claim(struct mln_cx *cx, struct mln_core *core, const struct mln_tally *tallies,
                                struct mln_bytes path, struct mln_lease_claim *ret);
+/* Any thread, also the committer's. */
 void mln_lease_settle(struct mln_core *core, struct mln_lease_claim *claim, bool is_committed);

@@ -115,32 +115,63 @@ void mln_run_record(struct mln_run *run, struct mln_err err, const struct mln_va
 
 /* ---- writing it ---- */
 
-static struct mln_err commit_claimed(struct mln_run *run, struct mln_err err, bool is_relief)
+/* A commit on its way; in the request's arena. */
+struct mln_landing {
+    struct mln_batch batch;
+    struct mln_record record;
+    struct mln_lease_claim claim;
+};
+
+/* On the committer's thread. */
+static void landed(struct mln_batch *batch)
+{
+    const struct mln_run *run = batch->arg;
+    mln_lease_settle(run->core, &run->landing->claim, !mln_failed(batch->result));
+    run->call->ready(run->call->arg);
+}
+
+/* Whose caller can come back need not sleep. Records of failures are written at once: what failed is about to be told. */
+static bool may_wait(const struct mln_run *run, struct mln_err err)
+{
+    return !mln_failed(err) && !run->has_blocked && run->call != NULL && run->call->ready != NULL;
+}
+
+static struct mln_err commit_claimed(struct mln_run *run, struct mln_err err, bool is_relief, struct mln_landing *l)
 {
     struct mln_request *rq = &run->rq;
-    struct mln_batch batch = {0};
-    struct mln_record record = {0};
     const struct mln_value *digests = NULL;
     MLN_TRY(mln_audit_flush(run));
-    MLN_TRY(mln_txn_batch(rq->cx, rq->txn, &batch, &digests));
-    batch.is_relief = batch.is_relief || is_relief;
-    mln_run_record(run, err, digests, &record);
+    MLN_TRY(mln_txn_batch(rq->cx, rq->txn, &l->batch, &digests));
+    l->batch.is_relief = l->batch.is_relief || is_relief;
+    mln_run_record(run, err, digests, &l->record);
     MLN_TRY(mln_cx_err(rq->cx));
-    MLN_TRY(mln_ledger_attach(rq->cx, run->core->ledger, &record, &batch));
+    MLN_TRY(mln_ledger_attach(rq->cx, run->core->ledger, &l->record, &l->batch));
     mln_txn_drop(&rq->txn); /* its snapshot pins pages, and the wait is long */
+    if (may_wait(run, err)) {
+        run->landing = l;
+        l->batch.done = landed;
+        l->batch.arg = run;
+        mln_store_submit(run->core->store, &l->batch);
+        return MLN_OK;
+    }
     mln_run_block(run);
-    MLN_TRY(mln_store_commit(rq->cx, run->core->store, &batch));
-    run->ledger_index = record.index;
+    MLN_TRY(mln_store_commit(rq->cx, run->core->store, &l->batch));
+    run->ledger_index = l->record.index;
     return MLN_OK;
 }
 
 static struct mln_err commit(struct mln_run *run, struct mln_err err, bool is_relief)
 {
-    struct mln_lease_claim claim;
+    struct mln_landing *l = MLN_NEW(run->rq.cx, struct mln_landing);
     const struct mln_tally *tallies = mln_txn_tallies(run->rq.txn);
-    MLN_TRY(mln_lease_claim(run->rq.cx, run->core, tallies, run->rq.path, &claim));
-    struct mln_err done = commit_claimed(run, err, is_relief);
-    mln_lease_settle(run->core, &claim, !mln_failed(done));
+    if (l == NULL) {
+        return mln_cx_err(run->rq.cx);
+    }
+    MLN_TRY(mln_lease_claim(run->rq.cx, run->core, tallies, run->rq.path, &l->claim));
+    struct mln_err done = commit_claimed(run, err, is_relief, l);
+    if (run->landing == NULL) {
+        mln_lease_settle(run->core, &l->claim, !mln_failed(done));
+    }
     return done;
 }
 
@@ -207,6 +238,22 @@ static const char *stranger_text(const struct mln_run *run, struct mln_err err)
     return mln_failed(err) && !run->is_refused ? mln_err_name(err.code) : run->reason != NULL ? run->reason : "open";
 }
 
+/* What failed is recorded, then told. */
+static struct mln_err end_failed(struct mln_run *run, struct mln_err err)
+{
+    struct mln_request *rq = &run->rq;
+    struct mln_cx cause = *rq->cx; /* what the client is told, unless recording it fails as well */
+    mln_cx_clear(rq->cx);
+    struct mln_err written = record_failure(run, err);
+    if (mln_failed(written)) {
+        mln_log(MLN_LOG_WARN, "core", "request %s failed (%s) and could not be recorded (%s)", rq->id, mln_err_name(err.code),
+                mln_err_name(written.code));
+        return written;
+    }
+    *rq->cx = cause;
+    return err;
+}
+
 struct mln_err mln_run_finish(struct mln_run *run, struct mln_err err)
 {
     struct mln_request *rq = &run->rq;
@@ -221,14 +268,18 @@ struct mln_err mln_run_finish(struct mln_run *run, struct mln_err err)
             return err;
         }
     }
-    struct mln_cx cause = *rq->cx; /* what the client is told, unless recording it fails as well */
-    mln_cx_clear(rq->cx);
-    struct mln_err written = record_failure(run, err);
-    if (mln_failed(written)) {
-        mln_log(MLN_LOG_WARN, "core", "request %s failed (%s) and could not be recorded (%s)", rq->id, mln_err_name(err.code),
-                mln_err_name(written.code));
-        return written;
+    return end_failed(run, err);
+}
+
+struct mln_err mln_run_landed(struct mln_run *run)
+{
+    const struct mln_landing *l = run->landing;
+    run->landing = NULL;
+    if (!mln_failed(l->batch.result)) {
+        run->ledger_index = l->record.index;
+        return MLN_OK;
     }
-    *rq->cx = cause;
-    return err;
+    enum mln_code code = (enum mln_code)l->batch.result.code;
+    struct mln_err err = mln_fail(run->rq.cx, code, "%s", mln_err_text(l->batch.result.code));
+    return mln_is(err, MLN_E_CONFLICT) ? err : end_failed(run, err);
 }

@@ -3,14 +3,16 @@
  * See workers.h. A lane is one ring with its threads. Locks: workers.lock before lane.lock or
  * lane.reply, never both of the latter. A lane lives until its last thread has left it: a worker
  * that still waits for a durable write when front's generation ends drops its answer there.
+ *
+ * A request lies in a slot. One whose commit is on its way is put aside in it, and the leader goes
+ * on; the committer hands the slots of a group back and wakes the leader once. So a write costs no
+ * change of threads. Only the leader finishes slots, and the last one leaves when none waits.
  */
-#include "main/workers.h"
+#include "main/workers_priv.h"
 
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sched.h>
-#include <stdatomic.h>
 #include <unistd.h>
 
 #include "base/cbor.h"
@@ -18,130 +20,27 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "main/main_priv.h"
-#include "net/front.h"
 #include "net/tls_sign.h"
 #include "net/wire.h"
 
-#define LANES_MAX   MLN_FRONT_THREADS_MAX
 #define BLOCKED_MAX 128u /* threads that wait, in all: a group commit takes as many at once */
 #define IDLE_KEPT   1u   /* followers of a ring that stay; others leave after IDLE_S */
 #define IDLE_S      10
-#define BELL_EVERY  8u         /* answers before front is woken although more requests wait */
-#define BUFFER_KEPT (1u << 18) /* of a buffer between requests */
-
-struct lane {
-    struct workers *all;
-    uint64_t generation;
-    unsigned index;
-    struct mln_ring *ring;
-    struct mln_ring_fds fds;
-    pthread_mutex_t reply; /* sends and flushes */
-    pthread_mutex_t lock;  /* what follows */
-    pthread_cond_t free;   /* the ring wants a leader */
-    bool has_leader;
-    unsigned idle; /* threads that wait for the lead */
-    unsigned refs; /* threads, and one for the list */
-    _Atomic bool ended;
-    _Atomic bool is_broken;
-};
-
-struct workers {
-    struct workers_config config;
-    pthread_mutex_t lock; /* the list and the count */
-    pthread_cond_t empty;
-    struct lane *lanes[LANES_MAX];
-    unsigned n_lanes;
-    unsigned n_threads;
-    _Atomic unsigned blocked;
-};
-
-struct worker {
-    struct lane *lane;
-    struct mln_cx cx;
-    struct mln_buf in, out;
-    bool is_leader, is_blocked;
-    unsigned unrung; /* answers sent since the last bell */
-};
+#define BELL_EVERY  8u /* answers before front is woken although more requests wait */
 
 static bool spawn_worker(struct lane *lane);
-
-/* ---- lanes ---- */
-
-static void lane_free(struct lane *lane)
-{
-    mln_ring_free(lane->ring);
-    mln_ring_fds_close(&lane->fds);
-    (void)pthread_mutex_destroy(&lane->reply);
-    (void)pthread_mutex_destroy(&lane->lock);
-    (void)pthread_cond_destroy(&lane->free);
-    mln_free(lane);
-}
-
-static void lane_unref(struct lane *lane)
-{
-    (void)pthread_mutex_lock(&lane->lock);
-    bool is_last = --lane->refs == 0;
-    (void)pthread_mutex_unlock(&lane->lock);
-    if (is_last) {
-        lane_free(lane);
-    }
-}
-
-/* All threads of the lane shall leave it; whoever sleeps is woken. */
-static void lane_end(struct lane *lane)
-{
-    uint64_t one = 1;
-    (void)pthread_mutex_lock(&lane->lock);
-    atomic_store(&lane->ended, true);
-    (void)pthread_cond_broadcast(&lane->free);
-    (void)pthread_mutex_unlock(&lane->lock);
-    ssize_t n = write(lane->fds.bell_core, &one, sizeof(one));
-    (void)n;
-}
-
-static void lane_broken(struct lane *lane, const char *why)
-{
-    if (!atomic_exchange(&lane->is_broken, true) && !atomic_load(&lane->ended)) {
-        mln_log(MLN_LOG_ERROR, "core", "ring %u of front's generation %llu is dropped: %s",
-                lane->index, (unsigned long long)lane->generation, why);
-        lane->all->config.broken(lane->all->config.arg, lane->generation);
-    }
-    lane_end(lane);
-}
-
-static struct mln_err lane_new(struct mln_cx *cx, struct workers *all, uint64_t generation,
-                               struct mln_ring_fds *fds, struct lane **ret)
-{
-    struct lane *lane = mln_alloc(sizeof(*lane));
-    if (lane == NULL) {
-        mln_ring_fds_close(fds);
-        return mln_fail(cx, MLN_E_MEMORY, "core: out of memory for a ring");
-    }
-    *lane = (struct lane){.all = all, .generation = generation, .fds = *fds, .refs = 1};
-    *fds = (struct mln_ring_fds){-1, -1, -1};
-    (void)pthread_mutex_init(&lane->reply, NULL);
-    (void)pthread_mutex_init(&lane->lock, NULL);
-    (void)pthread_cond_init(&lane->free, NULL);
-    struct mln_err err = mln_ring_attach(cx, &lane->fds, MLN_RING_CORE, &lane->ring);
-    if (mln_failed(err)) {
-        lane_free(lane);
-        return err;
-    }
-    *ret = lane;
-    return MLN_OK;
-}
 
 /* ---- answers ---- */
 
 /* Send out; wake front now, or with the turn's last answer while more requests may wait. */
-static void send_out(struct worker *w, uint64_t id, uint32_t kind)
+static void send_out(struct worker *w, struct slot *slot, uint32_t kind)
 {
     struct lane *lane = w->lane;
-    struct mln_ring_head head = {.id = id, .kind = kind};
+    struct mln_ring_head head = {.id = slot->id, .kind = kind};
     (void)pthread_mutex_lock(&lane->reply);
     struct mln_err err = MLN_OK;
     if (!atomic_load(&lane->ended)) {
-        err = mln_ring_send(lane->ring, &head, mln_buf_bytes(&w->out));
+        err = mln_ring_send(lane->ring, &head, mln_buf_bytes(&slot->out));
     }
     (void)pthread_mutex_unlock(&lane->reply);
     if (mln_failed(err)) {
@@ -156,20 +55,24 @@ static void send_out(struct worker *w, uint64_t id, uint32_t kind)
 }
 
 /* An answer that could not be built or is larger than a ring carries. */
-static void answer_instead(struct worker *w)
+static void answer_instead(struct slot *slot)
 {
-    struct mln_value *v = mln_object(&w->cx);
-    struct mln_value *errors = mln_array(&w->cx);
-    mln_push_text(&w->cx, errors, "the answer does not fit into memory");
-    mln_put_int(&w->cx, v, "status", mln_err_http(MLN_E_MEMORY));
-    mln_put(&w->cx, v, "errors", errors);
-    mln_buf_clear(&w->out);
-    mln_cbor_print(&w->out, v);
+    struct mln_cx *cx = &slot->cx;
+    mln_cx_clear(cx);
+    mln_arena_reset(cx->arena);
+    struct mln_value *v = mln_object(cx);
+    struct mln_value *errors = mln_array(cx);
+    mln_push_text(cx, errors, "the answer does not fit into memory");
+    mln_put_int(cx, v, "status", mln_err_http(MLN_E_MEMORY));
+    mln_put(cx, v, "errors", errors);
+    mln_buf_clear(&slot->out);
+    mln_cbor_print(&slot->out, v);
 }
 
 static void hand_on(void *arg)
 {
-    struct worker *w = arg;
+    struct slot *slot = arg;
+    struct worker *w = slot->worker;
     struct lane *lane = w->lane;
     if (!w->is_leader) {
         return;
@@ -178,11 +81,11 @@ static void hand_on(void *arg)
         mln_ring_bell(lane->ring);
         w->unrung = 0;
     }
-    if (atomic_fetch_add(&lane->all->blocked, 1) >= BLOCKED_MAX) {
+    if (!slot->is_blocked && atomic_fetch_add(&lane->all->blocked, 1) >= BLOCKED_MAX) {
         atomic_fetch_sub(&lane->all->blocked, 1);
         return; /* the ring waits with us: so front's credits run out, and clients wait */
     }
-    w->is_blocked = true;
+    slot->is_blocked = true;
     (void)pthread_mutex_lock(&lane->lock);
     bool has_follower = lane->idle > 0;
     if (has_follower) {
@@ -198,83 +101,146 @@ static void hand_on(void *arg)
     }
 }
 
-static void serve_request(struct worker *w, uint64_t id)
+static void answered(struct worker *w, struct slot *slot)
 {
-    struct mln_core_call call = {.message = mln_buf_bytes(&w->in), .block = hand_on, .arg = w};
-    struct mln_err err = mln_core_answer(&w->cx, w->lane->all->config.core, &call, &w->out);
+    if (slot->out.has_failed || slot->out.len > MLN_RING_MESSAGE_MAX) {
+        answer_instead(slot);
+    }
+    send_out(w, slot, MLN_WIRE_ANSWER);
+}
+
+/* The commit is on its way: the slot is put aside. It is counted, for it holds memory. */
+static void put_aside(struct worker *w)
+{
+    struct lane *lane = w->lane;
+    w->slot->is_blocked = true;
+    atomic_fetch_add(&lane->all->blocked, 1);
+    atomic_fetch_add(&lane->waiting, 1);
+    w->slot = NULL;
+}
+
+/* False: it was put aside. */
+static bool serve_request(struct worker *w)
+{
+    struct slot *slot = w->slot;
+    bool may_wait = atomic_load(&w->lane->all->blocked) < BLOCKED_MAX;
+    slot->call = (struct mln_core_call){.message = mln_buf_bytes(&slot->in), .block = hand_on,
+                                        .ready = may_wait ? slot_ready : NULL, .arg = slot};
+    struct mln_err err =
+        mln_core_answer(&slot->cx, w->lane->all->config.core, &slot->call, &slot->out);
     if (mln_failed(err)) {
         lane_broken(w->lane, "a message that is no request");
+        return true;
+    }
+    if (slot->call.waiting != NULL) {
+        put_aside(w);
+        return false;
+    }
+    answered(w, slot);
+    return true;
+}
+
+/* A commit has ended: the rest of its request. */
+static void finish(struct worker *w, struct slot *slot)
+{
+    slot->worker = w;
+    atomic_fetch_sub(&w->lane->waiting, 1);
+    mln_core_resume(&slot->call, &slot->out);
+    if (slot->call.waiting != NULL) { /* tried once more, and not handed on */
+        atomic_fetch_add(&w->lane->waiting, 1);
         return;
     }
-    if (w->out.has_failed || w->out.len > MLN_RING_MESSAGE_MAX) {
-        mln_cx_clear(&w->cx);
-        mln_arena_reset(w->cx.arena);
-        answer_instead(w);
+    answered(w, slot);
+    slot_clear(slot);
+    slot_keep(slot);
+}
+
+/* Those that the committer handed back, in its order; a worker that hands the lead on gives back what it has not begun. */
+static void finish_ready(struct worker *w)
+{
+    struct slot *last_first = atomic_exchange(&w->lane->ready, NULL), *slot = NULL;
+    while (last_first != NULL) {
+        struct slot *next = last_first->next;
+        last_first->next = slot;
+        slot = last_first;
+        last_first = next;
     }
-    send_out(w, id, MLN_WIRE_ANSWER);
+    while (slot != NULL) {
+        struct slot *next = slot->next;
+        if (w->is_leader) {
+            finish(w, slot);
+        } else {
+            slot_ready(slot);
+        }
+        slot = next;
+    }
 }
 
 /* The signature of a handshake, or an empty object: core builds what is signed itself. */
 static struct mln_err sign(struct worker *w, const struct mln_value *message, struct mln_value *ret)
 {
     const struct workers_config *config = &w->lane->all->config;
+    struct mln_cx *cx = &w->slot->cx;
     int64_t key = mln_get_int(mln_get(message, "key"), -1);
     if (key < 0 || key >= (int64_t)config->n_keys || config->keys[key].len == 0) {
-        return mln_fail(&w->cx, MLN_E_INVALID, "core: no such listener's key");
+        return mln_fail(cx, MLN_E_INVALID, "core: no such listener's key");
     }
     enum mln_tls_how how = MLN_TLS_ECDSA;
     MLN_AUTO(mln_buf_drop) struct mln_buf input = {0};
     MLN_AUTO(mln_buf_drop) struct mln_buf sig = {0};
-    MLN_TRY(mln_tls_sign_input(&w->cx, message, &input, &how));
-    MLN_TRY(tls_key_sign(&w->cx, &config->keys[key], how, mln_buf_bytes(&input), &sig));
-    mln_put(&w->cx, ret, "sig", mln_blob(&w->cx, mln_bytes_dup(&w->cx, mln_buf_bytes(&sig))));
+    MLN_TRY(mln_tls_sign_input(cx, message, &input, &how));
+    MLN_TRY(tls_key_sign(cx, &config->keys[key], how, mln_buf_bytes(&input), &sig));
+    mln_put(cx, ret, "sig", mln_blob(cx, mln_bytes_dup(cx, mln_buf_bytes(&sig))));
     return MLN_OK;
 }
 
-static void serve_sign(struct worker *w, uint64_t id)
+static void serve_sign(struct worker *w)
 {
+    struct slot *slot = w->slot;
     const struct mln_value *message = NULL;
-    if (mln_failed(mln_cbor_parse(&w->cx, mln_buf_bytes(&w->in), &message))) {
+    if (mln_failed(mln_cbor_parse(&slot->cx, mln_buf_bytes(&slot->in), &message))) {
         lane_broken(w->lane, "a message that is no handshake");
         return;
     }
-    struct mln_value *signed_value = mln_object(&w->cx);
+    struct mln_value *signed_value = mln_object(&slot->cx);
     if (mln_failed(sign(w, message, signed_value))) {
-        mln_log_fault(MLN_LOG_WARN, "core", &w->cx, "a handshake is not signed");
+        mln_log_fault(MLN_LOG_WARN, "core", &slot->cx, "a handshake is not signed");
     }
-    mln_cbor_print(&w->out, signed_value);
-    send_out(w, id, MLN_WIRE_SIGNED);
-}
-
-static void forget(struct mln_buf *buf)
-{
-    if (buf->cap > BUFFER_KEPT) {
-        mln_buf_drop(buf);
-    } else {
-        mln_buf_clear(buf);
-    }
+    mln_cbor_print(&slot->out, signed_value);
+    send_out(w, slot, MLN_WIRE_SIGNED);
 }
 
 static void serve(struct worker *w, const struct mln_ring_head *head)
 {
+    struct slot *slot = w->slot;
+    slot->worker = w;
+    slot->id = head->id;
     if (head->kind == MLN_WIRE_REQUEST) {
-        serve_request(w, head->id);
+        if (!serve_request(w)) {
+            return;
+        }
     } else if (head->kind == MLN_WIRE_SIGN) {
-        serve_sign(w, head->id);
+        serve_sign(w);
     } else {
         lane_broken(w->lane, "a message of an unknown kind");
     }
-    if (w->is_blocked) {
-        w->is_blocked = false;
-        atomic_fetch_sub(&w->lane->all->blocked, 1);
-    }
-    forget(&w->in);
-    forget(&w->out);
-    mln_cx_clear(&w->cx);
-    mln_arena_reset(w->cx.arena);
+    slot_clear(slot);
 }
 
 /* ---- leading and following ---- */
+
+/* Until front or the committer rings. Nobody came for long: spare slots go. */
+static void wait_for_bell(struct lane *lane)
+{
+    struct pollfd bell = {.fd = lane->fds.bell_core, .events = POLLIN};
+    uint64_t rings = 0;
+    if (poll(&bell, 1, IDLE_S * 1000) == 0) {
+        slots_trim(lane, 1);
+        (void)poll(&bell, 1, -1);
+    }
+    ssize_t n = read(lane->fds.bell_core, &rings, sizeof(rings));
+    (void)n;
+}
 
 /* Nothing is left: send what waited for room, wake front, sleep until it rings. */
 static void rest(struct worker *w)
@@ -290,27 +256,43 @@ static void rest(struct worker *w)
         return;
     }
     if (mln_ring_sleep(lane->ring)) {
-        struct pollfd bell = {.fd = lane->fds.bell_core, .events = POLLIN};
-        uint64_t rings = 0;
-        (void)poll(&bell, 1, -1);
-        ssize_t n = read(lane->fds.bell_core, &rings, sizeof(rings));
-        (void)n;
+        wait_for_bell(lane);
     }
     mln_ring_awake(lane->ring);
+}
+
+/* The next message, if there is one and memory for it. */
+static void take_one(struct worker *w)
+{
+    struct lane *lane = w->lane;
+    struct mln_ring_head head = {0};
+    w->slot = w->slot != NULL ? w->slot : slot_take(lane);
+    if (w->slot == NULL) {
+        (void)poll(NULL, 0, 1); /* no memory: those that wait give some back */
+        return;
+    }
+    struct mln_err err = mln_ring_receive(lane->ring, &head, &w->slot->in);
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        rest(w);
+    } else if (mln_failed(err)) {
+        lane_broken(lane, mln_err_text(err.code));
+    } else {
+        serve(w, &head);
+    }
 }
 
 static void lead(struct worker *w)
 {
     struct lane *lane = w->lane;
-    while (w->is_leader && !atomic_load(&lane->ended)) {
-        struct mln_ring_head head = {0};
-        struct mln_err err = mln_ring_receive(lane->ring, &head, &w->in);
-        if (mln_is(err, MLN_E_NOT_FOUND)) {
-            rest(w);
-        } else if (mln_failed(err)) {
-            lane_broken(lane, mln_err_text(err.code));
+    while (w->is_leader) {
+        if (atomic_load(&lane->ready) != NULL) {
+            finish_ready(w);
+        } else if (!atomic_load(&lane->ended)) {
+            take_one(w);
+        } else if (atomic_load(&lane->waiting) > 0) {
+            wait_for_bell(lane);
         } else {
-            serve(w, &head);
+            return;
         }
     }
 }
@@ -333,7 +315,8 @@ static bool follow(struct worker *w)
         }
         lane->idle--;
     }
-    leaves = leaves || atomic_load(&lane->ended);
+    bool is_over = atomic_load(&lane->ended);
+    leaves = leaves || (is_over && (lane->has_leader || atomic_load(&lane->waiting) == 0));
     if (!leaves) {
         lane->has_leader = w->is_leader = true;
     }
@@ -343,9 +326,7 @@ static bool follow(struct worker *w)
 
 static void worker_free(struct worker *w)
 {
-    mln_buf_drop(&w->in);
-    mln_buf_drop(&w->out);
-    mln_arena_free(w->cx.arena);
+    slot_free(w->slot);
     mln_free(w);
 }
 
@@ -395,17 +376,14 @@ static void *worker_main(void *arg)
 static struct worker *worker_new(struct lane *lane)
 {
     struct worker *w = mln_alloc(sizeof(*w));
-    struct mln_arena *arena =
-        mln_arena_new(MLN_REQUEST_ARENA_BYTES, lane->all->config.lock_requests);
-    if (w == NULL || arena == NULL) {
+    struct slot *slot = slot_take(lane);
+    if (w == NULL || slot == NULL) {
         mln_free(w);
-        mln_arena_free(arena);
+        slot_free(slot);
         return NULL;
     }
     w->lane = lane;
-    w->in = (struct mln_buf){.is_secret = true, .max = MLN_RING_MESSAGE_MAX};
-    w->out = w->in;
-    mln_cx_init(&w->cx, arena);
+    w->slot = slot;
     return w;
 }
 
