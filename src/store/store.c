@@ -16,6 +16,7 @@
 #include <semaphore.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 /* ---- one batch ---- */
@@ -206,6 +207,29 @@ static size_t batch_bytes(const struct mln_batch *batch)
     return bytes;
 }
 
+/*
+ * Those of the last group are answered and write again within a moment. To wait for them, no longer than half of what that group
+ * took, makes fewer and larger commits: the disk and the kernel are paid once for all. Who writes alone never waits. With the lock.
+ */
+static void gather(struct mln_store *store)
+{
+    struct timespec until;
+    int64_t wait_ns = store->commit_ns / 2 < STORE_GATHER_NS ? store->commit_ns / 2 : STORE_GATHER_NS;
+    if (store->queued == 0 || store->queued >= store->expected) {
+        return;
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
+    wait_ns += until.tv_nsec;
+    until.tv_sec += wait_ns / 1000000000;
+    until.tv_nsec = wait_ns % 1000000000;
+    store->gather_for = store->expected;
+    int rc = 0;
+    while (store->queued < store->expected && !store->is_closing && rc == 0) {
+        rc = pthread_cond_timedwait(&store->wake, &store->lock, &until);
+    }
+    store->gather_for = 0;
+}
+
 /* Waits for work. false: the store closes and everything is done. */
 static bool take_group(struct mln_store *store, size_t *ret_n)
 {
@@ -213,6 +237,7 @@ static bool take_group(struct mln_store *store, size_t *ret_n)
     while (store->first == NULL && !store->is_kicked && !store->is_closing) {
         pthread_cond_wait(&store->wake, &store->lock);
     }
+    gather(store);
     bool has_work = store->first != NULL || store->is_kicked;
     size_t n = 0;
     size_t bytes = 0;
@@ -227,6 +252,7 @@ static bool take_group(struct mln_store *store, size_t *ret_n)
     if (store->first == NULL) {
         store->last = NULL;
     }
+    store->queued -= n;
     store->is_kicked = false;
     pthread_mutex_unlock(&store->lock);
     *ret_n = n;
@@ -238,11 +264,16 @@ static void *commit_for_ever(void *arg)
     struct mln_store *store = arg;
     size_t n = 0;
     while (take_group(store, &n)) {
+        int64_t begin_ns = mln_mono_ns();
         pthread_mutex_lock(&store->commit_lock);
         if (n > 0 || store->has_sequencer) {
             commit_group(store, store->group, n);
         }
         pthread_mutex_unlock(&store->commit_lock);
+        pthread_mutex_lock(&store->lock);
+        store->expected = n + store->queued;
+        store->commit_ns = mln_mono_ns() - begin_ns;
+        pthread_mutex_unlock(&store->lock);
         for (size_t i = 0; i < n; i++) {
             store->group[i]->done(store->group[i]);
         }
@@ -260,7 +291,11 @@ struct mln_err store_start(struct mln_cx *cx, struct mln_store *store, const str
     mln_cx_init(&store->cx, store->arena);
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->commit_lock, NULL);
-    pthread_cond_init(&store->wake, NULL);
+    pthread_condattr_t steady;
+    pthread_condattr_init(&steady);
+    pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&store->wake, &steady);
+    pthread_condattr_destroy(&steady);
     store->has_thread = pthread_create(&store->thread, NULL, commit_for_ever, store) == 0;
     if (!store->has_thread) {
         store_stop(store);
@@ -300,13 +335,16 @@ void mln_store_submit(struct mln_store *store, struct mln_batch *batch)
      * store.
      */
     MLN_CHECK(!store->is_closing || pthread_equal(pthread_self(), store->thread));
+    store->queued++;
     if (store->last != NULL) {
         store->last->next = batch;
     } else {
         store->first = batch;
-        pthread_cond_signal(&store->wake);
     }
     store->last = batch;
+    if (store->queued == 1 || store->queued == store->gather_for) {
+        pthread_cond_signal(&store->wake);
+    }
     pthread_mutex_unlock(&store->lock);
 }
 

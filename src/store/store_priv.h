@@ -15,6 +15,7 @@
 #define STORE_GROUP_MAX 1024u /* batches in one transaction: a waiter's delay stays bounded */
 #define STORE_GROUP_BYTES                                                                          \
     (32u << 20) /* values in one transaction; a single larger batch goes alone */
+#define STORE_GATHER_NS (1000 * 1000) /* at most, for the writers of the last group to come back */
 #define STORE_ARENA_BYTES ((size_t)256 << 20) /* for the sequencer, a group at a time */
 
 /*
@@ -54,6 +55,10 @@ struct mln_store {
     pthread_mutex_t lock; /* queue, flags, statistics */
     pthread_cond_t wake;
     struct mln_batch *first, *last;
+    size_t queued;
+    size_t gather_for;    /* wake the committer when so many wait; 0 = at the first */
+    size_t expected;      /* writers of late: those of the last group, and who waited behind it */
+    int64_t commit_ns;    /* what the last group took */
     bool is_kicked, is_closing;
     struct mln_store_stat stat;
 
