@@ -14,10 +14,11 @@ static void check(const struct mln_agent_config *c)
               c->interval_s > 0);
     for (size_t i = 0; i < c->n_templates; i++) {
         const struct mln_agent_template *t = &c->templates[i];
-        MLN_CHECK(t->destination != NULL && (t->source != NULL) == (t->contents.len == 0) &&
+        MLN_CHECK((t->destination != NULL) == (t->env == NULL) && (t->source != NULL) == (t->contents.len == 0) &&
                   t->mode <= 0777);
         MLN_CHECK(t->command == NULL || t->command[0] != NULL);
     }
+    MLN_CHECK((c->exec.command != NULL) == (c->n_templates > 0 && c->templates[0].env != NULL));
     for (size_t i = 0; i < c->n_sinks; i++) {
         MLN_CHECK(c->sinks[i].path != NULL && c->sinks[i].mode <= 0777);
     }

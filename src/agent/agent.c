@@ -117,6 +117,29 @@ static struct mln_err tend_token(struct agent *agent, char why[MLN_CX_TEXT_MAX])
     return MLN_OK;
 }
 
+/* ---- leases of the proxy ---- */
+
+/* errors: NOT_FOUND when nothing is due. */
+static struct mln_err renew_one(struct mln_cx *cx, struct agent *agent, size_t i)
+{
+    struct mln_leased_due due;
+    (void)i;
+    if (!mln_leases_due(agent->leases, cx, &due)) {
+        return mln_fail(cx, MLN_E_NOT_FOUND, "nothing is due");
+    }
+    MLN_TRY(mln_cx_err(cx));
+    mln_leases_renewed(agent->leases, &due.key, agent_renew_lease(cx, agent, due.token, due.lease_id));
+    return MLN_OK;
+}
+
+static void tend_leases(struct agent *agent)
+{
+    char why[MLN_CX_TEXT_MAX];
+    while (agent->leases != NULL && !agent->stops && !mln_failed(work(agent, renew_one, 0, why))) {
+        mln_log(MLN_LOG_DEBUG, "agent", "a lease of the proxy was renewed or forgotten");
+    }
+}
+
 /* ---- templates ---- */
 
 static struct mln_err render_due(struct agent *agent, char why[MLN_CX_TEXT_MAX])
@@ -132,7 +155,7 @@ static struct mln_err render_due(struct agent *agent, char why[MLN_CX_TEXT_MAX])
             state->due_ns =
                 mln_mono_ns() + agent_backoff_ns(state->failures, 1, RENDER_BACKOFF_MAX_S);
             mln_log(MLN_LOG_WARN, "agent", "cannot render %s: %s",
-                    agent->config->templates[i].destination, why);
+                    agent_template_name(&agent->config->templates[i]), why);
             if (agent->config->exits_on_failure) {
                 return err;
             }
@@ -169,6 +192,10 @@ static bool is_all_done(const struct agent *agent)
 static int64_t next_ns(const struct agent *agent)
 {
     int64_t next = agent->config->auth.method != MLN_AGENT_NONE ? agent->act_ns : INT64_MAX;
+    if (agent->leases != NULL) {
+        int64_t due = mln_leases_next_ns(agent->leases);
+        next = due < next ? due : next;
+    }
     for (size_t i = 0; i < agent->config->n_templates && agent->has_token; i++) {
         next = agent->rendered[i].due_ns < next ? agent->rendered[i].due_ns : next;
     }
@@ -199,10 +226,13 @@ static struct mln_err loop(struct mln_cx *cx, struct agent *agent, const sigset_
     while (!agent->stops) {
         struct mln_err err = tend_token(agent, why);
         err = mln_failed(err) ? err : render_due(agent, why);
+        tend_leases(agent);
+        bool has_program = agent->config->exec.command != NULL;
+        err = mln_failed(err) || !has_program ? err : work(agent, agent_exec_tend, 0, why);
         if (mln_failed(err)) {
             return mln_fail(cx, (enum mln_code)err.code, "%s", why);
         }
-        if (agent->config->exits_after_auth && is_all_done(agent)) {
+        if (agent->stops || (agent->config->exits_after_auth && !has_program && is_all_done(agent))) {
             return MLN_OK;
         }
         wait_for_more(agent, set);
@@ -213,10 +243,13 @@ static struct mln_err loop(struct mln_cx *cx, struct agent *agent, const sigset_
 
 static void agent_free(struct agent *agent)
 {
+    agent_exec_stop(agent);
     agent_unlisten(agent);
     agent_cache_drop(agent);
+    mln_leases_free(agent->leases);
     for (size_t i = 0; agent->rendered != NULL && i < agent->config->n_templates; i++) {
         mln_buf_drop(&agent->rendered[i].text);
+        mln_buf_drop(&agent->rendered[i].output);
     }
     mln_free(agent->rendered);
     mln_buf_drop(&agent->token);
@@ -257,7 +290,7 @@ static struct mln_err write_pid(struct mln_cx *cx, const char *path)
                         : MLN_OK;
 }
 
-struct mln_err mln_agent_run(struct mln_cx *cx, const struct mln_agent_config *config)
+struct mln_err mln_agent_run(struct mln_cx *cx, const struct mln_agent_config *config, int *ret_exit)
 {
     MLN_AUTO(agent_drop) struct agent *agent = NULL;
     sigset_t set;
@@ -265,8 +298,12 @@ struct mln_err mln_agent_run(struct mln_cx *cx, const struct mln_agent_config *c
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGHUP);
+    sigaddset(&set, SIGUSR2); /* the proxy has more to renew */
     sigset_t blocked = set;
     sigaddset(&blocked, SIGCHLD);
+    if (config->exec.command != NULL) {
+        sigaddset(&set, SIGCHLD);
+    }
     if (pthread_sigmask(SIG_BLOCK, &blocked, NULL) != 0) {
         return mln_fail(cx, MLN_E_INTERNAL, "signals cannot be blocked");
     }
@@ -278,11 +315,14 @@ struct mln_err mln_agent_run(struct mln_cx *cx, const struct mln_agent_config *c
     for (size_t i = 0; i < config->n_templates; i++) {
         MLN_TRY(agent_read_template(cx, agent, i));
     }
+    agent->main = pthread_self();
+    MLN_TRY(config->caches ? mln_leases_new(cx, &agent->leases) : MLN_OK);
     MLN_TRY(agent_listen(cx, agent));
     MLN_TRY(write_pid(cx, config->pid_file));
     struct mln_err err = loop(cx, agent, &set);
     if (config->pid_file != NULL) {
         (void)unlink(config->pid_file);
     }
+    *ret_exit = mln_failed(err) ? 0 : agent->exit_code;
     return err;
 }

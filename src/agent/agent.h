@@ -46,7 +46,8 @@ struct mln_agent_sink {
 struct mln_agent_template {
     const char *source; /* file, or NULL: then contents */
     struct mln_bytes contents;
-    const char *destination;
+    const char *destination; /* NULL: of the environment */
+    const char *env;         /* name of a variable of the program that runs; NULL: a file */
     unsigned mode;              /* 0 = as the file has it, 0600 for a new one */
     const char *const *command; /* argv with NULL at its end; NULL = none */
     int64_t command_timeout_s;
@@ -59,6 +60,11 @@ struct mln_agent_listener {
     bool is_unix, needs_header;
     unsigned mode; /* of the socket */
 };
+struct mln_agent_exec {
+    const char *const *command; /* argv with NULL at its end; NULL = none */
+    bool stays;                 /* is not started anew when a variable changed */
+    int stop_signal;
+};
 enum mln_agent_proxy { MLN_AGENT_PASS, MLN_AGENT_ADD, MLN_AGENT_FORCE };
 
 struct mln_agent_config {
@@ -68,9 +74,11 @@ struct mln_agent_config {
     size_t n_sinks;
     struct mln_agent_template *templates;
     size_t n_templates;
+    struct mln_agent_exec exec; /* with templates of the environment only */
     struct mln_agent_listener listeners[MLN_AGENT_LISTENERS_MAX];
     size_t n_listeners;
     enum mln_agent_proxy proxy;
+    bool caches; /* answers with a lease or a token */
     bool exits_after_auth,
         exits_on_failure; /* a template that fails: end, instead of trying again */
     int64_t interval_s;   /* how often secrets without a lease are read */
@@ -84,5 +92,8 @@ struct mln_agent_config {
 struct mln_err mln_agent_config_parse(struct mln_cx *cx, struct mln_bytes text, bool is_yaml,
                                       struct mln_agent_config *ret, struct mln_value *warnings);
 
-/* Runs until SIGTERM or SIGINT, or until all is done once with exits_after_auth. Blocks signals: for a process of its own. */
-struct mln_err mln_agent_run(struct mln_cx *cx, const struct mln_agent_config *config);
+/*
+ * Runs until SIGTERM or SIGINT, until all is done once with exits_after_auth, or until the program of `exec` ends: *ret_exit is its exit
+ * code then (128 and the signal's number), else 0. Blocks signals: for a process of its own.
+ */
+struct mln_err mln_agent_run(struct mln_cx *cx, const struct mln_agent_config *config, int *ret_exit);

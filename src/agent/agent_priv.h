@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "agent/agent.h"
+#include "agent/leases.h"
 #include "base/buf.h"
 #include "net/client.h"
 
@@ -21,12 +22,14 @@
 
 struct cached {
     struct mln_buf key, answer; /* both may hold secrets; an answer is JSON */
-    int64_t due_ns;
+    struct mln_buf lease_id;    /* of a lease that may be renewed; empty = none */
+    int64_t due_ns, full_s;     /* full_s: the lease's time when it was new */
     bool is_leased, is_write;
 };
 
 struct rendered {
-    struct mln_buf text; /* the template */
+    struct mln_buf text;   /* the template */
+    struct mln_buf output; /* of a variable: its value */
     int64_t due_ns;
     unsigned failures;
     bool is_done; /* at least once */
@@ -45,7 +48,13 @@ struct agent {
     size_t n_cached;
     struct rendered *rendered; /* one a template */
     bool stops;
+    /* the program of exec */
+    pid_t child; /* 0 = none */
+    int exit_code;
+    bool is_env_new; /* a variable was rendered anew since the program was started */
     /* the proxy */
+    struct mln_leases *leases; /* NULL: no cache */
+    pthread_t main;            /* told by SIGUSR2 that there is more to renew */
     int stop_fd; /* readable when the agent stops */
     int listen_fds[MLN_AGENT_LISTENERS_MAX];
     pthread_t threads[MLN_AGENT_LISTENERS_MAX];
@@ -73,6 +82,8 @@ int64_t agent_backoff_ns(unsigned failures, int64_t min_s, int64_t max_s);
 /* ---- the token (auth.c) ---- */
 struct mln_err agent_login(struct mln_cx *cx, struct agent *agent);
 struct mln_err agent_renew(struct mln_cx *cx, struct agent *agent);
+/* Renew a lease, or the token itself when lease_id is empty. The seconds that it has then; 0: refused; -1: the server was not reached. */
+int64_t agent_renew_lease(struct mln_cx *cx, struct agent *agent, struct mln_bytes token, struct mln_bytes lease_id);
 struct mln_err agent_write_sinks(struct mln_cx *cx, struct agent *agent);
 
 /* ---- templates (render.c, command.c) ---- */
@@ -80,10 +91,17 @@ struct mln_err agent_read_template(struct mln_cx *cx, struct agent *agent,
                                    size_t i); /* its text; parsed to see that it is one */
 struct mln_err agent_render(struct mln_cx *cx, struct agent *agent,
                             size_t i);                    /* sets due_ns when it went well */
+const char *agent_template_name(const struct mln_agent_template *t); /* its file or its variable */
 void agent_forget(struct agent *agent, bool only_leased); /* what may be read again */
 void agent_cache_drop(struct agent *agent);
 struct mln_err agent_notify(struct mln_cx *cx, struct agent *agent,
                             const struct mln_agent_template *to);
+
+/* ---- programs (command.c, exec.c) ---- */
+char **agent_environment(struct mln_cx *cx); /* the agent's own, without tokens */
+int agent_spawn(const char *const *argv, char **env, pid_t *ret); /* in a process group of its own; an errno */
+struct mln_err agent_exec_tend(struct mln_cx *cx, struct agent *agent, size_t i); /* start, start anew, notice its end; i is not used */
+void agent_exec_stop(struct agent *agent);
 
 /* ---- the proxy (proxy.c, proxy_conn.c) ---- */
 struct mln_err agent_listen(struct mln_cx *cx, struct agent *agent);

@@ -136,6 +136,10 @@ static struct mln_err keep_token(struct mln_cx *cx, struct agent *agent, struct 
     if (!is_line) {
         return mln_fail(cx, MLN_E_REMOTE, "the login gave no token");
     }
+    struct mln_bytes old = agent_token(cx, agent);
+    if (agent->leases != NULL && !mln_eq_ct(old.ptr, old.len, token.ptr, token.len)) {
+        mln_leases_forget_token(agent->leases, old); /* its leases end with it */
+    }
     pthread_mutex_lock(&agent->lock);
     mln_buf_clear(&agent->token);
     mln_buf_add_bytes(&agent->token, token);
@@ -221,6 +225,28 @@ struct mln_err agent_renew(struct mln_cx *cx, struct agent *agent)
     }
     plan(agent, ttl);
     return MLN_OK;
+}
+
+int64_t agent_renew_lease(struct mln_cx *cx, struct agent *agent, struct mln_bytes token, struct mln_bytes lease_id)
+{
+    struct mln_value *body = mln_object(cx);
+    const struct mln_value *answer = NULL;
+    bool is_token = lease_id.len == 0;
+    struct agent_ask ask = {.method = "PUT",
+                            .target = is_token ? "/v1/auth/token/renew-self" : "/v1/sys/leases/renew",
+                            .ns = agent->config->server.ns,
+                            .token = token,
+                            .body = body};
+    if (!is_token) {
+        mln_put_bytes(cx, body, "lease_id", lease_id);
+    }
+    struct mln_err err = agent_call(cx, &agent->config->server, &ask, &answer);
+    mln_cx_clear(cx);
+    if (mln_failed(err)) {
+        bool is_final = mln_is(err, MLN_E_DENIED) || mln_is(err, MLN_E_INVALID) || mln_is(err, MLN_E_NOT_FOUND);
+        return is_final ? 0 : -1;
+    }
+    return mln_get_int(mln_get(is_token ? mln_get(answer, "auth") : answer, "lease_duration"), 0);
 }
 
 struct mln_err agent_write_sinks(struct mln_cx *cx, struct agent *agent)

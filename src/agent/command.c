@@ -16,7 +16,7 @@
 #include "base/text.h"
 
 /* The agent's environment without tokens: a command gets what it needs from the file. */
-static char **environment(struct mln_cx *cx)
+char **agent_environment(struct mln_cx *cx)
 {
     static const char *const hidden[] = {"VAULT_TOKEN=", "BAO_TOKEN=", "MERLON_TOKEN="};
     size_t n = 0, kept = 0;
@@ -38,7 +38,7 @@ static char **environment(struct mln_cx *cx)
 }
 
 /* No blocked signals, nothing ignored, a group of its own so that a limit ends all of it. */
-static int spawn(const char *const *argv, char **env, pid_t *ret)
+int agent_spawn(const char *const *argv, char **env, pid_t *ret)
 {
     posix_spawnattr_t attr;
     sigset_t empty, all;
@@ -119,10 +119,10 @@ struct mln_err agent_notify(struct mln_cx *cx, struct agent *agent,
 {
     struct mln_err err = MLN_OK;
     if (to->command != NULL) {
-        char **env = environment(cx);
+        char **env = agent_environment(cx);
         pid_t child = -1;
         MLN_TRY(mln_cx_err(cx));
-        int error = spawn(to->command, env, &child);
+        int error = agent_spawn(to->command, env, &child);
         err = error == 0 ? wait_for(cx, agent, child, to->command_timeout_s)
                          : mln_fail(cx, MLN_E_NOT_FOUND, "the command cannot be started: %s",
                                     strerror(error));

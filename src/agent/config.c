@@ -4,26 +4,17 @@
  * named in a warning, and what would weaken something if it were passed over is an error. Source: the agent's pages of Vault's and
  * OpenBao's documentation.
  */
-#include "agent/agent.h"
-
-#include <signal.h>
+#include "agent/config_priv.h"
 
 #include "base/text.h"
 #include "base/yaml.h"
 #include "policy/acl.h"
 
-#define COMMAND_ARGS_MAX 64u
 #define K8S_TOKEN        "/var/run/secrets/kubernetes.io/serviceaccount/token"
-
-struct reading {
-    struct mln_cx *cx;
-    struct mln_agent_config *out;
-    struct mln_value *warnings;
-};
 
 /* ---- values ---- */
 
-static struct mln_err get_flag(struct mln_cx *cx, const struct mln_value *from, const char *name,
+struct mln_err conf_flag(struct mln_cx *cx, const struct mln_value *from, const char *name,
                                bool *ret)
 {
     const struct mln_value *v = mln_get(from, name);
@@ -37,7 +28,7 @@ static struct mln_err get_flag(struct mln_cx *cx, const struct mln_value *from, 
     return MLN_OK;
 }
 
-static struct mln_err get_text(struct mln_cx *cx, const struct mln_value *from, const char *name,
+struct mln_err conf_text(struct mln_cx *cx, const struct mln_value *from, const char *name,
                                const char **ret)
 {
     const struct mln_value *v = mln_get(from, name);
@@ -52,15 +43,15 @@ static struct mln_err get_text(struct mln_cx *cx, const struct mln_value *from, 
     return MLN_OK;
 }
 
-static struct mln_err need_text(struct mln_cx *cx, const struct mln_value *from, const char *name,
+struct mln_err conf_need(struct mln_cx *cx, const struct mln_value *from, const char *name,
                                 const char **ret)
 {
-    MLN_TRY(get_text(cx, from, name, ret));
+    MLN_TRY(conf_text(cx, from, name, ret));
     return *ret != NULL ? MLN_OK : mln_fail(cx, MLN_E_INVALID, "'%s' is missing", name);
 }
 
 /* "5m" or seconds */
-static struct mln_err get_duration(struct mln_cx *cx, const struct mln_value *from,
+struct mln_err conf_duration(struct mln_cx *cx, const struct mln_value *from,
                                    const char *name, int64_t *ret)
 {
     const struct mln_value *v = mln_get(from, name);
@@ -77,7 +68,7 @@ static struct mln_err get_duration(struct mln_cx *cx, const struct mln_value *fr
 }
 
 /* "0640"; HCL reads a bare 0640 as octal already. YAML reads it as 640: refused, as it is no mode */
-static struct mln_err get_mode(struct mln_cx *cx, const struct mln_value *from, const char *name,
+struct mln_err conf_mode(struct mln_cx *cx, const struct mln_value *from, const char *name,
                                unsigned *ret)
 {
     const struct mln_value *v = mln_get(from, name);
@@ -110,7 +101,7 @@ static bool is_in(struct mln_bytes name, const char *const *names)
 }
 
 /* Every key is one of `known`, or of `quiet` (which gets a warning); the rest is refused. */
-static struct mln_err check_keys(struct reading *r, const char *where, const struct mln_value *from,
+struct mln_err conf_keys(struct reading *r, const char *where, const struct mln_value *from,
                                  const char *const *known, const char *const *quiet)
 {
     if (mln_type_of(from) != MLN_OBJECT) {
@@ -131,13 +122,6 @@ static struct mln_err check_keys(struct reading *r, const char *where, const str
     }
     return mln_cx_err(r->cx);
 }
-
-/*
- * Blocks of one kind: once, as a list, or under either of two names. labelled: `sink "file" {...}` is {"file": {...}}, or has a
- * "type" in YAML.
- */
-typedef struct mln_err (*block_fn)(struct reading *r, struct mln_bytes label,
-                                   const struct mln_value *body);
 
 static struct mln_err take_one(struct reading *r, const char *kind, const struct mln_value *one,
                                bool is_labelled, block_fn take)
@@ -164,7 +148,7 @@ static struct mln_err take_one(struct reading *r, const char *kind, const struct
     return MLN_OK;
 }
 
-static struct mln_err each_block(struct reading *r, const struct mln_value *all, const char *kind,
+struct mln_err conf_blocks(struct reading *r, const struct mln_value *all, const char *kind,
                                  bool is_labelled, block_fn take)
 {
     const char *const names[] = {kind, mln_text_format(r->cx, "%ss", kind)};
@@ -181,7 +165,7 @@ static struct mln_err each_block(struct reading *r, const struct mln_value *all,
     return MLN_OK;
 }
 
-static const char *const none[] = {NULL};
+const char *const conf_none[] = {NULL};
 
 /* ---- vault { } ---- */
 
@@ -196,14 +180,14 @@ static struct mln_err take_server(struct reading *r, const struct mln_value *all
     if (mln_is_null(from)) {
         return MLN_OK;
     }
-    MLN_TRY(check_keys(r, "vault", from, known, quiet));
-    MLN_TRY(get_text(r->cx, from, "address", &to->address));
-    MLN_TRY(get_text(r->cx, from, "ca_cert", &to->ca_cert));
-    MLN_TRY(get_text(r->cx, from, "client_cert", &to->client_cert));
-    MLN_TRY(get_text(r->cx, from, "client_key", &to->client_key));
-    MLN_TRY(get_text(r->cx, from, "tls_server_name", &to->server_name));
-    MLN_TRY(get_text(r->cx, from, "namespace", &to->ns));
-    return get_flag(r->cx, from, "tls_skip_verify", &to->skips_verify);
+    MLN_TRY(conf_keys(r, "vault", from, known, quiet));
+    MLN_TRY(conf_text(r->cx, from, "address", &to->address));
+    MLN_TRY(conf_text(r->cx, from, "ca_cert", &to->ca_cert));
+    MLN_TRY(conf_text(r->cx, from, "client_cert", &to->client_cert));
+    MLN_TRY(conf_text(r->cx, from, "client_key", &to->client_key));
+    MLN_TRY(conf_text(r->cx, from, "tls_server_name", &to->server_name));
+    MLN_TRY(conf_text(r->cx, from, "namespace", &to->ns));
+    return conf_flag(r->cx, from, "tls_skip_verify", &to->skips_verify);
 }
 
 /* ---- auto_auth { } ---- */
@@ -215,11 +199,11 @@ static struct mln_err take_approle(struct reading *r, const struct mln_value *co
                                         "secret_id_response_wrapping_path", NULL};
     struct mln_agent_auth *to = &r->out->auth;
     to->removes = true;
-    MLN_TRY(check_keys(r, "method.config", config, known, none));
-    MLN_TRY(need_text(r->cx, config, "role_id_file_path", &to->file));
-    MLN_TRY(get_text(r->cx, config, "secret_id_file_path", &to->secret_id));
-    MLN_TRY(get_text(r->cx, config, "secret_id_response_wrapping_path", &to->wrap_path));
-    return get_flag(r->cx, config, "remove_secret_id_file_after_reading", &to->removes);
+    MLN_TRY(conf_keys(r, "method.config", config, known, conf_none));
+    MLN_TRY(conf_need(r->cx, config, "role_id_file_path", &to->file));
+    MLN_TRY(conf_text(r->cx, config, "secret_id_file_path", &to->secret_id));
+    MLN_TRY(conf_text(r->cx, config, "secret_id_response_wrapping_path", &to->wrap_path));
+    return conf_flag(r->cx, config, "remove_secret_id_file_after_reading", &to->removes);
 }
 
 static struct mln_err take_jwt(struct reading *r, const struct mln_value *config)
@@ -227,10 +211,10 @@ static struct mln_err take_jwt(struct reading *r, const struct mln_value *config
     static const char *const known[] = {"path", "role", "remove_jwt_after_reading", NULL};
     struct mln_agent_auth *to = &r->out->auth;
     to->removes = true;
-    MLN_TRY(check_keys(r, "method.config", config, known, none));
-    MLN_TRY(need_text(r->cx, config, "path", &to->file));
-    MLN_TRY(need_text(r->cx, config, "role", &to->role));
-    return get_flag(r->cx, config, "remove_jwt_after_reading", &to->removes);
+    MLN_TRY(conf_keys(r, "method.config", config, known, conf_none));
+    MLN_TRY(conf_need(r->cx, config, "path", &to->file));
+    MLN_TRY(conf_need(r->cx, config, "role", &to->role));
+    return conf_flag(r->cx, config, "remove_jwt_after_reading", &to->removes);
 }
 
 static struct mln_err take_kubernetes(struct reading *r, const struct mln_value *config)
@@ -238,9 +222,9 @@ static struct mln_err take_kubernetes(struct reading *r, const struct mln_value 
     static const char *const known[] = {"role", "token_path", NULL};
     struct mln_agent_auth *to = &r->out->auth;
     to->file = K8S_TOKEN;
-    MLN_TRY(check_keys(r, "method.config", config, known, none));
-    MLN_TRY(need_text(r->cx, config, "role", &to->role));
-    return get_text(r->cx, config, "token_path", &to->file);
+    MLN_TRY(conf_keys(r, "method.config", config, known, conf_none));
+    MLN_TRY(conf_need(r->cx, config, "role", &to->role));
+    return conf_text(r->cx, config, "token_path", &to->file);
 }
 
 static struct mln_err take_cert(struct reading *r, const struct mln_value *config)
@@ -249,11 +233,11 @@ static struct mln_err take_cert(struct reading *r, const struct mln_value *confi
     static const char *const quiet[] = {"reload", NULL}; /* read anew at each login */
     struct mln_agent_auth *to = &r->out->auth;
     to->client = r->out->server;
-    MLN_TRY(check_keys(r, "method.config", config, known, quiet));
-    MLN_TRY(get_text(r->cx, config, "name", &to->role));
-    MLN_TRY(get_text(r->cx, config, "ca_cert", &to->client.ca_cert));
-    MLN_TRY(get_text(r->cx, config, "client_cert", &to->client.client_cert));
-    MLN_TRY(get_text(r->cx, config, "client_key", &to->client.client_key));
+    MLN_TRY(conf_keys(r, "method.config", config, known, quiet));
+    MLN_TRY(conf_text(r->cx, config, "name", &to->role));
+    MLN_TRY(conf_text(r->cx, config, "ca_cert", &to->client.ca_cert));
+    MLN_TRY(conf_text(r->cx, config, "client_cert", &to->client.client_cert));
+    MLN_TRY(conf_text(r->cx, config, "client_key", &to->client.client_key));
     if (to->client.client_cert == NULL || to->client.client_key == NULL) {
         return mln_fail(
             r->cx, MLN_E_INVALID,
@@ -265,8 +249,8 @@ static struct mln_err take_cert(struct reading *r, const struct mln_value *confi
 static struct mln_err take_token_file(struct reading *r, const struct mln_value *config)
 {
     static const char *const known[] = {"token_file_path", NULL};
-    MLN_TRY(check_keys(r, "method.config", config, known, none));
-    return need_text(r->cx, config, "token_file_path", &r->out->auth.file);
+    MLN_TRY(conf_keys(r, "method.config", config, known, conf_none));
+    return conf_need(r->cx, config, "token_file_path", &r->out->auth.file);
 }
 
 static struct mln_err take_method(struct reading *r, struct mln_bytes label,
@@ -288,11 +272,11 @@ static struct mln_err take_method(struct reading *r, struct mln_bytes label,
     if (to->method != MLN_AGENT_NONE) {
         return mln_fail(r->cx, MLN_E_INVALID, "'auto_auth' has more than one method");
     }
-    MLN_TRY(check_keys(r, "method", body, known, none));
-    MLN_TRY(get_text(r->cx, body, "namespace", &to->ns));
-    MLN_TRY(get_duration(r->cx, body, "min_backoff", &to->min_backoff_s));
-    MLN_TRY(get_duration(r->cx, body, "max_backoff", &to->max_backoff_s));
-    MLN_TRY(get_flag(r->cx, body, "exit_on_err", &to->exits_on_error));
+    MLN_TRY(conf_keys(r, "method", body, known, conf_none));
+    MLN_TRY(conf_text(r->cx, body, "namespace", &to->ns));
+    MLN_TRY(conf_duration(r->cx, body, "min_backoff", &to->min_backoff_s));
+    MLN_TRY(conf_duration(r->cx, body, "max_backoff", &to->max_backoff_s));
+    MLN_TRY(conf_flag(r->cx, body, "exit_on_err", &to->exits_on_error));
     if (mln_type_of(config) == MLN_ARRAY && mln_len(config) == 1) { /* as JSON has blocks */
         config = mln_item(config, 0);
     }
@@ -300,7 +284,7 @@ static struct mln_err take_method(struct reading *r, struct mln_bytes label,
         if (mln_bytes_is(label, methods[i].type)) {
             to->method = methods[i].method;
             to->mount = mln_text_format(r->cx, "auth/%s", methods[i].type);
-            MLN_TRY(get_text(r->cx, body, "mount_path", &to->mount));
+            MLN_TRY(conf_text(r->cx, body, "mount_path", &to->mount));
             return methods[i].take(r, mln_is_null(config) ? mln_object(r->cx) : config);
         }
     }
@@ -324,12 +308,12 @@ static struct mln_err take_sink(struct reading *r, struct mln_bytes label,
     if (mln_type_of(config) == MLN_ARRAY && mln_len(config) == 1) {
         config = mln_item(config, 0);
     }
-    MLN_TRY(check_keys(r, "sink", body, known,
-                       none)); /* wrap_ttl, dh_type, ... would change what is written: refused */
-    MLN_TRY(check_keys(r, "sink.config", config, config_known, none));
+    MLN_TRY(conf_keys(r, "sink", body, known,
+                       conf_none)); /* wrap_ttl, dh_type, ... would change what is written: refused */
+    MLN_TRY(conf_keys(r, "sink.config", config, config_known, conf_none));
     to->mode = 0600;
-    MLN_TRY(need_text(r->cx, config, "path", &to->path));
-    MLN_TRY(get_mode(r->cx, config, "mode", &to->mode));
+    MLN_TRY(conf_need(r->cx, config, "path", &to->path));
+    MLN_TRY(conf_mode(r->cx, config, "mode", &to->mode));
     r->out->n_sinks++;
     return MLN_OK;
 }
@@ -345,9 +329,9 @@ static struct mln_err take_auto_auth(struct reading *r, const struct mln_value *
     if (mln_is_null(from)) {
         return MLN_OK;
     }
-    MLN_TRY(check_keys(r, "auto_auth", from, known, quiet));
-    MLN_TRY(each_block(r, from, "method", true, take_method));
-    MLN_TRY(each_block(r, from, "sink", true, take_sink));
+    MLN_TRY(conf_keys(r, "auto_auth", from, known, quiet));
+    MLN_TRY(conf_blocks(r, from, "method", true, take_method));
+    MLN_TRY(conf_blocks(r, from, "sink", true, take_sink));
     if (auth->method == MLN_AGENT_NONE) {
         return mln_fail(r->cx, MLN_E_INVALID, "'auto_auth' has no method");
     }
@@ -355,155 +339,6 @@ static struct mln_err take_auto_auth(struct reading *r, const struct mln_value *
         return mln_fail(r->cx, MLN_E_INVALID, "'min_backoff' is above 'max_backoff'");
     }
     return MLN_OK;
-}
-
-/* ---- template { } ---- */
-
-/* A text goes to /bin/sh; a list is a program and its arguments. */
-static struct mln_err get_command(struct mln_cx *cx, const struct mln_value *v,
-                                  const char *const **ret)
-{
-    size_t n = mln_type_of(v) == MLN_ARRAY ? mln_len(v) : 3;
-    if (mln_is_null(v) || (mln_type_of(v) == MLN_STRING && mln_len(v) == 0)) {
-        return MLN_OK;
-    }
-    if ((mln_type_of(v) != MLN_STRING && mln_type_of(v) != MLN_ARRAY) || n == 0 ||
-        n > COMMAND_ARGS_MAX) {
-        return mln_fail(cx, MLN_E_INVALID, "'command' must be a text or a list of 1 to %u texts",
-                        COMMAND_ARGS_MAX);
-    }
-    const char **argv = mln_new_array(cx, n + 1, sizeof(*argv));
-    MLN_TRY(mln_cx_err(cx));
-    if (mln_type_of(v) == MLN_STRING) {
-        argv[0] = "/bin/sh";
-        argv[1] = "-c";
-        argv[2] = mln_get_text(cx, v, NULL);
-    }
-    for (size_t i = 0; mln_type_of(v) == MLN_ARRAY && i < n; i++) {
-        argv[i] = mln_get_text(cx, mln_item(v, i), NULL);
-    }
-    for (size_t i = 0; i < n; i++) {
-        if (argv[i] == NULL) {
-            return mln_fail(cx, MLN_E_INVALID, "'command' must be a text or a list of texts");
-        }
-    }
-    *ret = argv;
-    return MLN_OK;
-}
-
-/* notify { pid_file = "/run/nginx.pid" signal = "HUP" } */
-static struct mln_err get_notify(struct reading *r, const struct mln_value *v,
-                                 struct mln_agent_template *to)
-{
-    static const char *const known[] = {"pid_file", "signal", NULL};
-    static const struct {
-        const char *name;
-        int number;
-    } signals[] = {{"HUP", SIGHUP}, {"USR1", SIGUSR1}, {"USR2", SIGUSR2},
-                   {"INT", SIGINT}, {"TERM", SIGTERM}, {"QUIT", SIGQUIT}};
-    const char *name = "HUP";
-    if (mln_is_null(v)) {
-        return MLN_OK;
-    }
-    MLN_TRY(check_keys(r, "template.notify", v, known, none));
-    MLN_TRY(need_text(r->cx, v, "pid_file", &to->signal_file));
-    MLN_TRY(get_text(r->cx, v, "signal", &name));
-    struct mln_bytes text = mln_bytes_of(name);
-    text = mln_bytes_from(text, mln_bytes_starts(text, MLN_BYTES("SIG")) ? 3 : 0);
-    for (size_t i = 0; i < MLN_COUNT(signals); i++) {
-        if (mln_bytes_is(text, signals[i].name)) {
-            to->signal = signals[i].number;
-            return MLN_OK;
-        }
-    }
-    return mln_fail(r->cx, MLN_E_INVALID, "'signal' must be HUP, USR1, USR2, INT, TERM or QUIT");
-}
-
-/* exec { command = [...] timeout = "30s" } is the newer form of command and command_timeout. */
-static struct mln_err get_exec(struct reading *r, const struct mln_value *body,
-                               struct mln_agent_template *to)
-{
-    static const char *const known[] = {"command", "timeout", NULL};
-    const struct mln_value *exec = mln_get(body, "exec");
-    to->command_timeout_s = 30;
-    MLN_TRY(get_duration(r->cx, body, "command_timeout", &to->command_timeout_s));
-    MLN_TRY(get_command(r->cx, mln_get(body, "command"), &to->command));
-    if (mln_is_null(exec)) {
-        return MLN_OK;
-    }
-    if (to->command != NULL) {
-        return mln_fail(r->cx, MLN_E_INVALID, "a template has either 'command' or 'exec'");
-    }
-    MLN_TRY(check_keys(r, "template.exec", exec, known, none));
-    MLN_TRY(get_duration(r->cx, exec, "timeout", &to->command_timeout_s));
-    return get_command(r->cx, mln_get(exec, "command"), &to->command);
-}
-
-static struct mln_err take_template(struct reading *r, struct mln_bytes label,
-                                    const struct mln_value *body)
-{
-    static const char *const known[] = {"source",
-                                        "contents",
-                                        "destination",
-                                        "perms",
-                                        "command",
-                                        "command_timeout",
-                                        "exec",
-                                        "notify",
-                                        "error_on_missing_key",
-                                        "create_dest_dirs",
-                                        "left_delimiter",
-                                        "right_delimiter",
-                                        "backup",
-                                        NULL};
-    static const char *const quiet[] = {"wait", NULL};
-    struct mln_agent_template *to = &r->out->templates[r->out->n_templates];
-    bool keeps_old = false;
-    (void)label;
-    if (r->out->n_templates == MLN_AGENT_TEMPLATES_MAX) {
-        return mln_fail(r->cx, MLN_E_INVALID, "more than %u templates", MLN_AGENT_TEMPLATES_MAX);
-    }
-    MLN_TRY(check_keys(r, "template", body, known, quiet));
-    MLN_TRY(need_text(r->cx, body, "destination", &to->destination));
-    MLN_TRY(get_text(r->cx, body, "source", &to->source));
-    to->contents = mln_get_bytes(mln_get(body, "contents"));
-    if ((to->source != NULL) == (to->contents.len > 0)) {
-        return mln_fail(r->cx, MLN_E_INVALID, "a template has either 'source' or 'contents'");
-    }
-    MLN_TRY(get_mode(r->cx, body, "perms", &to->mode));
-    MLN_TRY(get_exec(r, body, to));
-    MLN_TRY(get_notify(r, mln_get(body, "notify"), to));
-    to->makes_dirs = true;
-    MLN_TRY(get_flag(r->cx, body, "create_dest_dirs", &to->makes_dirs));
-    MLN_TRY(get_flag(r->cx, body, "error_on_missing_key", &to->fails_on_missing));
-    MLN_TRY(get_flag(r->cx, body, "backup", &keeps_old));
-    if (keeps_old) {
-        return mln_fail(r->cx, MLN_E_UNSUPPORTED, "'template.backup': old secrets are not kept");
-    }
-    const struct mln_value *left = mln_get(body, "left_delimiter"),
-                           *right = mln_get(body, "right_delimiter");
-    if ((!mln_is_null(left) && !mln_is_text(left, "{{")) ||
-        (!mln_is_null(right) && !mln_is_text(right, "}}"))) {
-        return mln_fail(r->cx, MLN_E_UNSUPPORTED,
-                        "'template': other delimiters than {{ and }} are not supported");
-    }
-    r->out->n_templates++;
-    return MLN_OK;
-}
-
-static struct mln_err take_template_config(struct reading *r, const struct mln_value *all)
-{
-    static const char *const known[] = {"static_secret_render_interval", "exit_on_retry_failure",
-                                        NULL};
-    static const char *const quiet[] = {"max_connections_per_host", NULL};
-    const struct mln_value *from = mln_get(all, "template_config");
-    r->out->interval_s = 300;
-    if (mln_is_null(from)) {
-        return MLN_OK;
-    }
-    MLN_TRY(check_keys(r, "template_config", from, known, quiet));
-    MLN_TRY(get_duration(r->cx, from, "static_secret_render_interval", &r->out->interval_s));
-    return get_flag(r->cx, from, "exit_on_retry_failure", &r->out->exits_on_failure);
 }
 
 /* ---- the proxy ---- */
@@ -529,11 +364,11 @@ static struct mln_err take_listener(struct reading *r, struct mln_bytes label,
         return mln_fail(r->cx, MLN_E_UNSUPPORTED, "listeners are \"unix\" or \"tcp\", at most %u",
                         MLN_AGENT_LISTENERS_MAX);
     }
-    MLN_TRY(check_keys(r, "listener", body, known, none));
-    MLN_TRY(need_text(r->cx, body, "address", &to->address));
-    MLN_TRY(get_flag(r->cx, body, "tls_disable", &is_plain));
-    MLN_TRY(get_flag(r->cx, body, "require_request_header", &to->needs_header));
-    MLN_TRY(get_mode(r->cx, body, "socket_mode", &to->mode));
+    MLN_TRY(conf_keys(r, "listener", body, known, conf_none));
+    MLN_TRY(conf_need(r->cx, body, "address", &to->address));
+    MLN_TRY(conf_flag(r->cx, body, "tls_disable", &is_plain));
+    MLN_TRY(conf_flag(r->cx, body, "require_request_header", &to->needs_header));
+    MLN_TRY(conf_mode(r->cx, body, "socket_mode", &to->mode));
     if (!mln_is_null(mln_get(body, "role")) && !mln_is_text(mln_get(body, "role"), "default")) {
         return mln_fail(r->cx, MLN_E_UNSUPPORTED,
                         "'listener.role' other than \"default\" is not supported");
@@ -555,7 +390,7 @@ static struct mln_err get_use(struct reading *r, const struct mln_value *from)
         r->out->proxy = MLN_AGENT_FORCE;
         return MLN_OK;
     }
-    MLN_TRY(get_flag(r->cx, from, "use_auto_auth_token", &adds));
+    MLN_TRY(conf_flag(r->cx, from, "use_auto_auth_token", &adds));
     r->out->proxy = adds ? MLN_AGENT_ADD : r->out->proxy;
     return MLN_OK;
 }
@@ -566,15 +401,16 @@ static struct mln_err take_proxy(struct reading *r, const struct mln_value *all)
     static const char *const quiet[] = {"enforce_consistency", "when_inconsistent",
                                         "cache_static_secrets", NULL};
     const struct mln_value *cache = mln_get(all, "cache"), *proxy = mln_get(all, "api_proxy");
-    if (!mln_is_null(cache)) { /* answers are passed on, none is kept */
-        MLN_TRY(check_keys(r, "cache", cache, known, quiet));
+    if (!mln_is_null(cache)) {
+        MLN_TRY(conf_keys(r, "cache", cache, known, quiet));
+        r->out->caches = true;
         MLN_TRY(get_use(r, cache));
     }
     if (!mln_is_null(proxy)) {
-        MLN_TRY(check_keys(r, "api_proxy", proxy, known, quiet));
+        MLN_TRY(conf_keys(r, "api_proxy", proxy, known, quiet));
         MLN_TRY(get_use(r, proxy));
     }
-    MLN_TRY(each_block(r, all, "listener", true, take_listener));
+    MLN_TRY(conf_blocks(r, all, "listener", true, take_listener));
     if (r->out->proxy != MLN_AGENT_PASS && r->out->auth.method == MLN_AGENT_NONE) {
         return mln_fail(r->cx, MLN_E_INVALID, "'use_auto_auth_token' needs 'auto_auth'");
     }
@@ -587,21 +423,21 @@ static struct mln_err read_all(struct reading *r, const struct mln_value *all)
 {
     static const char *const known[] = {
         "vault",     "auto_auth", "template",  "templates",       "template_config", "cache",
-        "api_proxy", "listener",  "listeners", "exit_after_auth", "pid_file",        NULL};
+        "api_proxy", "listener",  "listeners", "exit_after_auth", "pid_file",        "exec",
+        "env_template", "env_templates", NULL};
     static const char *const quiet[] = {
         "log_level",           "log_format", "log_file", "telemetry", "disable_idle_connections",
         "disable_keep_alives", NULL};
     if (mln_type_of(all) != MLN_OBJECT) {
         return mln_fail(r->cx, MLN_E_INVALID, "the configuration must hold keys");
     }
-    MLN_TRY(check_keys(r, "the configuration", all, known, quiet));
+    MLN_TRY(conf_keys(r, "the configuration", all, known, quiet));
     MLN_TRY(take_server(r, all));
     MLN_TRY(take_auto_auth(r, all));
-    MLN_TRY(take_template_config(r, all));
-    MLN_TRY(each_block(r, all, "template", false, take_template));
+    MLN_TRY(conf_templates(r, all));
     MLN_TRY(take_proxy(r, all));
-    MLN_TRY(get_flag(r->cx, all, "exit_after_auth", &r->out->exits_after_auth));
-    MLN_TRY(get_text(r->cx, all, "pid_file", &r->out->pid_file));
+    MLN_TRY(conf_flag(r->cx, all, "exit_after_auth", &r->out->exits_after_auth));
+    MLN_TRY(conf_text(r->cx, all, "pid_file", &r->out->pid_file));
     if (r->out->auth.method == MLN_AGENT_NONE && r->out->n_listeners == 0) {
         return mln_fail(r->cx, MLN_E_INVALID,
                         "nothing to do: there is neither 'auto_auth' nor 'listener'");

@@ -6,6 +6,7 @@
 #include "agent/agent_priv.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
@@ -140,9 +141,15 @@ static bool is_from_browser(const struct exchange *x)
            !(is_six || is_digits || mln_bytes_is_nocase(name, "localhost"));
 }
 
+static bool is_clear(const struct exchange *x)
+{
+    return x->c->agent->leases != NULL && (mln_bytes_is(x->head->path, "/agent/v1/cache-clear") ||
+                                           mln_bytes_is(x->head->path, "/proxy/v1/cache-clear"));
+}
+
 static struct mln_err check_request(struct exchange *x)
 {
-    if (!mln_bytes_starts(x->head->path, MLN_BYTES("/v1/"))) {
+    if (!is_clear(x) && !mln_bytes_starts(x->head->path, MLN_BYTES("/v1/"))) {
         return mln_fail(x->cx, MLN_E_NOT_FOUND, "the agent passes on /v1/ only");
     }
     if (x->c->listener->needs_header && !mln_bytes_is(header(x->head, "X-Vault-Request"), "true")) {
@@ -191,6 +198,18 @@ static const char *const hop_headers[] = {"Connection",
                                           NULL};
 static const char *const token_headers[] = {"X-Vault-Token", "Authorization", NULL};
 
+/* The token that the server will see: the client's or the agent's. */
+static struct mln_bytes token_of(struct exchange *x)
+{
+    enum mln_agent_proxy proxy = x->c->agent->config->proxy;
+    struct mln_bytes token = header(x->head, "X-Vault-Token"), bearer = header(x->head, "Authorization");
+    if (token.len == 0 && mln_bytes_starts(bearer, MLN_BYTES("Bearer "))) {
+        token = mln_bytes_from(bearer, 7);
+    }
+    bool is_own = proxy == MLN_AGENT_FORCE || (proxy == MLN_AGENT_ADD && token.len == 0 && bearer.len == 0);
+    return is_own ? agent_token(x->cx, x->c->agent) : token;
+}
+
 static struct mln_err headers_of(struct exchange *x, const char **to, size_t *ret_n)
 {
     const struct mln_agent_config *config = x->c->agent->config;
@@ -219,7 +238,8 @@ static struct mln_err headers_of(struct exchange *x, const char **to, size_t *re
     return mln_cx_err(x->cx);
 }
 
-static bool answer_with(struct exchange *x, const struct mln_client_answer *answer, bool keeps)
+/* cached: "HIT", "MISS", or NULL where nothing is kept. */
+static bool answer_with(struct exchange *x, const struct mln_client_answer *answer, bool keeps, const char *cached)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf out = {.is_secret = true};
     bool is_head = mln_bytes_is(x->head->method, "HEAD"),
@@ -235,6 +255,9 @@ static bool answer_with(struct exchange *x, const struct mln_client_answer *answ
             mln_buf_add_bytes(&out, answer->headers[i].value);
             mln_buf_add_text(&out, "\r\n");
         }
+    }
+    if (cached != NULL) {
+        mln_buf_add_format(&out, "X-Cache: %s\r\n", cached);
     }
     if (has_length && !is_head) {
         mln_buf_add_format(&out, "Content-Length: %zu\r\n", answer->body.len);
@@ -256,7 +279,7 @@ static void answer_error(struct exchange *x, struct mln_err err)
                                        .headers = &type,
                                        .n_headers = 1,
                                        .body = mln_buf_bytes(&text)};
-    (void)answer_with(x, &answer, false);
+    (void)answer_with(x, &answer, false, NULL);
 }
 
 static struct mln_err pass_on(struct exchange *x, struct mln_client **upstream,
@@ -273,23 +296,103 @@ static struct mln_err pass_on(struct exchange *x, struct mln_client **upstream,
                            mln_buf_bytes(&x->body), ret);
 }
 
+/* ---- answers that are kept ---- */
+
+static struct mln_leased_ask ask_of(struct exchange *x)
+{
+    const struct mln_agent_config *config = x->c->agent->config;
+    struct mln_bytes ns = header(x->head, "X-Vault-Namespace");
+    return (struct mln_leased_ask){
+        .method = x->head->method,
+        .target = x->head->target,
+        .ns = ns.len == 0 && config->server.ns != NULL ? mln_bytes_of(config->server.ns) : ns,
+        .token = token_of(x),
+        .wrap = header(x->head, "X-Vault-Wrap-TTL"),
+        .body = mln_buf_bytes(&x->body)};
+}
+
+static bool find_kept(struct exchange *x, const struct mln_leased_ask *ask, struct mln_client_answer *ret)
+{
+    struct mln_leased_key key = mln_leased_key_of(ask);
+    struct mln_http_header *headers = mln_new_array(x->cx, 2, sizeof(*headers));
+    int64_t age_s = 0;
+    if (headers == NULL || !mln_leases_find(x->c->agent->leases, x->cx, &key, &ret->body, &age_s)) {
+        return false;
+    }
+    headers[0] = (struct mln_http_header){MLN_BYTES("Content-Type"), MLN_BYTES("application/json")};
+    headers[1] = (struct mln_http_header){MLN_BYTES("Age"), mln_bytes_format(x->cx, "%lld", (long long)age_s)};
+    ret->status = 200;
+    ret->headers = headers;
+    ret->n_headers = 2;
+    return !mln_failed(mln_cx_err(x->cx));
+}
+
+static void keep(struct exchange *x, const struct mln_leased_ask *ask, const struct mln_client_answer *answer)
+{
+    struct agent *agent = x->c->agent;
+    if (answer->status == 200 &&
+        mln_leases_keep(agent->leases, x->cx, ask, agent_token(x->cx, agent), answer->body)) {
+        (void)pthread_kill(agent->main, SIGUSR2); /* it plans the renewal */
+    }
+    if (answer->status == 200 || answer->status == 204) {
+        mln_leases_note(agent->leases, x->cx, ask);
+    }
+}
+
+/* POST /agent/v1/cache-clear {"type": "lease", "value": "..."} */
+static struct mln_err clear_kept(struct exchange *x, struct mln_client_answer *ret)
+{
+    const struct mln_value *v = NULL;
+    if (!mln_bytes_is(x->head->method, "POST") && !mln_bytes_is(x->head->method, "PUT")) {
+        return mln_fail(x->cx, MLN_E_METHOD, "cache-clear takes POST");
+    }
+    MLN_TRY(mln_json_parse(x->cx, mln_buf_bytes(&x->body), &v));
+    if (!mln_leases_clear(x->c->agent->leases, mln_get_bytes(mln_get(v, "type")), mln_get_bytes(mln_get(v, "value")))) {
+        return mln_fail(x->cx, MLN_E_INVALID, "'type' is all, request_path, lease, token or token_accessor");
+    }
+    ret->status = 200;
+    return MLN_OK;
+}
+
+static struct mln_err get_answer(struct exchange *x, struct mln_client **upstream,
+                                 struct mln_client_answer *ret, const char **ret_cached)
+{
+    if (x->c->agent->leases == NULL) {
+        return pass_on(x, upstream, ret);
+    }
+    if (is_clear(x)) {
+        return clear_kept(x, ret);
+    }
+    struct mln_leased_ask ask = ask_of(x);
+    MLN_TRY(mln_cx_err(x->cx));
+    if (find_kept(x, &ask, ret)) {
+        *ret_cached = "HIT";
+        return MLN_OK;
+    }
+    MLN_TRY(pass_on(x, upstream, ret));
+    keep(x, &ask, ret);
+    *ret_cached = "MISS";
+    return mln_cx_err(x->cx);
+}
+
 /* One request; false when the connection is at its end. */
 static bool serve_one(struct exchange *x, struct mln_client **upstream)
 {
     struct mln_client_answer answer = {0};
+    const char *cached = NULL;
     struct mln_err err = read_head(x);
     err = mln_failed(err) ? err : read_body(x);
     if (mln_is(err, MLN_E_UNREACHABLE)) {
         return false;
     }
     err = mln_failed(err) ? err : check_request(x);
-    err = mln_failed(err) ? err : pass_on(x, upstream, &answer);
+    err = mln_failed(err) ? err : get_answer(x, upstream, &answer, &cached);
     if (mln_failed(err)) {
         answer_error(x, err);
         return false;
     }
     bool keeps = !x->head->framing.wants_close;
-    return answer_with(x, &answer, keeps) && keeps;
+    return answer_with(x, &answer, keeps, cached) && keeps;
 }
 
 void agent_serve(struct connection *c)

@@ -26,6 +26,7 @@ static void cached_drop(struct cached *c)
 {
     mln_buf_drop(&c->key);
     mln_buf_drop(&c->answer);
+    mln_buf_drop(&c->lease_id);
     *c = (struct cached){0};
 }
 
@@ -44,6 +45,7 @@ void agent_forget(struct agent *agent, bool only_leased)
         struct cached *c = &agent->cache[i];
         if (c->is_leased ? only_leased : (!only_leased && !c->is_write)) {
             c->due_ns = 0;
+            mln_buf_clear(&c->lease_id); /* read anew, not renewed */
         }
     }
 }
@@ -59,7 +61,8 @@ static struct cached *find_cached(struct agent *agent, struct mln_bytes key)
         agent_cache_drop(agent);
     }
     struct cached *c = &agent->cache[agent->n_cached++];
-    *c = (struct cached){.key = {.is_secret = true}, .answer = {.is_secret = true}};
+    *c = (struct cached){
+        .key = {.is_secret = true}, .answer = {.is_secret = true}, .lease_id = {.is_secret = true}};
     mln_buf_add_bytes(&c->key, key);
     return c;
 }
@@ -114,6 +117,12 @@ static const struct mln_value *named(struct mln_cx *cx, const struct mln_value *
     return to;
 }
 
+static int64_t at_two_thirds(int64_t left_s)
+{
+    int64_t most = 3650LL * 86400;
+    return mln_mono_ns() + (left_s > most ? most : left_s) * SECOND_NS / 3 * 2;
+}
+
 /* When to ask again: at 2/3 of a lease or of a certificate's life, else after the interval. */
 static int64_t due_of(struct agent *agent, struct cached *c, const struct mln_value *v)
 {
@@ -121,13 +130,29 @@ static int64_t due_of(struct agent *agent, struct cached *c, const struct mln_va
     c->is_leased = mln_len(mln_get(v, "LeaseID")) > 0;
     if (c->is_leased) {
         left_s = mln_get_int(mln_get(v, "LeaseDuration"), 0);
+        mln_buf_clear(&c->lease_id);
+        if (mln_get_bool(mln_get(v, "Renewable"), false)) {
+            mln_buf_add_bytes(&c->lease_id, mln_get_bytes(mln_get(v, "LeaseID")));
+        }
+        c->full_s = left_s;
     } else if (c->is_write && expires_s > 0) {
         left_s = expires_s - mln_now_ns() / SECOND_NS;
     }
-    int64_t most = 3650LL * 86400;
-    left_s = left_s > most ? most : left_s;
-    return mln_mono_ns() +
-           (left_s > 1 ? left_s * SECOND_NS / 3 * 2 : agent->config->interval_s * SECOND_NS);
+    return left_s > 1 ? at_two_thirds(left_s) : mln_mono_ns() + agent->config->interval_s * SECOND_NS;
+}
+
+/* A lease that can be renewed keeps its secret. False when it must be read anew: refused, or near its longest life. */
+static bool renew_lease(struct mln_cx *cx, struct agent *agent, struct cached *c)
+{
+    if (c->lease_id.len == 0 || c->answer.len == 0) {
+        return false;
+    }
+    int64_t left_s = agent_renew_lease(cx, agent, agent_token(cx, agent), mln_buf_bytes(&c->lease_id));
+    if (left_s < 1 || left_s < c->full_s / 3) {
+        return false;
+    }
+    c->due_ns = at_two_thirds(left_s);
+    return true;
 }
 
 static struct mln_err fetch(struct mln_cx *cx, struct agent *agent, struct cached *c,
@@ -174,7 +199,8 @@ static struct mln_err ask_secret(struct mln_cx *cx, void *arg, struct mln_bytes 
     }
     MLN_TRY(mln_buf_ok(cx, &key));
     struct cached *c = find_cached(r->agent, mln_buf_bytes(&key));
-    if (c->answer.len == 0 || mln_mono_ns() >= c->due_ns) {
+    bool is_due = c->answer.len == 0 || mln_mono_ns() >= c->due_ns;
+    if (is_due && !renew_lease(cx, r->agent, c)) {
         MLN_TRY(fetch(cx, r->agent, c, path, is_list, params));
     }
     r->due_ns = c->due_ns < r->due_ns ? c->due_ns : r->due_ns;
@@ -189,6 +215,11 @@ static const char *ask_env(void *arg, const char *name)
 }
 
 /* ---- files ---- */
+
+const char *agent_template_name(const struct mln_agent_template *t)
+{
+    return t->env != NULL ? t->env : t->destination;
+}
 
 struct mln_err agent_read_template(struct mln_cx *cx, struct agent *agent, size_t i)
 {
@@ -206,7 +237,7 @@ struct mln_err agent_read_template(struct mln_cx *cx, struct agent *agent, size_
         char why[MLN_CX_TEXT_MAX];
         mln_copy(why, cx->text, sizeof(why));
         return mln_refail(cx, (enum mln_code)err.code, "template %s: %s",
-                          from->source != NULL ? from->source : from->destination, why);
+                          from->source != NULL ? from->source : agent_template_name(from), why);
     }
     mln_buf_drop(&agent->rendered[i].text);
     agent->rendered[i].text = text;
@@ -228,6 +259,21 @@ static bool is_same_file(struct mln_cx *cx, const char *path, struct mln_bytes c
     bool is_read = !mln_failed(mln_file_read_all(cx, path, MLN_RENDER_OUTPUT_MAX, &old));
     mln_cx_clear(cx);
     return is_read && has == *ret_mode && mln_eq_ct(old.ptr, old.len, content.ptr, content.len);
+}
+
+/* A variable of the program: kept in memory only. */
+static struct mln_err keep_output(struct mln_cx *cx, struct agent *agent, struct rendered *state,
+                                  struct mln_buf *out)
+{
+    bool is_same = state->is_done && mln_eq_ct(state->output.ptr, state->output.len, out->ptr, out->len);
+    MLN_TRY(mln_buf_ok(cx, out));
+    if (!is_same) {
+        mln_buf_drop(&state->output);
+        state->output = *out;
+        *out = (struct mln_buf){0};
+        agent->is_env_new = true;
+    }
+    return MLN_OK;
 }
 
 static struct mln_err make_folder(struct mln_cx *cx, const char *path)
@@ -253,7 +299,9 @@ struct mln_err agent_render(struct mln_cx *cx, struct agent *agent, size_t i)
     unsigned mode = 0;
     MLN_TRY(mln_render_parse(cx, mln_buf_bytes(&state->text), &render));
     MLN_TRY(mln_render_run(cx, render, &world, &out));
-    if (!is_same_file(cx, to->destination, mln_buf_bytes(&out), to->mode, &mode)) {
+    if (to->env != NULL) {
+        MLN_TRY(keep_output(cx, agent, state, &out));
+    } else if (!is_same_file(cx, to->destination, mln_buf_bytes(&out), to->mode, &mode)) {
         MLN_TRY(to->makes_dirs ? make_folder(cx, to->destination) : MLN_OK);
         MLN_TRY(mln_file_replace(cx, to->destination, mln_buf_bytes(&out), mode, false));
         mln_log(MLN_LOG_INFO, "agent", "rendered %s", to->destination);

@@ -64,7 +64,7 @@ static struct mln_err run(struct mln_cli *cli)
     if (config.server.skips_verify) {
         mln_log(MLN_LOG_WARN, "agent", "the server's certificate is not verified");
     }
-    return mln_agent_run(cli->cx, &config);
+    return mln_agent_run(cli->cx, &config, &cli->exit_code);
 }
 
 static const char *const examples[] = {

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 
-from kit import MERLON, Server, case, finish, free_port, run
+from kit import MERLON, TOKEN, Server, case, finish, free_port, run
 
 HCL = """
 pid_file = "%(dir)s/agent.pid"
@@ -225,6 +225,83 @@ def once(folder, server):
     case("exit_on_err: a refused login ends it", done.returncode != 0 and b"invalid role or secret ID" in done.stderr, done.stderr)
 
 
+PROGRAM = """
+vault { address = "http://127.0.0.1:%(port)d" }
+auto_auth { method "token_file" { config = { token_file_path = "%(dir)s/prog.token" } } }
+template_config { static_secret_render_interval = "1s" }
+env_template "PW" { contents = "{{ with secret \\"secret/data/prog\\" }}{{ .Data.data.pw }}{{ end }}" error_on_missing_key = true }
+exec { command = ["/bin/sh", "-c", "%(script)s"] restart_on_secret_changes = "always" }
+"""
+SCRIPT = "echo start $PW >>%(dir)s/prog.log; trap 'echo told >>%(dir)s/prog.log; exit 3' TERM; while :; do sleep 0.05; done"
+
+
+def program(folder, server):
+    log = folder / "prog.log"
+    (folder / "prog.token").write_text(TOKEN)
+    server.api("POST", "secret/data/prog", {"data": {"pw": "one"}})
+    child = start(folder, PROGRAM % {"dir": folder, "port": server.port, "script": SCRIPT % {"dir": folder}})
+    try:
+        case("exec: the program has the secret in its environment", until(lambda: text(log) == "start one\n"), text(folder / "err"))
+        server.api("POST", "secret/data/prog", {"data": {"pw": "two"}})
+        case("exec: told to end and started anew", until(lambda: text(log) == "start one\ntold\nstart two\n"), text(log))
+        child.send_signal(signal.SIGTERM)
+        case("exec: SIGTERM ends both", ends(child) == 0 and text(log).endswith("start two\ntold\n"), text(log))
+    finally:
+        if child.poll() is None:
+            child.kill()
+            child.wait()
+    child = start(folder, PROGRAM % {"dir": folder, "port": server.port, "script": "exit 7"})
+    case("exec: the program's exit code is the agent's", ends(child) == 7, text(folder / "err"))
+
+
+CACHE = """
+vault { address = "http://127.0.0.1:%(port)d" }
+auto_auth { method "token_file" { config = { token_file_path = "%(dir)s/cache.token" } } }
+cache { use_auto_auth_token = true }
+listener "unix" { address = "%(dir)s/cache.sock" }
+"""
+
+
+def cache(folder, server):
+    policy = 'path "auth/token/*" { capabilities = ["create", "update", "sudo", "read"] }'
+    server.api("PUT", "sys/policies/acl/maker", {"policy": policy})
+    made = server.api("POST", "auth/token/create", {"policies": ["maker"], "ttl": "1h"})
+    (folder / "cache.token").write_text(made.json["auth"]["client_token"])
+    child = start(folder, CACHE % {"dir": folder, "port": server.port})
+
+    def make(token=None, ttl="3s"):
+        link = Unix(folder / "cache.sock")
+        link.request("POST", "/v1/auth/token/create", json.dumps({"policies": ["maker"], "ttl": ttl}),
+                     {"X-Vault-Token": token} if token else {})
+        answer = link.getresponse()
+        got = json.loads(answer.read())
+        return answer.headers["X-Cache"], (got.get("auth") or {}).get("client_token"), answer.status
+
+    def alive(token):
+        return server.api("POST", "auth/token/lookup", {"token": token}).code == 200
+    try:
+        case("cache: the socket", until((folder / "cache.sock").exists) and until(lambda: make()[2] == 200))
+        first = make()
+        case("cache: the same request, the same token", first[0] == "HIT" and make() == first, first)
+        case("cache: another request, another token", make(ttl="4s")[:2] != first[:2])
+        below = make(first[1], "1h")
+        case("cache: of a token that is kept", below[0] == "MISS" and make(first[1], "1h") == ("HIT", below[1], 200), below)
+        time.sleep(4)
+        case("cache: the token is renewed", make() == first and alive(first[1]))
+        code, _ = ask(Unix(folder / "cache.sock"), "POST", "/v1/auth/token/revoke", {"token": first[1]})
+        case("cache: revoked through the proxy", code == 204 and not alive(first[1]) and not alive(below[1]))
+        case("cache: and forgotten with what it made", make(first[1], "1h")[2] == 403 and make()[0] == "MISS")
+        code, _ = ask(Unix(folder / "cache.sock"), "POST", "/agent/v1/cache-clear", {"type": "all"})
+        case("cache: cleared", code == 200 and make()[0] == "MISS")
+        code, _ = ask(Unix(folder / "cache.sock"), "POST", "/agent/v1/cache-clear", {"type": "some"})
+        case("cache: of no type that there is", code == 400)
+        stranger = server.api("POST", "auth/token/create", {"policies": ["maker"], "ttl": "1h"}).json["auth"]["client_token"]
+        case("cache: nothing of a token from elsewhere", make(stranger)[0] == make(stranger)[0] == "MISS")
+    finally:
+        child.send_signal(signal.SIGTERM)
+        case("cache: SIGTERM ends it", ends(child) == 0, text(folder / "err"))
+
+
 def body():
     folder = pathlib.Path(tempfile.mkdtemp(prefix="merlon-agent-"))
     try:
@@ -232,6 +309,8 @@ def body():
             prepare(server.api, folder)
             long_run(folder, server)
             once(folder, server)
+            program(folder, server)
+            cache(folder, server)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

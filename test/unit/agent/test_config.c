@@ -8,6 +8,12 @@
 
 #define AUTH "auto_auth { method \"token_file\" { config = { token_file_path = \"/t\" } } }\n"
 
+#define PROGRAM                                                                                    \
+    "env_template \"A_1\" { contents = \"x\" error_on_missing_key = true }\n"                       \
+    "env_template \"B\" { source = \"/b.tpl\" }\n"                                                \
+    "exec { command = [\"/bin/app\", \"x y\"] restart_on_secret_changes = \"never\" "              \
+    "restart_stop_signal = \"SIGINT\" }\n"
+
 static const char full[] =
     "vault { address = \"https://v:8200\" ca_cert = \"/ca\" retry { num_retries = 5 } }\n"
     "auto_auth {\n"
@@ -51,7 +57,7 @@ static void test_full(void **state)
                 c.proxy == MLN_AGENT_FORCE);
     assert_true(c.n_listeners == 2 && c.listeners[0].is_unix && c.listeners[0].mode == 0660 &&
                 c.listeners[1].needs_header);
-    assert_true(c.exits_after_auth);
+    assert_true(c.exits_after_auth && c.caches && c.exec.command == NULL);
     assert_int_equal(mln_len(warnings), 1); /* retry */
 }
 
@@ -72,6 +78,19 @@ static void test_yaml(void **state)
     assert_string_equal(c.auth.file, "/var/run/secrets/kubernetes.io/serviceaccount/token");
     assert_true(c.n_sinks == 1 && c.n_templates == 1 && c.proxy == MLN_AGENT_PASS &&
                 c.interval_s == 300);
+}
+
+static void test_program(void **state)
+{
+    struct mln_cx *cx = kit_cx(state);
+    struct mln_agent_config c;
+    kit_ok(cx, mln_agent_config_parse(cx, MLN_BYTES(AUTH PROGRAM), false, &c, mln_array(cx)));
+    assert_true(c.n_templates == 2 && c.exec.stays && c.exec.stop_signal == SIGINT && !c.caches);
+    assert_string_equal(c.templates[0].env, "A_1");
+    assert_string_equal(c.templates[1].env, "B");
+    assert_null(c.templates[0].destination);
+    assert_string_equal(c.exec.command[1], "x y");
+    assert_null(c.exec.command[2]);
 }
 
 static void test_refused(void **state)
@@ -115,7 +134,7 @@ static void test_refused(void **state)
         {AUTH "template { contents = \"x\" destination = \"/x\" left_delimiter = \"<<\" }",
          "delimiters"},
         {AUTH "template { contents = \"x\" destination = \"/x\" notify { pid_file = \"/p\" signal "
-              "= \"KILL\" } }",
+              "= \"WHAT\" } }",
          "'signal'"},
         {AUTH "template_config { static_secret_render_interval = \"0s\" }",
          "'static_secret_render_interval'"},
@@ -128,8 +147,18 @@ static void test_refused(void **state)
         {AUTH "listener \"tcp\" { address = \"0.0.0.0:1\" tls_disable = true }", "of this machine"},
         {AUTH "listener \"udp\" { address = \"x\" }", "\"unix\" or \"tcp\""},
         {AUTH "listener \"unix\" { address = \"/s\" role = \"metrics_only\" }", "'listener.role'"},
-        {AUTH "exec { command = [\"a\"] }", "'exec'"},
-        {AUTH "env_template \"A\" { contents = \"x\" }", "'env_template'"},
+        {AUTH "exec { command = [\"a\"] }", "'env_template' and 'exec' need each other"},
+        {AUTH "env_template \"A\" { contents = \"x\" }", "'env_template' and 'exec' need each other"},
+        {AUTH "env_template \"A=B\" { contents = \"x\" }", "needs the name of a variable"},
+        {AUTH "env_template \"1A\" { contents = \"x\" }", "needs the name of a variable"},
+        {AUTH "env_template \"A\" { }", "either 'source' or 'contents'"},
+        {AUTH "env_template \"A\" { contents = \"x\" destination = \"/x\" }", "'destination'"},
+        {AUTH PROGRAM "template { contents = \"x\" destination = \"/x\" }", "exclude each other"},
+        {AUTH "env_template \"A\" { contents = \"x\" }\nexec { }", "needs a 'command'"},
+        {AUTH "env_template \"A\" { contents = \"x\" }\nexec { command = \"a\" restart_on_secret_changes = \"no\" }",
+         "\"always\" or \"never\""},
+        {AUTH "env_template \"A\" { contents = \"x\" }\nexec { command = \"a\" restart_stop_signal = \"STOP\" }",
+         "'restart_stop_signal'"},
     };
     struct mln_cx *cx = kit_cx(state);
     for (size_t i = 0; i < MLN_COUNT(rows); i++) {
@@ -146,7 +175,7 @@ static void test_refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {KIT_TEST(test_full), KIT_TEST(test_yaml),
+    const struct CMUnitTest tests[] = {KIT_TEST(test_full), KIT_TEST(test_yaml), KIT_TEST(test_program),
                                        KIT_TEST(test_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
