@@ -290,6 +290,9 @@ struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row)
     const char *type = mln_get_text(cx, mln_get(row, "type"), "");
     MLN_TRY(mln_mount_check_path(cx, path));
     MLN_TRY(mln_mounts_rows(cx, rq->txn, &rows));
+    if (!mln_run_of(rq)->is_system && mln_bytes_is(mln_bytes_of(type), "token")) {
+        return mln_fail(cx, MLN_E_INVALID, "token credential backend cannot be instantiated");
+    }
     if (mln_engine_find(mln_core_of(rq), type, kind_of(path)) == NULL) {
         return mln_fail(cx, MLN_E_INVALID, "plugin not found in the catalog: %s", type);
     }

@@ -78,7 +78,9 @@ static struct mln_err v1_start(struct mln_request *rq)
     const struct mln_value *version = mln_get(rq->mount->options, "version");
     bool is_one = mln_is_null(version) || mln_is_text(version, "1") || mln_is_text(version, "") ||
                   mln_get_int(version, 0) == 1;
-    return is_one ? MLN_OK : mln_fail(rq->cx, MLN_E_INVALID, "kv: version is \"1\" or \"2\"");
+    return is_one ? MLN_OK
+                  : mln_fail(rq->cx, MLN_E_INVALID,
+                             "nil backend of type \"kv\" returned from factory: version is \"1\" or \"2\"");
 }
 
 static const struct mln_path v1_paths[] = {

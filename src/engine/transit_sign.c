@@ -278,6 +278,7 @@ static struct mln_err verify_one(struct transit_call *call, const struct mln_val
                      hmac = mln_get_bytes(mln_get(in, "hmac"));
     bool is_valid = false;
     if (signature.len > 0 && hmac.len > 0) {
+        MLN_TRY(verify_signature(call, in, signature, &is_valid)); /* a broken one is named first */
         return mln_fail(cx, MLN_E_INVALID, "provide one of 'signature' or 'hmac'");
     }
     if (signature.len == 0 && hmac.len == 0) {
