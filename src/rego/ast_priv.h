@@ -39,6 +39,7 @@ struct rg_term {
     bool is_wildcard;    /* var "_" */
     bool is_generated;
     bool is_grouped;     /* stood in parentheses */
+    bool is_name;        /* of a builtin, behind `with f as` */
     uint32_t n;
     struct rg_loc loc;
     struct rg_val value;       /* VALUE */

@@ -54,24 +54,22 @@ static bool reverse(struct rg_call *call)
     return rg_return(call, out);
 }
 
-static void add_flat(struct rg_call *call, struct rg_val out, struct rg_val v)
-{
-    if (v.tag != RG_ARRAY) {
-        rg_push(call->heap, out, v);
-        return;
-    }
-    for (uint32_t i = 0; i < v.arr->len; i++) {
-        add_flat(call, out, v.arr->items[i]); /* values are at most MLN_REGO_JSON_DEPTH_MAX deep */
-    }
-}
-
+/* One level: arrays in the array give their items. */
 static bool flatten(struct rg_call *call)
 {
     struct rg_val a, out = rg_array(call->heap, 0);
     if (!rg_arg_tag(call, 1, RG_ARRAY, &a)) {
         return false;
     }
-    add_flat(call, out, a);
+    for (uint32_t i = 0; i < a.arr->len; i++) {
+        struct rg_val v = a.arr->items[i];
+        for (uint32_t k = 0; v.tag == RG_ARRAY && k < v.arr->len; k++) {
+            rg_push(call->heap, out, v.arr->items[k]);
+        }
+        if (v.tag != RG_ARRAY) {
+            rg_push(call->heap, out, v);
+        }
+    }
     return rg_return(call, out);
 }
 

@@ -172,6 +172,13 @@ static bool is_number_text(struct mln_bytes t)
     return i == t.len;
 }
 
+static bool is_no_number(struct mln_bytes t)
+{
+    t = t.len > 0 && (t.ptr[0] == '-' || t.ptr[0] == '+') ? mln_bytes_from(t, 1) : t;
+    return mln_bytes_is_nocase(t, "inf") || mln_bytes_is_nocase(t, "infinity") ||
+           mln_bytes_is_nocase(t, "nan");
+}
+
 static bool to_number(struct rg_call *call)
 {
     struct rg_val v = call->args[0];
@@ -187,6 +194,9 @@ static bool to_number(struct rg_call *call)
     if (v.tag != RG_STR) {
         return rg_fail_operand(call, 1, "must be one of {null, boolean, number, string} but got %s",
                                rg_type_name(v));
+    }
+    if (is_no_number(rg_bytes(v))) {
+        return rg_fail_operand(call, 1, "must be valid number string");
     }
     if (!is_number_text(rg_bytes(v)) || v.str->len > MLN_DECIMAL_DIGITS_MAX) {
         return rg_fail(call, "invalid syntax");

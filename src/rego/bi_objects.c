@@ -119,6 +119,8 @@ static bool remove_(struct rg_call *call)
 }
 
 /* ---- subset ---- */
+static bool within(struct rg_val super, struct rg_val sub);
+
 static bool object_within(struct rg_val super, struct rg_val sub)
 {
     for (uint32_t i = 0; i < sub.map->len; i++) {
@@ -126,8 +128,7 @@ static bool object_within(struct rg_val super, struct rg_val sub)
         if (has.tag == RG_UNDEF) {
             return false;
         }
-        bool both = has.tag == RG_OBJECT && want.tag == RG_OBJECT;
-        if (both ? !object_within(has, want) : !rg_eq(has, want)) {
+        if (!within(has, want)) {
             return false;
         }
     }
@@ -156,6 +157,17 @@ static bool set_within(struct rg_val super, struct rg_val sub)
         }
     }
     return true;
+}
+
+static bool within(struct rg_val super, struct rg_val sub)
+{
+    if (super.tag != sub.tag) {
+        return rg_eq(super, sub);
+    }
+    return sub.tag == RG_OBJECT  ? object_within(super, sub)
+           : sub.tag == RG_ARRAY ? array_within(super, sub)
+           : sub.tag == RG_SET   ? set_within(super, sub)
+                                 : rg_eq(super, sub);
 }
 
 static bool array_has_set(struct rg_val super, struct rg_val sub)

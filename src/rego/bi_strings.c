@@ -136,19 +136,18 @@ static void add_piece(struct rg_call *call, struct rg_val out, struct mln_bytes 
     rg_push(call->heap, out, rg_string(call->heap, t));
 }
 
-/* Parts of `t` between `by`, at most `most` of them; most < 0: all. */
-static struct rg_val split_into(struct rg_call *call, struct mln_bytes t, struct mln_bytes by,
-                                int64_t most)
+/* Parts of `t` between `by`. */
+static struct rg_val split_into(struct rg_call *call, struct mln_bytes t, struct mln_bytes by)
 {
     struct rg_val out = rg_array(call->heap, 0);
-    while (most != 1) {
+    while (true) {
         size_t n = by.len == 0 ? rune_at(t, 1) : mln_bytes_find_bytes(t, by);
         if (n >= t.len) {
             break;
         }
         add_piece(call, out, mln_bytes_sub(t, 0, n));
         t = mln_bytes_from(t, n + by.len);
-        most -= most > 0;
+        
     }
     if (by.len > 0 || t.len > 0) {
         add_piece(call, out, t);
@@ -159,7 +158,7 @@ static struct rg_val split_into(struct rg_call *call, struct mln_bytes t, struct
 static bool split(struct rg_call *call)
 {
     struct mln_bytes a, b;
-    return two(call, &a, &b) && rg_return(call, split_into(call, a, b, -1));
+    return two(call, &a, &b) && rg_return(call, split_into(call, a, b));
 }
 
 static bool split_n(struct rg_call *call)
@@ -169,7 +168,12 @@ static bool split_n(struct rg_call *call)
     if (!two(call, &a, &b) || !rg_arg_int(call, 3, &n)) {
         return false;
     }
-    return rg_return(call, n == 0 ? rg_array(call->heap, 0) : split_into(call, a, b, n));
+    struct rg_val all = split_into(call, a, b), out = rg_array(call->heap, 0);
+    int64_t len = all.arr->len, from = n < 0 && n > -len ? len + n : 0, to = n >= 0 && n < len ? n : len;
+    for (int64_t i = from; i < to; i++) {
+        rg_push(call->heap, out, all.arr->items[i]);
+    }
+    return rg_return(call, out);
 }
 
 static void replace_into(struct mln_buf *buf, struct mln_bytes t, struct mln_bytes from,

@@ -13,11 +13,15 @@ static void resolve(struct rg_gen *g, struct rg_rule *rule)
     g->loc = rule->loc;
 }
 
-static void match_args(struct rg_gen *g, const struct rg_rule *rule)
+/* Arguments that are patterns, or (late) those that need what the body binds. */
+static void match_args(struct rg_gen *g, const struct rg_rule *rule, bool late)
 {
     g->c->depth = 0;
     for (uint32_t i = 0; i < rule->args_n; i++) {
-        rg_gen_match(g, rule->args[i], 1 + i);
+        bool pattern = rule->args[i]->kind != RG_T_TEMPLATE && rule->args[i]->kind != RG_T_CALL;
+        if (pattern != late) {
+            rg_gen_match(g, rule->args[i], 1 + i);
+        }
     }
     g->c->depth = 1;
 }
@@ -52,8 +56,9 @@ static void gen_chain(struct rg_gen *g, struct rg_rule *rule, bool exits)
         uint32_t end = rg_label(g);
         resolve(g, r);
         g->fail = end;
-        match_args(g, r);
+        match_args(g, r, false);
         rg_gen_body(g, r->body);
+        match_args(g, r, true);
         uint32_t v = g->is_bad ? 0 : rg_gen_term(g, r->value);
         g->loc = r->loc;
         rg_emit(g, exits ? RG_OP_DONE : RG_OP_RESULT, v, flag, rule->is_function);
@@ -72,7 +77,7 @@ static void gen_default(struct rg_gen *g, struct rg_rule *rule)
     g->fail = end;
     rg_emit(g, RG_OP_IF_SET, 0, 0, 0);
     resolve(g, rule);
-    match_args(g, rule);
+    match_args(g, rule, false);
     rg_emit(g, RG_OP_MOVE, 0, g->is_bad ? 0 : rg_gen_term(g, rule->value), 0);
     rg_place(g, end);
 }
@@ -94,7 +99,7 @@ static void gen_complete(struct rg_gen *g, struct rg_group *group)
 
 static void gen_set(struct rg_gen *g, struct rg_group *group)
 {
-    rg_emit(g, RG_OP_SET_NEW, 0, 0, 0);
+    rg_emit(g, RG_OP_SET_NEW, 0, 0, 1);
     for (uint32_t i = 0; i < group->n && !g->is_bad; i++) {
         uint32_t end = rg_label(g);
         resolve(g, group->rules[i]);
@@ -128,7 +133,7 @@ static void gen_object_rule(struct rg_gen *g, struct rg_group *group, struct rg_
 
 static void gen_object(struct rg_gen *g, struct rg_group *group)
 {
-    rg_emit(g, RG_OP_OBJECT_NEW, 0, 0, 0);
+    rg_emit(g, RG_OP_OBJECT_NEW, 0, 0, 1);
     for (uint32_t i = 0; i < group->n && !g->is_bad; i++) {
         uint32_t end = rg_label(g);
         resolve(g, group->rules[i]);

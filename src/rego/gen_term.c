@@ -25,6 +25,25 @@ static void need_tree(struct rg_compiler *c, struct rg_node *node)
     }
 }
 
+/* All rules that a ref below a node can mean: constant keys lead to one child, others to all. */
+static void need_match(struct rg_compiler *c, struct rg_node *node, const struct rg_term *ref, uint32_t i)
+{
+    if (ref->kind != RG_T_REF || i >= ref->n) {
+        need_tree(c, node);
+        return;
+    }
+    if (node->group != NULL) {
+        need_group(c, node->group);
+    }
+    const struct rg_term *key = ref->items[i];
+    struct rg_node *one = key->kind == RG_T_VALUE ? rg_node_kid(node, key->value) : NULL;
+    for (uint32_t k = 0; k < node->n; k++) {
+        if (key->kind != RG_T_VALUE || node->kids[k] == one) {
+            need_match(c, node->kids[k], ref, i + 1);
+        }
+    }
+}
+
 static void unsafe(struct rg_gen *g, const struct rg_term *t)
 {
     if (!g->is_bad) {
@@ -98,7 +117,7 @@ static uint32_t gen_path(struct rg_gen *g, enum rg_op op, const struct rg_term *
 static uint32_t gen_data(struct rg_gen *g, struct rg_term *t, uint32_t *ret_used, bool *ret_doc)
 {
     struct rg_node *node = rg_ref_node(g->c, t, ret_used);
-    if (node == NULL || (node->n == 0 && node->group == NULL)) {
+    if (node == NULL) {
         return gen_path(g, RG_OP_BASE, t, ret_used);
     }
     uint32_t to = rg_reg(g, 1);
@@ -107,16 +126,7 @@ static uint32_t gen_data(struct rg_gen *g, struct rg_term *t, uint32_t *ret_used
         rg_emit_d(g, RG_OP_RULE, to, 0, 0, node->group->id);
         return to;
     }
-    struct rg_term *next = t->kind == RG_T_REF && *ret_used < t->n ? t->items[*ret_used] : NULL;
-    if (node->group != NULL && next != NULL && next->kind == RG_T_VALUE) {
-        struct rg_node *kid = rg_node_kid(node, next->value);
-        need_group(g->c, node->group);
-        if (kid != NULL) {
-            need_tree(g->c, kid);
-        }
-    } else {
-        need_tree(g->c, node);
-    }
+    need_match(g->c, node, t, *ret_used);
     uint32_t path = rg_const_index(g, node->path);
     rg_emit_d(g, RG_OP_DOC, to, 0, 0, path);
     *ret_doc = true;
@@ -218,8 +228,12 @@ static uint32_t gen_template(struct rg_gen *g, struct rg_term *t)
         uint32_t missing = rg_label(g);
         rg_emit(g, RG_OP_UNSET, first + i, 0, 0);
         g->fail = missing;
-        uint32_t v = rg_gen_term(g, t->items[i]->items[0]);
         struct rg_term *of = t->items[i];
+        if (of->body != NULL) {
+            rg_gen_closure(g, of->body, 1);
+        }
+        uint32_t v = rg_gen_term(g, of->items[0]);
+        
         uint32_t wrapped = rg_reg(g, 1);
         rg_emit(g, RG_OP_ARRAY, wrapped, rg_in_row(g, &v, 1), of->n);
         rg_emit(g, RG_OP_MOVE, first + i, wrapped, 0);

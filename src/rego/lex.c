@@ -111,7 +111,11 @@ static void lex_number(struct rg_lexer *x)
         bad(x, "number literal is too long");
         return;
     }
-    x->value = rg_number(x->heap, mln_bytes_at(from, (size_t)(x->at - from)));
+    struct mln_bytes text = mln_bytes_at(from, (size_t)(x->at - from));
+    if (*from == '.') {
+        text = mln_bytes_of(rg_text_format(x->heap, "0%.*s", MLN_FMT(text)));
+    }
+    x->value = rg_number(x->heap, text);
     x->token = RG_K_NUMBER;
 }
 
@@ -188,7 +192,7 @@ static void lex_token(struct rg_lexer *x)
     uint8_t after = x->at + 1 < x->end ? x->at[1] : 0;
     if (is_letter(c)) {
         lex_name(x);
-    } else if (is_digit(c)) {
+    } else if (is_digit(c) || (c == '.' && is_digit(after) && x->before < (uint32_t)(x->at - x->begin))) {
         lex_number(x);
     } else if (c == '"') {
         lex_string(x);

@@ -150,6 +150,9 @@ static bool can_ref(struct rg_compiler *c, struct rg_term *t)
 
 bool rg_can_eval(struct rg_compiler *c, struct rg_term *t)
 {
+    if (t->is_name) {
+        return true;
+    }
     switch ((enum rg_kind)t->kind) {
     case RG_T_VALUE:
         return true;

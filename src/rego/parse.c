@@ -198,6 +198,7 @@ static bool language_import(struct rg_parser *p, const struct rg_term *path)
     }
     if (path_is(path, "future", "keywords", NULL)) {
         all_keywords(p);
+        p->module->has_and = p->module->has_or = p->module->has_not = true;
         return true;
     }
     if (path->n != 3 || !path_is(&(struct rg_term){.kind = RG_T_REF, .n = 2, .items = path->items},

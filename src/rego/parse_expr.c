@@ -102,6 +102,16 @@ static struct rg_expr *parse_term_expr(struct rg_parser *p)
     return t == NULL ? NULL : e;
 }
 
+/* `with f as count`: the name of a builtin is no variable. */
+static void mark_name(struct rg_parser *p, struct rg_with *w)
+{
+    struct rg_term *head = w->target->kind == RG_T_REF ? w->target->items[0] : w->target;
+    bool input = rg_name_is(head->name, "input");
+    if (!input && (w->value->kind == RG_T_VAR || w->value->kind == RG_T_REF)) {
+        w->value->is_name = rg_decl_find(mln_bytes_of(rg_term_text(p->heap, w->value))) != NULL;
+    }
+}
+
 static bool parse_with(struct rg_parser *p, struct rg_expr *e)
 {
     while (rg_at_word(p, "with")) {
@@ -116,12 +126,20 @@ static bool parse_with(struct rg_parser *p, struct rg_expr *e)
         if (w.value == NULL) {
             return false;
         }
+        mark_name(p, &w);
         struct rg_with *more = rg_new(p->heap, (e->with_n + 1) * sizeof(*more));
         mln_copy(more, e->with, e->with_n * sizeof(*more));
         more[e->with_n++] = w;
         e->with = more;
     }
     return true;
+}
+
+struct rg_body *rg_parse_with_body(struct rg_parser *p, struct rg_term *t)
+{
+    struct rg_expr *e = expr_new(p, RG_E_TERM, t->loc);
+    e->term = t;
+    return parse_with(p, e) ? body_of(p, e) : NULL;
 }
 
 static struct rg_expr *parse_logic(struct rg_parser *p);
@@ -163,7 +181,7 @@ static struct rg_expr *try_group(struct rg_parser *p)
     }
     rg_lex_next(&p->x);
     struct rg_expr *inner = parse_logic(p);
-    bool ok = inner != NULL && rg_take_sign(p, ")") && ends_operand(p);
+    bool ok = inner != NULL && parse_with(p, inner) && rg_take_sign(p, ")") && ends_operand(p);
     rg_try_end(p, &saved, ok);
     if (!ok) {
         return NULL;
@@ -214,9 +232,8 @@ static struct rg_expr *parse_operand(struct rg_parser *p, bool is_right)
     if (e == NULL) {
         e = parse_plain(p);
     }
-    bool ok = e != NULL && parse_with(p, e);
     rg_leave(p);
-    return ok ? e : NULL;
+    return e;
 }
 
 static struct rg_expr *join(struct rg_parser *p, enum rg_expr_kind kind, struct rg_expr *a,
@@ -256,6 +273,9 @@ static struct rg_expr *parse_logic(struct rg_parser *p)
 struct rg_expr *rg_parse_literal(struct rg_parser *p)
 {
     struct rg_expr *e = parse_logic(p);
+    if (e != NULL && !parse_with(p, e)) {
+        return NULL;
+    }
     if (e != NULL) {
         e->loc.to = p->x.before;
     }

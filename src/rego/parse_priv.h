@@ -56,6 +56,8 @@ struct rg_term *rg_parse_template(struct rg_parser *p);
 struct rg_term *rg_call2(struct rg_parser *p, const char *op, struct rg_loc loc, struct rg_term *a, struct rg_term *b);
 bool rg_parse_args(struct rg_parser *p, const char *close, struct rg_list *list);
 struct rg_body *rg_parse_body(struct rg_parser *p, const char *close); /* up to and with `close`; "" the end */
+/* `t` with the withs that follow, as a body of one expression. */
+struct rg_body *rg_parse_with_body(struct rg_parser *p, struct rg_term *t);
 struct rg_expr *rg_parse_literal(struct rg_parser *p);
 struct rg_term *rg_parse_head_ref(struct rg_parser *p);
 void rg_parse_rule(struct rg_parser *p);

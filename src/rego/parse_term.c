@@ -79,9 +79,14 @@ struct rg_term *rg_parse_in(struct rg_parser *p)
     if (domain == NULL) {
         return t;
     }
-    struct rg_term *items[4] = {
-        rg_term_var(p->heap, rg_name_of(p->names, "internal.member_3"), t->loc), t, second, domain};
-    return rg_term_list(p->heap, RG_T_CALL, t->loc, items, 4);
+    struct rg_term *items[4] = {rg_term_var(p->heap, rg_name_of(p->names, "internal.member_3"), t->loc), t,
+                                second, domain};
+    t = rg_term_list(p->heap, RG_T_CALL, t->loc, items, 4);
+    while (t != NULL && rg_take_word(p, "in")) {
+        struct rg_term *in = rg_parse_term(p, RG_P_RELATION);
+        t = in == NULL ? NULL : rg_call2(p, "internal.member_2", t->loc, t, in);
+    }
+    return t;
 }
 
 /* Items up to `close`, which is taken; a comma may stand behind the last. */
@@ -207,16 +212,17 @@ static struct rg_term *parse_name(struct rg_parser *p)
     struct rg_loc loc = p->x.loc;
     bool is_true = mln_bytes_is(text, "true");
     uint8_t after = p->x.at < p->x.end ? *p->x.at : 0;
-    if (is_true || mln_bytes_is(text, "false")) {
+    bool dotted = after == '.'; /* false.x is a ref of a rule named so */
+    if (!dotted && (is_true || mln_bytes_is(text, "false"))) {
         rg_lex_next(&p->x);
         return rg_term_value(p->heap, rg_bool(is_true), loc);
     }
-    if (mln_bytes_is(text, "null")) {
+    if (!dotted && mln_bytes_is(text, "null")) {
         rg_lex_next(&p->x);
         return rg_term_value(p->heap, rg_null(), loc);
     }
     bool call = after == '(' && mln_bytes_is(text, "contains");
-    if (rg_is_reserved(p, text) && after != '.' && !call) {
+    if (rg_is_reserved(p, text) && !dotted && !call) {
         rg_unexpected(p, "");
         return NULL;
     }
@@ -406,6 +412,19 @@ static bool template_piece(struct rg_parser *p, bool is_raw, struct rg_list *lis
     return true;
 }
 
+/* What stands in braces, in a set of one so that it is told from text; with `with` it has a body. */
+static struct rg_term *template_part(struct rg_parser *p, struct rg_term *t)
+{
+    if (!rg_at_word(p, "with")) {
+        return rg_term_list(p->heap, RG_T_SET, t->loc, &t, 1);
+    }
+    struct rg_term *var = rg_term_var(p->heap, rg_name_of(p->names, "__part__"), t->loc);
+    struct rg_term *same = rg_term_var(p->heap, var->name, t->loc);
+    struct rg_term *one = rg_term_list(p->heap, RG_T_SET, t->loc, &same, 1);
+    one->body = rg_parse_with_body(p, rg_call2(p, "eq", t->loc, var, t));
+    return one->body == NULL ? NULL : one;
+}
+
 struct rg_term *rg_parse_template(struct rg_parser *p)
 {
     struct rg_loc loc = p->x.loc;
@@ -417,8 +436,10 @@ struct rg_term *rg_parse_template(struct rg_parser *p)
         if (t == NULL) {
             return NULL;
         }
-        struct rg_term *one =
-            rg_term_list(p->heap, RG_T_SET, t->loc, &t, 1); /* told from text by its wrapping */
+        struct rg_term *one = template_part(p, t);
+        if (one == NULL) {
+            return NULL;
+        }
         rg_list_add(p, &list, one);
         if (!rg_at_sign(p, "}")) {
             rg_unexpected(p, "expected \"}\"");

@@ -108,7 +108,7 @@ static struct rg_var *find_var(struct rg_compiler *c, const struct rg_term *t)
         if (v != NULL) {
             return v;
         }
-        if (is_pending(s, t->name)) {
+        if (s == c->scope && is_pending(s, t->name)) {
             rg_report(c->errors, "rego_compile_error", t->loc, "var %s referenced above",
                       t->name->text);
             v = var_new(c, t);
@@ -234,6 +234,10 @@ static void resolve_term(struct rg_compiler *c, struct rg_term *t)
     case RG_T_TEMPLATE:
         break;
     }
+    if (t->body != NULL) { /* a part of a template that has a `with` */
+        resolve_closure(c, t->body, t->items, t->n);
+        return;
+    }
     for (uint32_t i = t->kind == RG_T_CALL ? 1 : 0; i < t->n; i++) {
         resolve_term(c, t->items[i]);
     }
@@ -336,7 +340,7 @@ static void see_direct(void *with, struct rg_term *t)
         return;
     }
     for (struct rg_scope *s = c->scope; s != NULL; s = s->up) {
-        if (scope_find(s, t->name) != NULL || is_pending(s, t->name)) {
+        if (scope_find(s, t->name) != NULL || (s == c->scope && is_pending(s, t->name))) {
             return;
         }
     }
@@ -348,7 +352,11 @@ static void see_direct(void *with, struct rg_term *t)
 static void resolve_expr(struct rg_compiler *c, struct rg_expr *e)
 {
     for (uint32_t i = 0; i < e->with_n; i++) {
-        resolve_term(c, e->with[i].value);
+        if (e->with[i].value->is_name) {
+            resolve_operator(c, e->with[i].value);
+        } else {
+            resolve_term(c, e->with[i].value);
+        }
         resolve_operator(c, e->with[i].target);
     }
     switch ((enum rg_expr_kind)e->kind) {

@@ -120,7 +120,8 @@ static inline const struct rg_ins *path(struct rg_vm *vm, struct rg_frame *f,
 {
     struct rg_memo *slot = &vm->slots[ins->d];
     if (slot->world != vm->world) {
-        slot->v = rg_path_get(from, get(f, ins->b));
+        slot->v = ins->op == RG_OP_BASE ? rg_base_get(vm, from, get(f, ins->b))
+                                        : rg_path_get(from, get(f, ins->b));
         slot->world = vm->world;
     }
     f->regs[ins->a] = slot->v;
@@ -355,6 +356,7 @@ static const struct rg_ins *op_SET_NEW(struct rg_vm *vm, struct rg_frame *f,
                                        const struct rg_ins *ins)
 {
     f->regs[ins->a] = rg_set(vm->heap, 0);
+    f->regs[ins->a].map->is_partial = ins->c != 0;
     return ins + 1;
 }
 
@@ -362,6 +364,7 @@ static const struct rg_ins *op_OBJECT_NEW(struct rg_vm *vm, struct rg_frame *f,
                                           const struct rg_ins *ins)
 {
     f->regs[ins->a] = rg_object(vm->heap, 0);
+    f->regs[ins->a].map->is_partial = ins->c != 0;
     return ins + 1;
 }
 

@@ -41,11 +41,20 @@ static struct rg_val call_mock(struct rg_vm *vm, const struct rg_mock *m, const 
     if (!m->part->is_call) {
         return m->value;
     }
-    if (m->part->by_group != NULL) {
-        return n == m->part->by_group->arity ? rg_run(vm, m->part->by_group->proc, args, n)
-                                             : RG_NONE;
+    if (m->part->by_group == NULL) {
+        return call_real(vm, (uint32_t)(m->part->by_decl - rg_decl_at(0)), args, n, loc);
     }
-    return call_real(vm, (uint32_t)(m->part->by_decl - rg_decl_at(0)), args, n, loc);
+    if (n != m->part->by_group->arity) {
+        return RG_NONE;
+    }
+    const struct rg_mock *mocks = vm->mocks; /* what stands in calls what is real */
+    uint64_t world = vm->world;
+    vm->mocks = NULL;
+    vm->world = ++vm->worlds;
+    struct rg_val v = rg_run(vm, m->part->by_group->proc, args, n);
+    vm->mocks = mocks;
+    vm->world = world;
+    return v;
 }
 
 struct rg_val rg_call_group(struct rg_vm *vm, const struct rg_group *group,

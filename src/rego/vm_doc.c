@@ -22,6 +22,20 @@ struct rg_val rg_path_get(struct rg_val from, struct rg_val path)
     return from;
 }
 
+/* In base documents a number names the member of its text, as in the paths of OPA's store. */
+struct rg_val rg_base_get(struct rg_vm *vm, struct rg_val from, struct rg_val path)
+{
+    char space[24];
+    for (uint32_t i = 0; i < path.arr->len && from.tag != RG_UNDEF; i++) {
+        struct rg_val key = path.arr->items[i];
+        if (from.tag == RG_OBJECT && key.tag == RG_INT) {
+            key = rg_string(vm->heap, rg_num_text(key, space));
+        }
+        from = rg_get(from, key);
+    }
+    return from;
+}
+
 struct rg_val rg_group_value(struct rg_vm *vm, const struct rg_group *group)
 {
     struct rg_memo *m = &vm->memo[group->id];
@@ -65,20 +79,79 @@ struct rg_val rg_doc_at(struct rg_vm *vm, struct rg_val path)
     return node == NULL ? base : doc_new(vm, node, base);
 }
 
-/* Objects are put together, the second wins; all else: the second. */
-static struct rg_val merge(struct rg_vm *vm, struct rg_val a, struct rg_val b)
+static struct rg_val join(struct rg_vm *vm, struct rg_val a, struct rg_val b);
+
+static struct rg_val join_maps(struct rg_vm *vm, struct rg_val a, struct rg_val b)
 {
-    if (a.tag != RG_OBJECT || b.tag != RG_OBJECT) {
-        return b.tag == RG_UNDEF ? a : b;
-    }
-    struct rg_val out = rg_object(vm->heap, a.map->len + b.map->len);
+    bool set = a.tag == RG_SET;
+    uint32_t n = a.map->len + b.map->len;
+    struct rg_val out = set ? rg_set(vm->heap, n) : rg_object(vm->heap, n);
+    out.map->is_partial = true;
     for (uint32_t i = 0; i < a.map->len; i++) {
-        rg_put(vm->heap, out, a.map->keys[i], a.map->vals[i]);
+        rg_put(vm->heap, out, a.map->keys[i], set ? RG_NONE : a.map->vals[i]);
     }
     for (uint32_t i = 0; i < b.map->len; i++) {
-        rg_put(vm->heap, out, b.map->keys[i], merge(vm, rg_get(a, b.map->keys[i]), b.map->vals[i]));
+        struct rg_val key = b.map->keys[i];
+        rg_put(vm->heap, out, key, set ? RG_NONE : join(vm, rg_get(a, key), b.map->vals[i]));
     }
     return out;
+}
+
+/* What two rules say of one path: partial documents are put together, other values must be equal. */
+static struct rg_val join(struct rg_vm *vm, struct rg_val a, struct rg_val b)
+{
+    static const struct rg_loc nowhere;
+    bool maps = a.tag == b.tag && (a.tag == RG_OBJECT || a.tag == RG_SET);
+    if (a.tag == RG_UNDEF || b.tag == RG_UNDEF) {
+        return a.tag == RG_UNDEF ? b : a;
+    }
+    if (maps && a.map->is_partial && b.map->is_partial) {
+        return join_maps(vm, a, b);
+    }
+    if (!rg_eq(a, b)) {
+        rg_vm_fail(vm, "eval_conflict_error", nowhere, "object keys must be unique");
+    }
+    return b;
+}
+
+/* Base documents win where both have a value. */
+static struct rg_val over_base(struct rg_vm *vm, struct rg_val v, struct rg_val base)
+{
+    if (v.tag != RG_OBJECT || base.tag != RG_OBJECT) {
+        return base.tag == RG_UNDEF ? v : base;
+    }
+    struct rg_val out = rg_object(vm->heap, v.map->len + base.map->len);
+    for (uint32_t i = 0; i < v.map->len; i++) {
+        rg_put(vm->heap, out, v.map->keys[i], v.map->vals[i]);
+    }
+    for (uint32_t i = 0; i < base.map->len; i++) {
+        struct rg_val key = base.map->keys[i];
+        rg_put(vm->heap, out, key, over_base(vm, rg_get(v, key), base.map->vals[i]));
+    }
+    return out;
+}
+
+/* The value of all rules at and below a node. */
+static struct rg_val rules_below(struct rg_vm *vm, const struct rg_node *node)
+{
+    if (vm->masks != NULL && rg_is_masked(vm, node)) {
+        return RG_NONE;
+    }
+    struct rg_val out = node->group == NULL ? RG_NONE : rg_group_value(vm, node->group);
+    if (node->n == 0 && node->group != NULL) {
+        return out;
+    }
+    struct rg_val below = rg_object(vm->heap, node->n);
+    below.map->is_partial = true;
+    for (uint32_t i = 0; i < node->n && !vm->has_failed; i++) {
+        const struct rg_str *name = node->kids[i]->name;
+        struct rg_val key = {.tag = RG_STR, .hash = name->hash, .str = name};
+        struct rg_val v = rules_below(vm, node->kids[i]);
+        if (v.tag != RG_UNDEF) {
+            rg_put(vm->heap, below, key, v);
+        }
+    }
+    return join(vm, out, below);
 }
 
 struct rg_val rg_doc_get(struct rg_vm *vm, struct rg_val v, struct rg_val key)
@@ -92,37 +165,16 @@ struct rg_val rg_doc_get(struct rg_vm *vm, struct rg_val v, struct rg_val key)
     if (kid == NULL || vm->has_failed) {
         return own.tag != RG_UNDEF ? own : base;
     }
-    struct rg_val below = doc_new(vm, kid, base);
     if (own.tag == RG_UNDEF) {
-        return below;
+        return doc_new(vm, kid, base);
     }
-    return merge(vm, own, below.tag == RG_DOC ? rg_doc_force(vm, below) : below);
-}
-
-static struct rg_val copy_base(struct rg_vm *vm, const struct rg_doc *doc)
-{
-    struct rg_val out = rg_object(vm->heap, doc->node->n);
-    for (uint32_t i = 0; doc->base.tag == RG_OBJECT && i < doc->base.map->len; i++) {
-        rg_put(vm->heap, out, doc->base.map->keys[i], doc->base.map->vals[i]);
-    }
-    return out;
+    own = join(vm, own, rules_below(vm, kid));
+    return vm->has_failed ? RG_NONE : over_base(vm, own, base);
 }
 
 struct rg_val rg_doc_force(struct rg_vm *vm, struct rg_val v)
 {
     const struct rg_doc *doc = v.doc;
-    struct rg_val out = copy_base(vm, doc);
-    if (doc->node->group != NULL) {
-        out = merge(vm, out, rg_group_value(vm, doc->node->group));
-    }
-    for (uint32_t i = 0; i < doc->node->n && !vm->has_failed && out.tag == RG_OBJECT; i++) {
-        const struct rg_node *kid = doc->node->kids[i];
-        struct rg_val key = {.tag = RG_STR, .hash = kid->name->hash, .str = kid->name};
-        struct rg_val below = doc_new(vm, kid, rg_get(doc->base, key));
-        below = below.tag == RG_DOC ? rg_doc_force(vm, below) : below;
-        if (below.tag != RG_UNDEF) {
-            rg_put(vm->heap, out, key, merge(vm, rg_get(out, key), below));
-        }
-    }
-    return vm->has_failed ? RG_NONE : out;
+    struct rg_val out = rules_below(vm, doc->node);
+    return vm->has_failed ? RG_NONE : over_base(vm, out, doc->base);
 }

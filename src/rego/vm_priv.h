@@ -94,6 +94,7 @@ struct rg_val rg_doc_at(struct rg_vm *vm, struct rg_val path);           /* of a
 struct rg_val rg_doc_get(struct rg_vm *vm, struct rg_val doc, struct rg_val key);
 struct rg_val rg_doc_force(struct rg_vm *vm, struct rg_val doc);
 struct rg_val rg_group_value(struct rg_vm *vm, const struct rg_group *group);
+struct rg_val rg_base_get(struct rg_vm *vm, struct rg_val from, struct rg_val path); /* with numbers as text */
 struct rg_val rg_path_get(struct rg_val from, struct rg_val path);
 bool rg_is_masked(const struct rg_vm *vm, const struct rg_node *node);
 

@@ -16,19 +16,19 @@ static void walk_items(struct rg_term *t, rg_see_fn see, void *with, bool all)
 
 void rg_walk_term(struct rg_term *t, rg_see_fn see, void *with)
 {
-    if (t == NULL || t->kind == RG_T_VALUE) {
+    if (t == NULL || t->kind == RG_T_VALUE || t->is_name) {
         return;
     }
     if (t->kind == RG_T_VAR) {
         see(with, t);
-    } else if (t->kind != RG_T_ARRAY_OF && t->kind != RG_T_SET_OF && t->kind != RG_T_OBJECT_OF) {
+    } else if (t->body == NULL) {
         walk_items(t, see, with, false);
     }
 }
 
 void rg_walk_all(struct rg_term *t, rg_see_fn see, void *with)
 {
-    if (t == NULL || t->kind == RG_T_VALUE) {
+    if (t == NULL || t->kind == RG_T_VALUE || t->is_name) {
         return;
     }
     if (t->kind == RG_T_VAR) {
