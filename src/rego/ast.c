@@ -113,8 +113,7 @@ static struct rg_val ground_list(struct rg_heap *heap, const struct rg_term *t)
             rg_add(heap, out, v);
         } else {
             struct rg_val item = rg_term_ground(heap, t->items[++i]);
-            struct rg_val had = rg_get(out, v);
-            if (item.tag == RG_UNDEF || (had.tag != RG_UNDEF && !rg_eq(had, item))) {
+            if (item.tag == RG_UNDEF) {
                 return RG_NONE;
             }
             rg_put(heap, out, v, item);

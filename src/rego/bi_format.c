@@ -147,7 +147,7 @@ static void add_arg(struct mln_buf *buf, const struct verb *v, struct rg_val arg
     MLN_AUTO(mln_buf_drop) struct mln_buf one = {0};
     switch (v->letter) {
     case 's':
-        if (rg_is_number(arg)) {
+        if (rg_is_number(arg) && !(arg.tag == RG_BIG && arg.big->is_int)) {
             add_wrong(&one, v, arg);
             break;
         }

@@ -147,7 +147,6 @@ static struct rg_val split_into(struct rg_call *call, struct mln_bytes t, struct
         }
         add_piece(call, out, mln_bytes_sub(t, 0, n));
         t = mln_bytes_from(t, n + by.len);
-        
     }
     if (by.len > 0 || t.len > 0) {
         add_piece(call, out, t);
@@ -169,7 +168,8 @@ static bool split_n(struct rg_call *call)
         return false;
     }
     struct rg_val all = split_into(call, a, b), out = rg_array(call->heap, 0);
-    int64_t len = all.arr->len, from = n < 0 && n > -len ? len + n : 0, to = n >= 0 && n < len ? n : len;
+    int64_t len = all.arr->len, from = n < 0 && n > -len ? len + n : 0,
+            to = n >= 0 && n < len ? n : len;
     for (int64_t i = from; i < to; i++) {
         rg_push(call->heap, out, all.arr->items[i]);
     }
@@ -208,11 +208,12 @@ static bool replace(struct rg_call *call)
 }
 
 /* The patterns compete at each place in their order, as Go's Replacer: the first that fits. */
-static size_t fits(struct rg_val patterns, struct mln_bytes t, struct mln_bytes *ret_to)
+static size_t fits(struct rg_val patterns, struct mln_bytes t, bool was_empty,
+                   struct mln_bytes *ret_to)
 {
     for (uint32_t i = 0; i < patterns.map->len; i++) {
         struct mln_bytes from = rg_bytes(rg_key_at(patterns, i));
-        if (mln_bytes_starts(t, from)) {
+        if (mln_bytes_starts(t, from) && !(was_empty && from.len == 0)) {
             *ret_to = rg_bytes(rg_val_at(patterns, i));
             return from.len;
         }
@@ -236,8 +237,8 @@ static bool replace_n(struct rg_call *call)
     struct mln_buf buf = {0};
     bool was_empty = false;
     for (size_t i = 0; i <= t.len && rg_spend(call->vm, 1);) {
-        size_t n = fits(patterns, mln_bytes_from(t, i), &to);
-        if (n != SIZE_MAX && !(n == 0 && was_empty)) {
+        size_t n = fits(patterns, mln_bytes_from(t, i), was_empty, &to);
+        if (n != SIZE_MAX) {
             mln_buf_add_bytes(&buf, to);
             was_empty = n == 0;
             i += n;

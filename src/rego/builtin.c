@@ -56,8 +56,9 @@ rg_builtin_fn rg_builtin_find(const char *name)
     return NULL;
 }
 
-__attribute__((format(printf, 4, 0))) static void fail_va(struct rg_call *call, const char *code, const char *prefix, const char *format,
-                    va_list args)
+__attribute__((format(printf, 4, 0))) static void fail_va(struct rg_call *call, const char *code,
+                                                          const char *prefix, const char *format,
+                                                          va_list args)
 {
     char text[2048];
     (void)vsnprintf(text, sizeof(text), format, args);

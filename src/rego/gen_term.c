@@ -26,7 +26,8 @@ static void need_tree(struct rg_compiler *c, struct rg_node *node)
 }
 
 /* All rules that a ref below a node can mean: constant keys lead to one child, others to all. */
-static void need_match(struct rg_compiler *c, struct rg_node *node, const struct rg_term *ref, uint32_t i)
+static void need_match(struct rg_compiler *c, struct rg_node *node, const struct rg_term *ref,
+                       uint32_t i)
 {
     if (ref->kind != RG_T_REF || i >= ref->n) {
         need_tree(c, node);
@@ -233,7 +234,7 @@ static uint32_t gen_template(struct rg_gen *g, struct rg_term *t)
             rg_gen_closure(g, of->body, 1);
         }
         uint32_t v = rg_gen_term(g, of->items[0]);
-        
+
         uint32_t wrapped = rg_reg(g, 1);
         rg_emit(g, RG_OP_ARRAY, wrapped, rg_in_row(g, &v, 1), of->n);
         rg_emit(g, RG_OP_MOVE, first + i, wrapped, 0);

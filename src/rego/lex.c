@@ -192,7 +192,8 @@ static void lex_token(struct rg_lexer *x)
     uint8_t after = x->at + 1 < x->end ? x->at[1] : 0;
     if (is_letter(c)) {
         lex_name(x);
-    } else if (is_digit(c) || (c == '.' && is_digit(after) && x->before < (uint32_t)(x->at - x->begin))) {
+    } else if (is_digit(c) ||
+               (c == '.' && is_digit(after) && x->before < (uint32_t)(x->at - x->begin))) {
         lex_number(x);
     } else if (c == '"') {
         lex_string(x);

@@ -79,8 +79,8 @@ struct rg_term *rg_parse_in(struct rg_parser *p)
     if (domain == NULL) {
         return t;
     }
-    struct rg_term *items[4] = {rg_term_var(p->heap, rg_name_of(p->names, "internal.member_3"), t->loc), t,
-                                second, domain};
+    struct rg_term *items[4] = {
+        rg_term_var(p->heap, rg_name_of(p->names, "internal.member_3"), t->loc), t, second, domain};
     t = rg_term_list(p->heap, RG_T_CALL, t->loc, items, 4);
     while (t != NULL && rg_take_word(p, "in")) {
         struct rg_term *in = rg_parse_term(p, RG_P_RELATION);

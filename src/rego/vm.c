@@ -337,12 +337,11 @@ static const struct rg_ins *op_OBJECT(struct rg_vm *vm, struct rg_frame *f,
                                       const struct rg_ins *ins)
 {
     struct rg_val out = rg_object(vm->heap, ins->c / 2);
-    const struct rg_ins *next = ins + 1;
-    for (uint32_t i = 0; i < ins->c && next != NULL; i += 2) {
-        next = put(vm, f, ins, out, f->regs + ins->b + i);
+    for (uint32_t i = 0; i < ins->c; i += 2) {
+        rg_put(vm->heap, out, f->regs[ins->b + i], f->regs[ins->b + i + 1]);
     }
     f->regs[ins->a] = out;
-    return next;
+    return ins + 1;
 }
 
 static const struct rg_ins *op_ARRAY_NEW(struct rg_vm *vm, struct rg_frame *f,
