@@ -89,7 +89,14 @@ static struct mln_err enable(struct migrate *m, const char *path, const struct m
     struct mln_cli_reply reply = {0};
     struct mln_value *body = body_of(&m->work, mount);
     MLN_TRY(mig_state_mark(m->cli->cx, &m->state, path, MIG_OPEN, ""));
-    MLN_TRY(mig_call(m, &m->to, "POST", path, body, &reply));
+    struct mln_err err = mig_call(m, &m->to, "POST", path, body, &reply);
+    struct mln_bytes text = mln_bytes_of(m->work.text), unknown = MLN_BYTES("plugin not found in the catalog");
+    if (mln_failed(err) && mln_bytes_find_bytes(text, unknown) < text.len) { /* Merlon's own, at another server */
+        MLN_TRY(mig_row(m, path, MIG_LEFT, "the target has no engine of this type"));
+        mig_fresh(m);
+        return MLN_OK;
+    }
+    MLN_TRY(err);
     return mig_done(m, path, "", NULL);
 }
 
