@@ -52,6 +52,11 @@ struct mln_err mln_txn_begin(struct mln_cx *cx, struct mln_store *store,
     return MLN_OK;
 }
 
+struct mln_err mln_txn_beside(struct mln_cx *cx, const struct mln_txn *txn, struct mln_txn **ret)
+{
+    return mln_txn_begin(cx, txn->store, txn->barrier, ret);
+}
+
 void mln_txn_end(struct mln_txn *txn)
 {
     if (txn != NULL) {

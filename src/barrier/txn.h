@@ -16,6 +16,8 @@ struct mln_txn;
 /* All memory is in the arena of cx, which must outlive the transaction. */
 struct mln_err mln_txn_begin(struct mln_cx *cx, struct mln_store *store,
                              struct mln_barrier *barrier, struct mln_txn **ret);
+/* One beside another: newer, with the memory of its own cx, so that much can be read piece by piece. */
+struct mln_err mln_txn_beside(struct mln_cx *cx, const struct mln_txn *txn, struct mln_txn **ret);
 /* Drops the snapshot; writes that were not handed on are forgotten. */
 void mln_txn_end(struct mln_txn *txn);
 void mln_txn_drop(struct mln_txn **txn);

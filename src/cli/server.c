@@ -10,6 +10,7 @@ static const struct mln_flag flags[] = {
     {"dev-root-token-id", MLN_FLAG_TEXT, "TOKEN", NULL, "Root token of --dev (random otherwise)"},
     {"dev-tls", MLN_FLAG_BOOL, NULL, NULL, "TLS with a certificate made at start"},
     {"data", MLN_FLAG_TEXT, "DIR", NULL, "Data folder (overrides the configuration; keeps --dev data)"},
+    {"trust-domain", MLN_FLAG_TEXT, "NAME", NULL, "Trust domain of the workload identities it issues: example.org"},
     {"rekey-per-minute", MLN_FLAG_INT, "N", "3", "How often a crashed core is re-keyed; 0: never"},
     {"spiffe-socket", MLN_FLAG_TEXT, "PATH", NULL, "Serve the SPIFFE Workload API at this Unix socket"},
     {"log-level", MLN_FLAG_TEXT, "LEVEL", "info", "error, warn, info or debug"},
@@ -27,6 +28,7 @@ static struct mln_err run(struct mln_cli *cli)
         .dev_tls = mln_cli_bool(cli, "dev-tls"),
         .data_dir = mln_cli_text(cli, "data"),
         .spiffe_socket = mln_cli_text(cli, "spiffe-socket"),
+        .trust_domain = mln_cli_text(cli, "trust-domain"),
         .log_level = mln_cli_text(cli, "log-level"),
         .log_format = mln_cli_text(cli, "log-format"),
     };

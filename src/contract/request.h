@@ -98,6 +98,18 @@ struct mln_services {
      * locked out; else a BAD_LOGIN that the handler returns is counted against it.
      */
     struct mln_err (*attempt)(struct mln_request *rq, const char *alias);
+    /*
+     * What the mount of rq keeps in memory between requests: made by `make` when it is first asked for after unsealing (NULL: no
+     * memory, then MEMORY here), dropped at sealing. Its users lock it themselves.
+     */
+    struct mln_err (*keep)(struct mln_request *rq, void *(*make)(void), void (*drop)(void *), void **ret);
+    /*
+     * Once this request's writes are durable and before its answer leaves: fn with a transaction that sees them, for reading. Not
+     * called when the request fails. What fn fails with is logged. arg lives as long as the request.
+     */
+    void (*after)(struct mln_request *rq, struct mln_err (*fn)(struct mln_request *rq, void *arg), void *arg);
+    /* A part of the configuration that the server was started with ("spiffe"); NULL when there is none. */
+    const struct mln_value *(*setting)(struct mln_request *rq, const char *name);
 };
 
 struct mln_request {

@@ -11,6 +11,7 @@ struct mln_server_options {
     const char *dev_root_token_id;  /* NULL = random */
     bool dev_tls;                   /* make a certificate */
     const char *data_dir;           /* overrides the configuration's; with is_dev: keep data here */
+    const char *trust_domain;       /* whose workload identities it issues: "example.org"; NULL = the configuration's */
     int64_t rekey_per_minute;       /* how often a crashed core is re-keyed; 0 = never; default 3 */
     const char *spiffe_socket;      /* Unix socket of the Workload API; overrides the configuration's; NULL = none */
     const char *log_level;          /* "info" */

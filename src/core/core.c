@@ -53,6 +53,7 @@ static void init_locks(struct mln_core *core)
     pthread_mutex_init(&core->load_lock, NULL);
     pthread_mutex_init(&core->state_lock, NULL);
     pthread_mutex_init(&core->tick_lock, NULL);
+    pthread_mutex_init(&core->kept_lock, NULL);
     pthread_mutex_init(&core->ceremonies.lock, NULL);
     mln_quotas_init(&core->quotas);
     pthread_mutex_init(&core->running_lock, NULL);
@@ -140,6 +141,7 @@ void mln_core_close(struct mln_core *core)
     pthread_mutex_destroy(&core->load_lock);
     pthread_mutex_destroy(&core->state_lock);
     pthread_mutex_destroy(&core->tick_lock);
+    pthread_mutex_destroy(&core->kept_lock);
     pthread_mutex_destroy(&core->ceremonies.lock);
     mln_quotas_drop(&core->quotas);
     pthread_mutex_destroy(&core->running_lock);
@@ -205,6 +207,35 @@ static struct mln_err note_version(struct mln_cx *cx, struct mln_core *core)
     return err;
 }
 
+/* Mounts that a store of an older program lacks, unless something else stands there. */
+static struct mln_err late_mounts(struct mln_cx *cx, struct mln_core *core)
+{
+    struct mln_run run = {.is_system = true};
+    const struct mln_value *rows = NULL;
+    MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
+    if (!mln_core_is_initialized(cx, core) || mln_engine_find(core, "spiffe", MLN_MOUNT_SECRET) == NULL) {
+        return MLN_OK;
+    }
+    MLN_TRY(mln_run_begin(cx, core, &run));
+    MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &txn));
+    run.actor.kind = MLN_ACTOR_SYSTEM;
+    run.rq.txn = txn;
+    MLN_TRY(mln_mounts_rows(cx, txn, &rows));
+    if (mln_failed(mln_mount_check_free(cx, rows, MLN_BYTES(MLN_SPIFFE_MOUNT)))) {
+        mln_cx_clear(cx);
+        return MLN_OK;
+    }
+    MLN_TRY(mln_mount_add(&run.rq, mln_mounts_row(cx, MLN_SPIFFE_MOUNT, "spiffe", "workload identities", NULL)));
+    struct mln_err err = mln_core_commit(core, cx, txn, "mount spiffe/", NULL);
+    if (mln_is(err, MLN_E_FULL)) { /* a full disk must not keep the server shut */
+        mln_cx_clear(cx);
+        return MLN_OK;
+    }
+    MLN_TRY(err);
+    mln_txn_drop(&txn);
+    return mln_mounts_load(cx, core);
+}
+
 struct mln_err mln_core_unsealed_at_gate(struct mln_cx *cx, struct mln_core *core, const char *action)
 {
     struct mln_err err = atomic_load(&core->is_open) ? MLN_OK : open_ledger(cx, core);
@@ -214,6 +245,7 @@ struct mln_err mln_core_unsealed_at_gate(struct mln_cx *cx, struct mln_core *cor
     err = mln_failed(err) ? err : mln_lease_quotas_load(cx, core);
     err = mln_failed(err) ? err : mln_cors_load(cx, core);
     err = mln_failed(err) ? err : note_version(cx, core);
+    err = mln_failed(err) ? err : late_mounts(cx, core);
     err = mln_failed(err) ? err : note_system(cx, core, action);
     err = mln_failed(err) ? err : mln_audit_start(cx, core);
     if (mln_failed(err)) {
@@ -264,6 +296,7 @@ void mln_core_seal_at_gate(struct mln_core *core)
     mln_lease_quotas_forget(core);
     mln_audit_forget(core->audit);
     mln_cors_forget(core);
+    mln_kept_forget(core);
     if (core->barrier != NULL) {
         mln_barrier_seal(core->barrier);
     }
@@ -326,6 +359,9 @@ static struct mln_err add_mounts(struct mln_run *run)
     }
     if (has_engine(run->core, "release")) {
         MLN_TRY(add_mount(run, "release/", "release", "releases of models", NULL));
+    }
+    if (has_engine(run->core, "spiffe")) {
+        MLN_TRY(add_mount(run, MLN_SPIFFE_MOUNT, "spiffe", "workload identities", NULL));
     }
     return run->core->config.is_dev
                ? add_mount(run, "secret/", "kv", "key/value secret storage", v2)
@@ -449,7 +485,8 @@ void mln_core_vkey(struct mln_core *core, char to[256])
 /* ---- every second ---- */
 
 static struct mln_err tick_engine(struct mln_cx *cx, struct mln_core *core,
-                                  struct mln_mount_table *table, const struct mln_mount *mount)
+                                  struct mln_mount_table *table, const struct mln_mount *mount,
+                                  struct mln_value *topics)
 {
     struct mln_run run = {.is_system = true, .table = table};
     MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
@@ -465,6 +502,12 @@ static struct mln_err tick_engine(struct mln_cx *cx, struct mln_core *core,
     if (mln_txn_has_writes(txn) && mln_bytes_is(mln_bytes_of(mount->path), MLN_IDENTITY_MOUNT)) {
         atomic_fetch_add(&core->person_epoch, 1);
     }
+    mln_txn_drop(&txn);
+    run.rq.txn = NULL;
+    mln_after_run(&run);
+    for (size_t i = 0; i < mln_len(run.topics); i++) {
+        mln_push(cx, topics, mln_item(run.topics, i));
+    }
     return MLN_OK;
 }
 
@@ -475,7 +518,8 @@ static void failed(struct mln_cx *cx, const char *what)
 }
 
 /* Engines' ticks by the clock: due when a multiple of their period lies between the last look and now. */
-static void tick_engines(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
+static void tick_engines(struct mln_cx *cx, struct mln_core *core, int64_t now_ns,
+                         struct mln_value *topics)
 {
     MLN_AUTO(mln_mounts_release_drop) struct mln_mount_table *table = mln_mounts_hold(core);
     for (size_t i = 0; table != NULL && i < table->n; i++) {
@@ -485,7 +529,7 @@ static void tick_engines(struct mln_cx *cx, struct mln_core *core, int64_t now_n
         }
         int64_t period_ns = engine->tick_s * 1000000000;
         if (now_ns / period_ns != core->last_tick_ns / period_ns) {
-            if (mln_failed(tick_engine(cx, core, table, &table->mounts[i]))) {
+            if (mln_failed(tick_engine(cx, core, table, &table->mounts[i], topics))) {
                 failed(cx, "an engine's scheduled work waits for the next period");
             }
         }
@@ -509,7 +553,8 @@ static void tick_keys(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
 }
 
 /* What does not get done now is done in the next second; what expired is refused already. */
-static void tick_open(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
+static void tick_open(struct mln_cx *cx, struct mln_core *core, int64_t now_ns,
+                      struct mln_value *topics)
 {
     bool more = false;
     mln_life_tick(core, cx, now_ns);
@@ -518,7 +563,7 @@ static void tick_open(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
     }
     mln_ceremonies_tick(core);
     mln_lockout_tick(cx, core, now_ns);
-    tick_engines(cx, core, now_ns);
+    tick_engines(cx, core, now_ns, topics);
     tick_keys(cx, core, now_ns);
 }
 
@@ -527,10 +572,12 @@ void mln_core_tick(struct mln_cx *cx, struct mln_core *core)
     pthread_mutex_lock(&core->tick_lock);
     pthread_rwlock_rdlock(&core->gate);
     int64_t now_ns = mln_now_ns();
+    struct mln_run run = {.core = core, .rq = {.cx = cx}, .topics = mln_array(cx)};
     if (atomic_load(&core->is_open)) {
-        tick_open(cx, core, now_ns);
+        tick_open(cx, core, now_ns, run.topics);
     }
     core->last_tick_ns = now_ns;
     pthread_rwlock_unlock(&core->gate);
+    mln_topics_publish(&run);
     pthread_mutex_unlock(&core->tick_lock);
 }

@@ -20,6 +20,7 @@ struct mln_core_config {
     /* lists of descriptors (each NULL-ended, as mln_engines), the list of lists NULL-ended too; core adds its own sys and token */
     const struct mln_engine *const *const *registries;
     int64_t default_ttl_s, max_ttl_s;   /* of tokens; 0 = 768 h */
+    const struct mln_value *settings;   /* object: what engines ask for with services.setting, or NULL; kept by the caller */
     const struct mln_value *audit;      /* array of audit devices {"path","type","options","description"}, or NULL; kept by the caller */
     bool audit_by_api;                  /* sys/audit may make devices: who may write there may then have core write files */
     bool is_dev;            /* said so in seal status; init mounts "secret/" (kv v2) as well */

@@ -139,6 +139,8 @@ struct mln_core {
     pthread_rwlock_t
         gate;            /* read: a request that needs the store open; write: unsealing, sealing */
     atomic_bool is_open; /* unsealed and ready */
+    struct mln_kept *kept; /* memory of mounts; under kept_lock */
+    pthread_mutex_t kept_lock;
     pthread_mutex_t seal_lock; /* one init or unseal at a time */
     pthread_mutex_t
         load_lock; /* one reading of the mount table at a time: an older one must not replace a newer */
@@ -248,8 +250,15 @@ struct mln_run {
     bool is_use_spent;                 /* the handler spent the token's use itself */
     uint64_t ledger_index;
     struct mln_value *topics; /* array of [name, value] to publish after the commit */
+    struct mln_after *after;  /* what waits for the commit, newest first */
 };
 extern const struct mln_services mln_core_services;
+/* ---- memory of mounts and work after commits (keep.c) ---- */
+struct mln_err mln_keep(struct mln_request *rq, void *(*make)(void), void (*drop)(void *), void **ret);
+void mln_kept_forget(struct mln_core *core);
+void mln_after(struct mln_request *rq, struct mln_err (*fn)(struct mln_request *rq, void *arg), void *arg);
+/* Run what waits for the commit of run; it may publish topics. */
+void mln_after_run(struct mln_run *run);
 struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core,
                              struct mln_run *run); /* id, time, actor "system" */
 void mln_run_block(struct mln_run *run); /* the thread will sleep or work long: hand the ring on */

@@ -40,6 +40,7 @@ static void again(struct mln_run *run)
     run->attempt = NULL;
     run->mfa_done = false;
     run->topics = run->calls = NULL;
+    run->after = NULL;
     run->rule = run->reason = NULL;
     rq->detail = mln_object(rq->cx);
     rq->fields = mln_object(rq->cx);
@@ -66,6 +67,7 @@ static void settle(struct mln_run *run)
 {
     struct mln_core *core = run->core;
     struct mln_cx *cx = run->rq.cx;
+    mln_after_run(run);
     if (run->changed_policies) {
         atomic_fetch_add(&core->acl_epoch, 1);
     }

@@ -166,6 +166,11 @@ static const char *service_address(struct mln_request *rq)
     return known != NULL ? known : "http://127.0.0.1:8200";
 }
 
+static const struct mln_value *service_setting(struct mln_request *rq, const char *name)
+{
+    return mln_get(mln_core_of(rq)->config.settings, name);
+}
+
 const struct mln_services mln_core_services = {
     .call = service_call,
     .may = service_may,
@@ -177,6 +182,9 @@ const struct mln_services mln_core_services = {
     .mount = service_mount,
     .address = service_address,
     .attempt = mln_lockout_attempt,
+    .keep = mln_keep,
+    .after = mln_after,
+    .setting = service_setting,
 };
 
 static struct mln_err commit_claimed(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,

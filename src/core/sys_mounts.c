@@ -18,7 +18,7 @@ const struct mln_value *sys_mount_row(const struct mln_value *rows, struct mln_b
 
 bool sys_mount_is_kept(struct mln_bytes path)
 {
-    static const char *const kept[] = {"sys/", "auth/token/", "cubbyhole/", "identity/"};
+    static const char *const kept[] = {"sys/", "auth/token/", "cubbyhole/", "identity/", "spiffe/"};
     for (size_t i = 0; i < MLN_COUNT(kept); i++) {
         if (mln_bytes_is(path, kept[i])) {
             return true;

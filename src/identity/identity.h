@@ -13,6 +13,7 @@
 extern const struct mln_engine *const mln_identities[];
 
 #define MLN_IDENTITY_MOUNT "identity/"
+#define MLN_SPIFFE_MOUNT   "spiffe/" /* workload identities */
 
 /* What a login says of who logged in. */
 struct mln_identity_login {

@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 
 #include "base/io.h"
+#include "base/spiffe_id.h"
 #include "base/text.h"
 #include "base/yaml.h"
 #include "identity/attest.h"
@@ -327,13 +328,23 @@ static struct mln_err parse_reach(struct mln_cx *cx, const struct mln_value *all
     return MLN_OK;
 }
 
+static struct mln_err check_domain(struct mln_cx *cx, const char *domain)
+{
+    return domain == NULL || mln_spiffe_domain_ok(mln_bytes_of(domain))
+               ? MLN_OK
+               : mln_fail(cx, MLN_E_INVALID, "a trust domain has 1 to %u of a-z, 0-9, dot, dash and underscore: example.org",
+                          MLN_SPIFFE_DOMAIN_MAX);
+}
+
 /* Who this server is in SPIFFE and where processes ask it. */
 static struct mln_err parse_spiffe(struct mln_cx *cx, const struct mln_value *all, struct server_config *config)
 {
-    static const char *const names[] = {"socket", "attest", NULL};
+    static const char *const names[] = {"socket", "attest", "trust_domain", NULL};
     const struct mln_value *spiffe = NULL;
     MLN_TRY(get_section(cx, all, "spiffe", names, &spiffe));
     MLN_TRY(get_text(cx, spiffe, "spiffe.", "socket", &config->spiffe_socket));
+    MLN_TRY(get_text(cx, spiffe, "spiffe.", "trust_domain", &config->trust_domain));
+    MLN_TRY(check_domain(cx, config->trust_domain));
     config->attest = mln_get(spiffe, "attest");
     return mln_attest_check(cx, config->attest);
 }
@@ -482,6 +493,8 @@ static struct mln_err use_flags(struct mln_cx *cx, const struct mln_server_optio
     config->spiffe_socket = options->spiffe_socket != NULL ? options->spiffe_socket : config->spiffe_socket;
     config->audit_by_api = config->audit_by_api || options->is_dev;
     config->dev_tls = options->dev_tls;
+    config->trust_domain = options->trust_domain != NULL ? options->trust_domain : config->trust_domain;
+    MLN_TRY(check_domain(cx, config->trust_domain));
     config->root_token = options->is_dev ? options->dev_root_token_id : NULL;
     return MLN_OK;
 }

@@ -49,6 +49,7 @@ struct server_config {
     const struct mln_value *warnings; /* array of texts: what the file says that means nothing here; may be NULL */
     const char *spiffe_socket;       /* of the Workload API; NULL = none */
     const struct mln_value *attest;  /* settings of attestors (identity/attest.h) */
+    const char *trust_domain;        /* of the workload identities that it issues; NULL = the store's */
     const struct mln_value *reach_allow; /* patterns of net/reach.h; NULL = everything but link-local */
 };
 

@@ -298,7 +298,13 @@ static struct mln_err open_core(struct mln_cx *cx, struct core_process *process,
     MLN_TRY(may_use_keyfile(cx, &has_keyfile));
     static const struct mln_engine *const *const registries[] = {mln_engines, mln_methods,
                                                                  mln_assurances, mln_identities, NULL};
+    struct mln_value *settings = mln_object(cx), *spiffe = mln_object(cx);
+    if (mln_get(boot, "trust_domain") != NULL) {
+        mln_put(cx, spiffe, "trust_domain", mln_get(boot, "trust_domain"));
+    }
+    mln_put(cx, settings, "spiffe", spiffe);
     struct mln_core_config config = {
+        .settings = settings,
         .data_dir = mln_get_text(cx, mln_get(boot, "data"), ""),
         .origin = mln_get_text(cx, mln_get(boot, "origin"), ""),
         .api_address = mln_get_text(cx, mln_get(boot, "api_address"), NULL),

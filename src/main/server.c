@@ -191,6 +191,9 @@ static void tell_core(struct server *s, struct mln_value *boot)
     mln_put_bool(cx, boot, "unauthed_rekey", !config->listeners[0].no_unauthed_rekey);
     mln_put_bool(cx, boot, "unauthed_root", !config->listeners[0].no_unauthed_root);
     mln_put_bool(cx, boot, "audit_by_api", config->audit_by_api);
+    if (config->trust_domain != NULL) {
+        mln_put_text(cx, boot, "trust_domain", config->trust_domain);
+    }
     if (config->audit != NULL) {
         mln_put(cx, boot, "audit", config->audit);
     }

@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define EK_MOUNTS_MAX 4
+#define EK_AFTER_MAX  16
 
 struct ek {
     struct mln_cx *cx; /* of the last call: its texts and answers live until the next */
@@ -34,6 +35,19 @@ struct ek {
     size_t calls;        /* of services.call */
     size_t blocks;       /* of services.block */
     const char *topic;   /* last published */
+    size_t topics;       /* how many were */
+    const struct mln_peer *peer;       /* of requests from now on; NULL = none */
+    const struct mln_value *settings;  /* what services.setting looks in */
+    struct ek_kept {                   /* of services.keep, a place a mount */
+        void *what;
+        void (*drop)(void *what);
+    } kept[EK_MOUNTS_MAX];
+    struct ek_after { /* of services.after */
+        struct mln_err (*fn)(struct mln_request *rq, void *arg);
+        void *arg;
+        const struct mln_mount *mount;
+    } after[EK_AFTER_MAX];
+    size_t n_after;
     /* of the last request */
     struct mln_err err;
     struct mln_reply re;
@@ -211,7 +225,42 @@ static inline bool ek_service_may(struct mln_request *rq, const char *path, cons
 static inline void ek_service_publish(struct mln_request *rq, const char *topic, const struct mln_value *value)
 {
     (void)value;
-    ((struct ek *)rq->core)->topic = topic;
+    ((struct ek *)rq->core)->topic = mln_text_dup(rq->cx, mln_bytes_of(topic));
+    ((struct ek *)rq->core)->topics++;
+}
+
+static inline struct mln_err ek_service_keep(struct mln_request *rq, void *(*make)(void), void (*drop)(void *), void **ret)
+{
+    struct ek *k = rq->core;
+    struct ek_kept *kept = &k->kept[rq->mount - k->mounts];
+    if (kept->what == NULL) {
+        *kept = (struct ek_kept){make(), drop};
+    }
+    *ret = kept->what;
+    return kept->what != NULL ? MLN_OK : mln_fail(rq->cx, MLN_E_MEMORY, "no memory");
+}
+
+static inline void ek_service_after(struct mln_request *rq, struct mln_err (*fn)(struct mln_request *rq, void *arg), void *arg)
+{
+    struct ek *k = rq->core;
+    assert_true(k->n_after < EK_AFTER_MAX);
+    k->after[k->n_after++] = (struct ek_after){fn, arg, rq->mount};
+}
+
+static inline const struct mln_value *ek_service_setting(struct mln_request *rq, const char *name)
+{
+    return mln_get(((struct ek *)rq->core)->settings, name);
+}
+
+/* As sealing does: engines read all again. */
+static inline void ek_forget(struct ek *k)
+{
+    for (size_t i = 0; i < EK_MOUNTS_MAX; i++) {
+        if (k->kept[i].what != NULL) {
+            k->kept[i].drop(k->kept[i].what);
+            k->kept[i] = (struct ek_kept){NULL, NULL};
+        }
+    }
 }
 
 static inline void ek_service_block(struct mln_request *rq)
@@ -229,7 +278,8 @@ static inline struct ek *ek_new(void)
     k->actor = (struct mln_actor){.kind = MLN_ACTOR_TOKEN, .is_root = true, .accessor = "acc", .display_name = "root",
                                   .entity_id = "", .entity_name = "", .auth_path = "auth/token/root"};
     k->services = (struct mln_services){.call = ek_service_call, .may = ek_service_may,
-                                        .publish = ek_service_publish, .block = ek_service_block};
+                                        .publish = ek_service_publish, .block = ek_service_block,
+                                        .keep = ek_service_keep, .after = ek_service_after, .setting = ek_service_setting};
     kit_ok(k->cx, mln_store_open_fault(k->cx, &k->store, &k->control));
     kit_ok(k->cx, mln_barrier_new(k->cx, k->store, &k->barrier));
     struct mln_secret root = {0};
@@ -242,6 +292,7 @@ static inline struct ek *ek_new(void)
 
 static inline void ek_free(struct ek *k)
 {
+    ek_forget(k);
     mln_barrier_free(k->barrier);
     mln_store_close(k->store);
     kit_cx_free(k->cx);
@@ -266,6 +317,24 @@ static inline void ek_begin(struct ek *k, struct mln_request *rq)
         mln_push(k->cx, certs, mln_blob(k->cx, k->client_certs[i]));
     }
     rq->client_certs = certs;
+    rq->peer = k->peer;
+    k->n_after = 0;
+    k->topics = 0;
+    k->topic = NULL;
+}
+
+/* What waits for the commit, each with a transaction of its own. */
+static inline struct mln_err ek_run_after(struct ek *k)
+{
+    for (size_t i = 0; i < k->n_after; i++) {
+        MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
+        MLN_TRY(mln_txn_begin(k->cx, k->store, k->barrier, &txn));
+        struct mln_request rq = {.cx = k->cx, .id = "", .txn = txn, .ns = MLN_NS_ROOT, .source = "", .now_ns = k->now_ns,
+                                 .actor = &k->actor, .mount = k->after[i].mount, .services = &k->services,
+                                 .detail = mln_object(k->cx), .core = k};
+        MLN_TRY(k->after[i].fn(&rq, k->after[i].arg));
+    }
+    return MLN_OK;
 }
 
 /* Write what the handler wrote, as the pipeline does, or drop it with the error. */
@@ -282,6 +351,7 @@ static inline void ek_end(struct ek *k, struct mln_err err)
     }
     mln_txn_end(k->txn);
     k->txn = NULL;
+    err = mln_failed(err) ? err : ek_run_after(k);
     k->err = err;
     k->status = mln_failed(err)        ? mln_err_http(err.code)
                 : k->re.status != 0    ? k->re.status
@@ -312,6 +382,15 @@ static inline void ek_mount(struct ek *k, const char *path, const struct mln_eng
         ek_end(k, engine->start(&rq));
         kit_ok(k->cx, k->err);
     }
+}
+
+/* The tick of the engine mounted at place i. */
+static inline void ek_tick(struct ek *k, size_t i)
+{
+    struct mln_request rq;
+    ek_begin(k, &rq);
+    rq.mount = &k->mounts[i];
+    ek_end(k, rq.mount->engine->tick(&rq));
 }
 
 /* One request. path is full; a list's has a "/" at its end or not. json may be NULL. Returns the status as HTTP would say. */

@@ -68,7 +68,7 @@ static void test_info(void **state)
     };
     CK_PLAY(k, t);
     CK_WANT(k, ck_call(k, R, "read", "sys/plugins/catalog", NULL), 200);
-    assert_non_null(strstr(ck_at(k, "data|secret"), "\"kv\",\"transit\""));
+    assert_non_null(strstr(ck_at(k, "data|secret"), "\"kv\",\"spiffe\",\"transit\""));
 }
 
 static void test_metrics(void **state)
