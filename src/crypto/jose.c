@@ -187,6 +187,27 @@ struct mln_err mln_jose_jwk(struct mln_cx *cx, enum mln_jose_alg alg, const char
     return mln_cx_err(cx);
 }
 
+struct mln_err mln_jose_jwk_of_spki(struct mln_cx *cx, struct mln_bytes spki, const struct mln_value **ret)
+{
+    static const enum mln_jose_alg kinds[] = {MLN_JOSE_ES256, MLN_JOSE_ES384, MLN_JOSE_ES512, MLN_JOSE_RS256, MLN_JOSE_EDDSA};
+    const unsigned char *at = spki.ptr;
+    MLN_AUTO(pkey_drop) EVP_PKEY *key = spki.len > 0 && spki.len < AEAD_MAX ? d2i_PUBKEY(NULL, &at, (long)spki.len) : NULL;
+    for (size_t i = 0; key != NULL && i < MLN_COUNT(kinds); i++) {
+        const struct alg *a = &algs[kinds[i]];
+        if (is_of_kind(key, a)) {
+            struct mln_value *jwk = mln_object(cx);
+            mln_put_text(cx, jwk, "kty", a->kind == EC ? "EC" : a->kind == ED25519 ? "OKP" : "RSA");
+            if (a->crv != NULL) {
+                mln_put_text(cx, jwk, "crv", a->crv);
+            }
+            MLN_TRY(put_public(cx, a, key, jwk));
+            *ret = jwk;
+            return mln_cx_err(cx);
+        }
+    }
+    return mln_fail(cx, MLN_E_INVALID, "the public key is of no kind that a JWK has here");
+}
+
 /* ---- JWS ---- */
 
 static bool prepare(const struct alg *a, EVP_PKEY *key, EVP_MD_CTX *ctx)

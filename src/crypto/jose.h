@@ -25,6 +25,8 @@ struct mln_err mln_jose_generate(struct mln_cx *cx, enum mln_jose_alg alg, struc
 /* The public half of a PKCS#8 private key as JWK with "use":"sig", "kid" (borrowed) and "alg". errors INVALID: not alg's kind */
 struct mln_err mln_jose_jwk(struct mln_cx *cx, enum mln_jose_alg alg, const char *kid,
                             struct mln_bytes der, const struct mln_value **ret);
+/* The same of a SubjectPublicKeyInfo, the key alone: no use, kid and alg. RSA, P-256, P-384, P-521, Ed25519. errors INVALID */
+struct mln_err mln_jose_jwk_of_spki(struct mln_cx *cx, struct mln_bytes spki, const struct mln_value **ret);
 /*
  * Sign claims as a compact JWS, appended to jwt; header {"alg","kid"} and, unless NULL, "typ".
  * errors INVALID: the key is not of alg's kind
