@@ -21,8 +21,8 @@ struct mln_attest_config {
     struct mln_attest_cache *cache;
     const char *proc; /* "/proc"; tests have their own */
     const char *etc;  /* "/etc": passwd and group */
-    /* The kubelet's pods, no older than max_age_ns; NULL = there is no kubelet. errors UNREACHABLE. Any thread */
-    struct mln_err (*pods)(void *arg, struct mln_cx *cx, int64_t max_age_ns, const struct mln_value **ret);
+    /* Selectors of a pod's container, array of texts; NULL = there is no kubelet. errors UNREACHABLE, NOT_FOUND. Any thread */
+    struct mln_err (*pod)(void *arg, struct mln_cx *cx, const char *pod, const char *container, const struct mln_value **ret);
     void *arg;
 };
 
@@ -72,3 +72,8 @@ struct mln_err mln_attest_read(struct mln_cx *cx, const struct mln_attest_target
                                struct mln_bytes *ret);
 /* Push "type:value"; a value that is empty, too long, no UTF-8 or has control characters is left out. */
 void mln_attest_push(struct mln_cx *cx, struct mln_value *selectors, const char *type, struct mln_bytes value);
+
+/* ---- Kubernetes (attest_kubernetes.c) ---- */
+/* Selectors of the container, of the kubelet's list of pods (GET /pods). errors NOT_FOUND (no such pod or container yet), PARSE */
+struct mln_err mln_attest_pods_parse(struct mln_cx *cx, struct mln_bytes json, const char *pod, const char *container,
+                                     struct mln_value *selectors);

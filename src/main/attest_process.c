@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "base/sandbox.h"
 #include "identity/attest.h"
+#include "main/attest_kubelet.h"
 #include "main/attest_wire.h"
 #include "main/main_priv.h"
 
@@ -45,6 +46,7 @@ struct peer {
 
 struct attest {
     struct mln_attest_config config;
+    struct attest_kubelet kubelet;
     int epoll_fd;
     pthread_mutex_t lock; /* all below, and the order of what core hears */
     pthread_cond_t more;
@@ -97,6 +99,15 @@ static void watch(struct attest *a, struct peer *peer)
     }
 }
 
+/* For who writes entries and wonders what to write: --log-level debug. */
+static void say_selectors(const struct attest_ask *ask, const struct mln_value *selectors)
+{
+    for (size_t i = 0; i < mln_len(selectors); i++) {
+        mln_log(MLN_LOG_DEBUG, "attest", "process %lld of user %u: %.*s", (long long)ask->pid, ask->uid,
+                MLN_FMT(mln_get_bytes(mln_item(selectors, i))));
+    }
+}
+
 static void look(struct attest *a, struct mln_cx *cx, struct peer *peer, struct attest_tell *what)
 {
     const struct mln_value *selectors = NULL;
@@ -112,7 +123,7 @@ static void look(struct attest *a, struct mln_cx *cx, struct peer *peer, struct 
     struct mln_err err = mln_attest(cx, &a->config, &who, &selectors);
     err = mln_failed(err) ? err : attest_tell_fill(cx, selectors, what);
     if (!mln_failed(err)) {
-        mln_log(MLN_LOG_DEBUG, "attest", "process %lld of user %u: %zu selectors", (long long)ask->pid, ask->uid, mln_len(selectors));
+        say_selectors(ask, selectors);
     } else {
         mln_log(MLN_LOG_WARN, "attest", "process %lld of user %u is not attested: %s", (long long)ask->pid, ask->uid, cx->text);
         *what = (struct attest_tell){.kind = ATTEST_REFUSED, .number = ask->number};
@@ -206,6 +217,8 @@ static void process_ended(struct attest *a, struct mln_cx *cx, uint64_t number)
     (void)pthread_mutex_lock(&a->lock);
     struct peer *peer = *find(a, number);
     if (peer != NULL && peer->state == KNOWN) {
+        mln_log(MLN_LOG_DEBUG, "attest", "process %lld of user %u has ended before its connection", (long long)peer->ask.pid,
+                peer->ask.uid);
         (void)epoll_ctl(a->epoll_fd, EPOLL_CTL_DEL, peer->pidfd, NULL);
         mln_fd_drop(&peer->pidfd);
         tell_short(a, cx, ATTEST_REFUSED, number, MLN_E_DENIED);
@@ -278,13 +291,15 @@ static struct mln_err run(struct mln_cx *cx, struct attest *a)
     MLN_TRY(boot_read(cx, FD_BOOT, &boot));
     boot_log(boot, "attest");
     raise_descriptors();
+    MLN_TRY(attest_kubelet_start(cx, mln_get(mln_get(boot, "attest"), "kubernetes"), &a->kubelet));
     MLN_TRY(keep_only_looking(cx));
     harden_process(); /* again: another user's process is dumpable by the system's setting */
     if (!die_with_parent((pid_t)mln_get_int(mln_get(boot, "parent"), 0))) {
         return mln_fail(cx, MLN_E_UNREACHABLE, "attest: monitor is gone");
     }
     a->config = (struct mln_attest_config){
-        .settings = mln_get(boot, "attest"), .cache = mln_attest_cache_new(), .proc = "/proc", .etc = "/etc"};
+        .settings = mln_get(boot, "attest"), .cache = mln_attest_cache_new(), .proc = "/proc", .etc = "/etc",
+        .pod = a->kubelet.fd >= 0 ? attest_kubelet_pod : NULL, .arg = &a->kubelet};
     a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (a->config.cache == NULL || a->epoll_fd < 0 || epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, FD_MONITOR, &asks) != 0) {
         return mln_fail(cx, MLN_E_MEMORY, "attest: no memory or descriptors");
