@@ -66,7 +66,7 @@ void slot_free(struct slot *slot);
 void slot_clear(struct slot *slot); /* its request is over: wiped */
 void slots_trim(struct lane *lane, unsigned keep);
 /* core's `ready`, any thread: the slot is handed to the lane's leader. */
-void slot_ready(void *slot);
+void slot_ready(void *arg);
 
 /* Takes the descriptors, also when it fails. */
 struct mln_err lane_new(struct mln_cx *cx, struct workers *all, uint64_t generation,
