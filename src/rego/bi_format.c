@@ -46,21 +46,26 @@ static void add_plain(struct mln_buf *out, struct rg_val v)
 static void add_quoted(struct mln_buf *out, struct mln_bytes t)
 {
     static const char from[] = "\a\b\f\n\r\t\v\\\"", to[] = "abfnrtv\\\"";
+    size_t plain = 0;
     mln_buf_add_byte(out, '"');
     for (size_t i = 0; i < t.len; i++) {
+        if (t.ptr[i] >= 0x20 && t.ptr[i] != 0x7f && t.ptr[i] != '"' && t.ptr[i] != '\\') {
+            continue;
+        }
         size_t k = 0;
+        mln_buf_add(out, t.ptr + plain, i - plain);
+        plain = i + 1;
         while (k < sizeof(from) - 1 && (uint8_t)from[k] != t.ptr[i]) {
             k++;
         }
         if (k < sizeof(from) - 1) {
             mln_buf_add_byte(out, '\\');
             mln_buf_add_byte(out, (uint8_t)to[k]);
-        } else if (t.ptr[i] < 0x20 || t.ptr[i] == 0x7f) {
-            mln_buf_add_format(out, "\\x%02x", t.ptr[i]);
         } else {
-            mln_buf_add_byte(out, t.ptr[i]);
+            mln_buf_add_format(out, "\\x%02x", t.ptr[i]);
         }
     }
+    mln_buf_add(out, t.ptr + plain, t.len - plain);
     mln_buf_add_byte(out, '"');
 }
 
@@ -249,9 +254,11 @@ static void format_into(struct mln_buf *buf, struct mln_bytes f, struct rg_val a
 {
     uint32_t used = 0;
     for (size_t i = 0; i < f.len;) {
-        if (f.ptr[i] != '%') {
-            mln_buf_add_byte(buf, f.ptr[i++]);
-            continue;
+        size_t plain = mln_bytes_find(mln_bytes_from(f, i), '%');
+        mln_buf_add(buf, f.ptr + i, plain);
+        i += plain;
+        if (i == f.len) {
+            break;
         }
         struct verb v;
         i = read_verb(f, i + 1, &v);
@@ -283,6 +290,7 @@ static bool sprintf_(struct rg_call *call)
     if (!rg_arg_string(call, 1, &format) || !rg_arg_tag(call, 2, RG_ARRAY, &args)) {
         return false;
     }
+    (void)mln_buf_reserve(&buf, format.len + 64);
     format_into(&buf, format, args);
     return rg_return(call, rg_string_buf(call->heap, &buf));
 }

@@ -110,8 +110,7 @@ bool rg_eq(struct rg_val a, struct rg_val b)
     case RG_BIG:
         return rg_num_cmp(a, b) == 0;
     case RG_STR:
-        return a.str == b.str || (a.hash == b.hash && a.str->len == b.str->len &&
-                                  mln_same(a.str->text, b.str->text, a.str->len));
+        return rg_same_string(a, b);
     case RG_ARRAY:
         return a.arr == b.arr || eq_arrays(a.arr, b.arr);
     case RG_OBJECT:

@@ -66,6 +66,7 @@ enum rg_op {
 #define RG_CONST 0x8000u /* an operand with this bit is a constant, else a register */
 #define RG_NOREG 0x7fffu
 #define RG_REGS_MAX 0x7000u
+#define RG_ANY_ORDER 2 /* in c of ITER: what is made does not depend on the order */
 
 struct rg_ins {
     uint16_t op;

@@ -119,7 +119,7 @@ static void gen_every(struct rg_gen *g, struct rg_expr *e)
 {
     uint32_t done = rg_label(g), over = rg_gen_term(g, e->terms[2]);
     uint32_t inner_fail = g->fail, walk = rg_reg(g, 4), next = rg_label(g);
-    rg_emit(g, RG_OP_ITER, walk, over, 1);
+    rg_emit(g, RG_OP_ITER, walk, over, RG_ANY_ORDER);
     rg_place(g, next);
     g->fail = done;
     rg_emit(g, RG_OP_NEXT, walk, walk + 2, walk + 3);

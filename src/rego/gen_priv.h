@@ -16,6 +16,7 @@ struct rg_gen {
     uint32_t fail;    /* label */
     struct rg_loc loc;
     bool is_bad;      /* an error was reported */
+    bool any_order;   /* of what loops give */
     uint32_t *results; /* of a query's expressions, by their place */
 };
 

@@ -147,6 +147,7 @@ void rg_gen_group(struct rg_compiler *c, struct rg_group *group)
 {
     struct rg_gen gen, *g = &gen;
     rg_gen_begin(g, c, group->name);
+    g->any_order = true;
     c->group = group;
     g->fail = rg_label(g);
     if (group->kind == RG_G_SET) {

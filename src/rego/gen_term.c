@@ -56,7 +56,7 @@ static void unsafe(struct rg_gen *g, const struct rg_term *t)
 uint32_t rg_gen_loop(struct rg_gen *g, uint32_t over, uint32_t *ret_key)
 {
     uint32_t walk = rg_reg(g, 4), next = rg_label(g);
-    rg_emit(g, RG_OP_ITER, walk, over, 0);
+    rg_emit(g, RG_OP_ITER, walk, over, g->any_order ? RG_ANY_ORDER : 0);
     rg_place(g, next);
     rg_emit(g, RG_OP_NEXT, walk, walk + 2, walk + 3);
     g->fail = next;
@@ -202,6 +202,8 @@ static uint32_t gen_comprehension(struct rg_gen *g, struct rg_term *t)
     uint32_t to = rg_reg(g, 1), outer = g->fail, end = rg_label(g);
     bool array = t->kind == RG_T_ARRAY_OF, set = t->kind == RG_T_SET_OF;
     rg_emit(g, array ? RG_OP_ARRAY_NEW : set ? RG_OP_SET_NEW : RG_OP_OBJECT_NEW, to, 0, 0);
+    bool any_order = g->any_order;
+    g->any_order = !array;
     g->fail = end;
     g->c->depth++;
     rg_gen_body(g, t->body);
@@ -212,6 +214,7 @@ static uint32_t gen_comprehension(struct rg_gen *g, struct rg_term *t)
         rg_emit(g, array ? RG_OP_PUSH : RG_OP_ADD, to, heads[0], 0);
     }
     rg_jump(g, g->fail);
+    g->any_order = any_order;
     g->c->depth--;
     rg_place(g, end);
     g->fail = outer;

@@ -6,7 +6,7 @@
 
 #define CHUNK_FIRST ((size_t)16 << 10)
 #define CHUNK_MOST  ((size_t)1 << 20)
-#define KEEP_MOST   ((size_t)4 << 20) /* free memory that a heap keeps between evaluations */
+#define KEEP_MOST   ((size_t)8 << 20) /* free memory that a heap keeps between evaluations */
 
 struct chunk {
     struct chunk *next;
@@ -90,22 +90,26 @@ size_t rg_heap_held(const struct rg_heap *heap)
     return heap->used_bytes + heap->kept_bytes;
 }
 
+/* The first that fits without much waste, of those looked at. */
 static struct chunk *take_kept(struct rg_heap *heap, size_t n)
 {
-    struct chunk *c = heap->kept;
-    if (c == NULL || c->size < n) {
-        return NULL;
+    struct chunk **at = &heap->kept;
+    for (unsigned i = 0; i < 64 && *at != NULL; i++, at = &(*at)->next) {
+        struct chunk *c = *at;
+        if (c->size >= n && (n < RG_SMALL || c->size <= 2 * n)) {
+            *at = c->next;
+            heap->kept_bytes -= c->size;
+            return c;
+        }
     }
-    heap->kept = c->next;
-    heap->kept_bytes -= c->size;
-    return c;
+    return NULL;
 }
 
 static struct chunk *new_chunk(struct rg_heap *heap, size_t n)
 {
     size_t size = heap->used_bytes < CHUNK_FIRST ? CHUNK_FIRST : heap->used_bytes;
     size = size > CHUNK_MOST ? CHUNK_MOST : size;
-    size = size < n ? n : size;
+    size = n >= RG_SMALL ? n : size;
     struct chunk *c = mln_alloc(sizeof(*c) + size);
     if (c != NULL) {
         c->size = size;

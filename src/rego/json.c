@@ -9,8 +9,9 @@
 #include "base/text.h"
 #include "rego/rego.h"
 
-#define SHARED_SLOTS    4096u
-#define SHARED_LEN_MOST 48u
+#define SHARED_SLOTS     4096u
+#define SHARED_SLOTS_FEW 128u /* for small texts: on the stack */
+#define SHARED_LEN_MOST  48u
 
 struct reader {
     struct rg_heap *heap;
@@ -19,6 +20,7 @@ struct reader {
     struct rg_val *scratch;
     size_t scratch_len, scratch_cap;
     const struct rg_str **shared;
+    uint32_t shared_mask;
     unsigned depth;
 };
 
@@ -59,11 +61,11 @@ static bool push(struct reader *r, struct rg_val v)
 
 static struct rg_val share(struct reader *r, struct mln_bytes text)
 {
-    if (text.len > SHARED_LEN_MOST || r->shared == NULL) {
+    if (text.len > SHARED_LEN_MOST) {
         return rg_string(r->heap, text);
     }
     uint32_t hash = rg_hash_bytes(text.ptr, text.len);
-    const struct rg_str **slot = &r->shared[hash & (SHARED_SLOTS - 1)];
+    const struct rg_str **slot = &r->shared[hash & r->shared_mask];
     if (*slot == NULL || (*slot)->hash != hash || (*slot)->len != text.len ||
         !mln_same((*slot)->text, text.ptr, text.len)) {
         struct rg_val v = rg_string(r->heap, text);
@@ -361,10 +363,12 @@ struct rg_val rg_json_parse(struct rg_heap *heap, struct mln_bytes text, const c
     const uint8_t *from = text.ptr == NULL ? &nothing : text.ptr;
     struct reader r = {.heap = heap, .at = from, .begin = from, .end = from + text.len};
     MLN_AUTO(mln_free_drop) const struct rg_str **shared = NULL;
-    if (text.len > 4096) {
+    const struct rg_str *few[SHARED_SLOTS_FEW] = {NULL};
+    if (text.len > 65536) {
         shared = mln_alloc_array(SHARED_SLOTS, sizeof(*shared));
     }
-    r.shared = shared;
+    r.shared = shared != NULL ? shared : few;
+    r.shared_mask = (shared != NULL ? SHARED_SLOTS : SHARED_SLOTS_FEW) - 1;
     struct rg_val v = read_value(&r);
     skip_blank(&r);
     if (r.error == NULL && r.at != r.end) {

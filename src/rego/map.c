@@ -7,7 +7,7 @@
 static struct rg_map *map_new(struct rg_heap *heap, uint32_t cap, bool is_set)
 {
     struct rg_map *m = rg_new(heap, sizeof(*m));
-    *m = (struct rg_map){.is_sorted = true};
+    *m = (struct rg_map){.heap = heap, .is_sorted = true};
     if (cap > 0) {
         size_t n = (size_t)cap * sizeof(struct rg_val);
         struct rg_val *both = rg_try(heap, is_set ? n : 2 * n);
@@ -31,23 +31,35 @@ struct rg_val rg_set(struct rg_heap *heap, uint32_t cap)
 
 static bool same_key(struct rg_val a, struct rg_val b)
 {
-    if (a.tag == RG_STR && b.tag == RG_STR) {
-        return a.str == b.str || (a.hash == b.hash && a.str->len == b.str->len &&
-                                  mln_same(a.str->text, b.str->text, a.str->len));
-    }
-    return rg_eq(a, b);
+    return a.tag == RG_STR && b.tag == RG_STR ? rg_same_string(a, b) : rg_eq(a, b);
 }
 
 /* position + 1, 0 when absent */
+static uint32_t scan(const struct rg_map *m, struct rg_val key)
+{
+    for (uint32_t i = 0; i < m->len; i++) {
+        if (same_key(m->keys[i], key)) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
+static uint32_t scan_text(const struct rg_map *m, struct rg_val key)
+{
+    for (uint32_t i = 0; i < m->len; i++) {
+        const struct rg_val *k = &m->keys[i];
+        if (k->hash == key.hash && k->tag == RG_STR && rg_same_string(*k, key)) {
+            return i + 1;
+        }
+    }
+    return 0;
+}
+
 static uint32_t find(const struct rg_map *m, struct rg_val key)
 {
     if (m->index == NULL) {
-        for (uint32_t i = 0; i < m->len; i++) {
-            if (same_key(m->keys[i], key)) {
-                return i + 1;
-            }
-        }
-        return 0;
+        return key.tag == RG_STR ? scan_text(m, key) : scan(m, key);
     }
     uint32_t at = rg_hash(key) & m->mask;
     while (m->index[at] != 0) {
@@ -253,6 +265,34 @@ static void sort_both(struct rg_val *keys, struct rg_val *vals, uint32_t n)
     mln_free(room);
 }
 
+static void reindex(struct rg_map *m)
+{
+    if (m->index != NULL) {
+        mln_fill(m->index, 0, ((size_t)m->mask + 1) * sizeof(*m->index));
+        for (uint32_t i = 0; i < m->len; i++) {
+            index_add(m, i);
+        }
+    }
+}
+
+/* The old arrays stay as they are: somebody may be walking over them. */
+static bool copy_arrays(struct rg_map *m)
+{
+    struct rg_val *keys =
+        rg_try(m->heap, (size_t)m->len * sizeof(*keys) * (m->vals == NULL ? 1 : 2));
+    if (keys == NULL) {
+        return false;
+    }
+    mln_copy(keys, m->keys, m->len * sizeof(*keys));
+    if (m->vals != NULL) {
+        mln_copy(keys + m->len, m->vals, m->len * sizeof(*keys));
+        m->vals = keys + m->len;
+    }
+    m->keys = keys;
+    m->cap = m->len;
+    return true;
+}
+
 void rg_sort(struct rg_val map)
 {
     struct rg_map *m = map.map;
@@ -260,13 +300,21 @@ void rg_sort(struct rg_val map)
         return;
     }
     if (!in_order(m->keys, m->len)) {
-        sort_both(m->keys, map.tag == RG_SET ? NULL : m->vals, m->len);
-        if (m->index != NULL) {
-            mln_fill(m->index, 0, ((size_t)m->mask + 1) * sizeof(*m->index));
-            for (uint32_t i = 0; i < m->len; i++) {
-                index_add(m, i);
-            }
+        if (!copy_arrays(m)) {
+            return;
         }
+        sort_both(m->keys, m->vals, m->len);
+        reindex(m);
+    }
+    m->is_sorted = true;
+}
+
+void rg_sort_here(struct rg_val map)
+{
+    struct rg_map *m = map.map;
+    if (!m->is_sorted && !in_order(m->keys, m->len)) {
+        sort_both(m->keys, m->vals, m->len);
+        reindex(m);
     }
     m->is_sorted = true;
 }

@@ -29,10 +29,10 @@ struct rg_str *rg_str_new(struct rg_heap *heap, size_t len)
         (void)rg_try(heap, SIZE_MAX / 2);
         return NULL;
     }
-    struct rg_str *s = rg_try(heap, sizeof(*s) + len + 1);
+    struct rg_str *s = rg_try(heap, sizeof(*s) + (len | 7) + 1);
     if (s != NULL) {
         s->len = (uint32_t)len;
-        s->text[len] = '\0';
+        mln_fill(s->text + (len & ~(size_t)7), 0, 8);
     }
     return s;
 }
@@ -182,7 +182,7 @@ void rg_settle(struct rg_val v)
             rg_settle(v.map->keys[i]);
             rg_settle(v.map->vals == NULL ? RG_NONE : v.map->vals[i]);
         }
-        rg_sort(v);
+        rg_sort_here(v);
     }
 }
 

@@ -50,7 +50,9 @@ struct rg_arr {
     struct rg_val *items;
 };
 
+struct rg_heap;
 struct rg_map {
+    struct rg_heap *heap; /* that it lives in */
     uint32_t len, cap;
     uint32_t mask;      /* of index, when there is one */
     bool is_sorted;
@@ -103,6 +105,23 @@ void rg_put_text(struct rg_heap *heap, struct rg_val object, const char *key, st
 void rg_add(struct rg_heap *heap, struct rg_val set, struct rg_val item);
 
 /* ---- reading ---- */
+/* Texts of strings begin at a multiple of 8 and their last word is filled with zeros, so whole words are compared. */
+static inline bool rg_same_text(const struct rg_str *a, const struct rg_str *b)
+{
+    for (uint32_t i = 0; i < a->len; i += 8) {
+        uint64_t x, y;
+        __builtin_memcpy(&x, a->text + i, 8);
+        __builtin_memcpy(&y, b->text + i, 8);
+        if (x != y) {
+            return false;
+        }
+    }
+    return true;
+}
+static inline bool rg_same_string(struct rg_val a, struct rg_val b)
+{
+    return a.str == b.str || (a.hash == b.hash && a.str->len == b.str->len && rg_same_text(a.str, b.str));
+}
 static inline struct mln_bytes rg_bytes(struct rg_val v)
 {
     return mln_bytes_at(v.str->text, v.str->len);
@@ -124,7 +143,8 @@ bool rg_has(struct rg_val set_or_object, struct rg_val key);
 struct rg_val rg_item(struct rg_val v, size_t i);   /* of an array */
 struct rg_val rg_key_at(struct rg_val v, size_t i); /* of an object or set, in OPA's order */
 struct rg_val rg_val_at(struct rg_val v, size_t i);
-void rg_sort(struct rg_val map);   /* into OPA's order; once */
+void rg_sort(struct rg_val map);      /* into OPA's order; once */
+void rg_sort_here(struct rg_val map); /* the same in place: nobody is walking over it */
 void rg_settle(struct rg_val v);   /* sort and index all that is reachable: from then on threads may share it */
 struct rg_val rg_copy(struct rg_heap *heap, struct rg_val v); /* deep */
 

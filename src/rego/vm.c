@@ -261,7 +261,15 @@ static inline const struct rg_ins *op_ITER(struct rg_vm *vm, struct rg_frame *f,
     f->regs[ins->a] = over;
     f->regs[ins->a + 1] = rg_int(0);
     if (over.tag == RG_OBJECT || over.tag == RG_SET) {
-        rg_sort(over);
+        if ((ins->c & RG_ANY_ORDER) == 0) {
+            rg_sort(over);
+        } else if (
+            !over.map
+                 ->is_sorted) { /* it may be sorted while we walk: that moves it to other arrays */
+            struct rg_map *view = rg_new(vm->heap, sizeof(*view));
+            *view = *over.map;
+            f->regs[ins->a].map = view;
+        }
         return ins + 1;
     }
     return over.tag == RG_ARRAY ? ins + 1 : no(f, ins);
