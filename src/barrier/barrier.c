@@ -592,6 +592,39 @@ struct mln_err mln_barrier_add_namespace(struct mln_cx *cx, struct mln_barrier *
     return change_ring(cx, b, ns, false);
 }
 
+static void forget_ring(struct mln_barrier *b, struct mln_bytes ns)
+{
+    size_t at = place_of(b->rings, b->n, ns);
+    if (at < b->n && mln_bytes_eq(b->rings[at]->ns, ns)) {
+        keyring_free(b->rings[at]);
+        mln_move(b->rings + at, b->rings + at + 1, (b->n - at - 1) * sizeof(struct keyring *));
+        b->n--;
+    }
+}
+
+struct mln_err mln_barrier_remove_namespace(struct mln_cx *cx, struct mln_barrier *b, struct mln_bytes ns)
+{
+    uint8_t count[32 + KEYRING_NS_MAX];
+    struct mln_bytes key = MLN_BYTES_NONE;
+    if (!ns_is_valid(ns) || mln_bytes_eq(ns, MLN_NS_ROOT)) {
+        return mln_fail(cx, MLN_E_INVALID, "the keyring of this namespace cannot be destroyed");
+    }
+    ADMIN_LOCK(held, b);
+    MLN_TRY(keyring_key(cx, ns, &key));
+    struct mln_write writes[] = {
+        {.op = MLN_WRITE_DELETE, .key = key},
+        {.op = MLN_WRITE_DELETE, .key = mln_bytes_at(count, count_key(count, ns))}};
+    struct mln_batch batch = {.writes = writes, .n = 2, .is_relief = true};
+    MLN_TRY(mln_store_commit(cx, b->store, &batch));
+    pthread_rwlock_wrlock(&b->keys);
+    if (b->rings != NULL) {
+        forget_ring(b, ns);
+    }
+    cache_forget(b->cache);
+    pthread_rwlock_unlock(&b->keys);
+    return MLN_OK;
+}
+
 struct mln_err mln_barrier_key_status(struct mln_cx *cx, struct mln_barrier *b, struct mln_bytes ns,
                                       struct mln_barrier_status *ret)
 {

@@ -59,6 +59,11 @@ struct mln_err mln_barrier_rotate(struct mln_cx *cx, struct mln_barrier *b, stru
 struct mln_err mln_barrier_add_namespace(struct mln_cx *cx, struct mln_barrier *b,
                                          struct mln_bytes ns);
 /*
+ * Destroy a namespace's keyring, here and in the store: what lies sealed under it cannot be opened any more, whatever copies of the
+ * store are left, except with a copy of the keyring's row. One that is not there is no error. Not the root's: INVALID
+ */
+struct mln_err mln_barrier_remove_namespace(struct mln_cx *cx, struct mln_barrier *b, struct mln_bytes ns);
+/*
  * Rotates every namespace whose newest key is due by count or age; for a timed tick. ret_n: how
  * many (may be NULL).
  */

@@ -36,6 +36,7 @@ struct mln_txn {
     size_t writes;
     const struct mln_tally *tallies;
     bool is_relief;
+    struct mln_bytes home; /* namespace of views that name none */
 };
 
 struct mln_err mln_txn_begin(struct mln_cx *cx, struct mln_store *store,
@@ -47,6 +48,7 @@ struct mln_err mln_txn_begin(struct mln_cx *cx, struct mln_store *store,
     }
     txn->store = store;
     txn->barrier = barrier;
+    txn->home = MLN_NS_ROOT;
     MLN_TRY(mln_snap_begin(cx, store, &txn->snap));
     *ret = txn;
     return MLN_OK;
@@ -54,7 +56,21 @@ struct mln_err mln_txn_begin(struct mln_cx *cx, struct mln_store *store,
 
 struct mln_err mln_txn_beside(struct mln_cx *cx, const struct mln_txn *txn, struct mln_txn **ret)
 {
-    return mln_txn_begin(cx, txn->store, txn->barrier, ret);
+    MLN_TRY(mln_txn_begin(cx, txn->store, txn->barrier, ret));
+    (*ret)->home = txn->home;
+    return MLN_OK;
+}
+
+struct mln_bytes mln_txn_enter(struct mln_txn *txn, struct mln_bytes ns)
+{
+    struct mln_bytes before = txn->home;
+    txn->home = ns;
+    return before;
+}
+
+struct mln_bytes mln_txn_home(const struct mln_txn *txn)
+{
+    return txn->home;
 }
 
 void mln_txn_end(struct mln_txn *txn)
@@ -164,19 +180,35 @@ static struct mln_err item_for(struct mln_cx *cx, struct mln_txn *txn, struct ml
     return *ret != NULL ? MLN_OK : add_item(cx, txn, ns, key, ret);
 }
 
-static struct mln_err store_key(struct mln_cx *cx, struct mln_view view, struct mln_bytes key,
-                                struct mln_bytes *ret)
+static struct mln_bytes ns_of(const struct mln_txn *txn, struct mln_view view)
 {
-    if (view.prefix.len + key.len > MLN_STORE_KEY_MAX) {
+    return view.ns.len > 0 ? view.ns : txn->home;
+}
+
+/* Bytes of a store key that the view stands for. */
+static size_t head_of(const struct mln_txn *txn, struct mln_view view)
+{
+    return view.prefix.len + (view.ns.len > 0 ? 0 : txn->home.len + 1);
+}
+
+static struct mln_err store_key(struct mln_cx *cx, const struct mln_txn *txn, struct mln_view view,
+                                struct mln_bytes key, struct mln_bytes *ret)
+{
+    size_t head = head_of(txn, view), at = head - view.prefix.len;
+    if (head + key.len > MLN_STORE_KEY_MAX) {
         return mln_fail(cx, MLN_E_TOO_LARGE, "the path is too long");
     }
-    uint8_t *to = mln_new(cx, view.prefix.len + key.len + 1);
+    uint8_t *to = mln_new(cx, head + key.len + 1);
     if (to == NULL) {
         return mln_cx_err(cx);
     }
-    mln_copy(to, view.prefix.ptr, view.prefix.len);
-    mln_copy(to + view.prefix.len, key.ptr, key.len);
-    *ret = mln_bytes_at(to, view.prefix.len + key.len);
+    if (at > 0) {
+        mln_copy(to, txn->home.ptr, at - 1);
+        to[at - 1] = '/';
+    }
+    mln_copy(to + at, view.prefix.ptr, view.prefix.len);
+    mln_copy(to + head, key.ptr, key.len);
+    *ret = mln_bytes_at(to, head + key.len);
     return MLN_OK;
 }
 
@@ -222,8 +254,8 @@ struct mln_err mln_txn_get(struct mln_cx *cx, struct mln_txn *txn, struct mln_vi
 {
     struct mln_bytes full = MLN_BYTES_NONE;
     struct item *item = NULL;
-    MLN_TRY(store_key(cx, view, key, &full));
-    MLN_TRY(item_for(cx, txn, view.ns, full, &item));
+    MLN_TRY(store_key(cx, txn, view, key, &full));
+    MLN_TRY(item_for(cx, txn, ns_of(txn, view), full, &item));
     MLN_TRY(read_item(cx, txn, item));
     if (!item->is_there) {
         return (struct mln_err){MLN_E_NOT_FOUND};
@@ -250,11 +282,11 @@ static struct mln_err written(struct mln_cx *cx, struct mln_txn *txn, struct mln
                               struct mln_bytes key, struct item **ret)
 {
     struct mln_bytes full = MLN_BYTES_NONE;
-    MLN_TRY(store_key(cx, view, key, &full));
+    MLN_TRY(store_key(cx, txn, view, key, &full));
     if (full.len == 0) {
         return mln_fail(cx, MLN_E_INVALID, "the path is empty");
     }
-    MLN_TRY(item_for(cx, txn, view.ns, full, ret));
+    MLN_TRY(item_for(cx, txn, ns_of(txn, view), full, ret));
     if (!(*ret)->is_written) {
         (*ret)->is_written = true;
         txn->writes++;
@@ -314,7 +346,7 @@ static struct mln_err delete_own(struct mln_cx *cx, struct mln_txn *txn, struct 
     for (size_t i = 0; i < n && !mln_failed(err); i++) {
         const struct item *item = txn->items[i];
         if (item->is_there && mln_bytes_starts(item->key, full)) {
-            err = mln_txn_delete(cx, txn, view, mln_bytes_from(item->key, view.prefix.len));
+            err = mln_txn_delete(cx, txn, view, mln_bytes_from(item->key, head_of(txn, view)));
         }
     }
     return err;
@@ -325,11 +357,11 @@ struct mln_err mln_txn_delete_all(struct mln_cx *cx, struct mln_txn *txn, struct
 {
     struct mln_bytes full = MLN_BYTES_NONE;
     struct mln_bytes key = MLN_BYTES_NONE;
-    MLN_TRY(store_key(cx, view, prefix, &full));
+    MLN_TRY(store_key(cx, txn, view, prefix, &full));
     MLN_TRY(delete_own(cx, txn, view, full));
     struct mln_err err = mln_snap_next(cx, txn->snap, full, key, &key, NULL);
     while (!mln_failed(err)) {
-        MLN_TRY(mln_txn_delete(cx, txn, view, mln_bytes_from(key, view.prefix.len)));
+        MLN_TRY(mln_txn_delete(cx, txn, view, mln_bytes_from(key, head_of(txn, view))));
         err = mln_snap_next(cx, txn->snap, full, key, &key, NULL);
     }
     return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : err;
@@ -447,7 +479,7 @@ struct mln_err mln_txn_list(struct mln_cx *cx, struct mln_txn *txn, struct mln_v
         return mln_fail(cx, MLN_E_INVALID, "a folder to list ends in a slash");
     }
     struct listing l = {.cx = cx, .txn = txn, .names = mln_array(cx)};
-    MLN_TRY(store_key(cx, view, prefix, &l.full));
+    MLN_TRY(store_key(cx, txn, view, prefix, &l.full));
     MLN_TRY(collect_own(&l));
     MLN_TRY(walk(&l));
     MLN_TRY(add_own(&l, MLN_BYTES_NONE));

@@ -18,6 +18,12 @@ struct mln_err mln_txn_begin(struct mln_cx *cx, struct mln_store *store,
                              struct mln_barrier *barrier, struct mln_txn **ret);
 /* One beside another: newer, with the memory of its own cx, so that much can be read piece by piece. */
 struct mln_err mln_txn_beside(struct mln_cx *cx, const struct mln_txn *txn, struct mln_txn **ret);
+/*
+ * From here on views without a namespace are of this one (at first the root); returns the one of before. ns is borrowed and must live
+ * as long as the transaction.
+ */
+struct mln_bytes mln_txn_enter(struct mln_txn *txn, struct mln_bytes ns);
+struct mln_bytes mln_txn_home(const struct mln_txn *txn);
 /* Drops the snapshot; writes that were not handed on are forgotten. */
 void mln_txn_end(struct mln_txn *txn);
 void mln_txn_drop(struct mln_txn **txn);

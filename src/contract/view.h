@@ -5,6 +5,6 @@
 #include "base/bytes.h"
 
 struct mln_view {
-    struct mln_bytes ns;     /* namespace id: which keyring */
-    struct mln_bytes prefix; /* "<ns>/<mount-uuid>/", with its final "/" */
+    struct mln_bytes ns;     /* namespace id: which keyring. Empty: the one that the transaction stands in */
+    struct mln_bytes prefix; /* "<ns>/<mount-uuid>/", with its final "/"; below "<ns>/" when ns is empty */
 };
