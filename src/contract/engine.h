@@ -50,6 +50,7 @@ struct mln_path {
     bool is_relief;      /* may use the disk reserve (revoke, delete, prune, seal) */
     bool is_exempt;      /* leaves no record: health, seal status, metrics, public ledger files */
     bool works_sealed;   /* answered while sealed */
+    mln_handler scan;    /* SCAN of its own, for what may_scan does not describe */
     bool may_scan;       /* SCAN: core asks `list` for each folder below; its names of folders end in "/" */
     bool may_block;      /* expensive (password hash, many keys): the worker hands its ring on first */
     enum { MLN_ACT_PLAIN, MLN_ACT_EVIDENCE, MLN_ACT_LOGIN } act; /* class of its record */

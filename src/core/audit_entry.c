@@ -168,6 +168,9 @@ static struct mln_value *request_part(struct entry *e)
     put_mac(e, request, "client_token", e->run->token, o->log_raw);
     put_mac(e, request, "client_token_accessor", mln_bytes_of(a->accessor), o->log_raw || !o->hmac_accessor);
     mln_put_bytes(&e->cx, ns, "id", rq->ns);
+    if (e->run->space != NULL) {
+        mln_put_text(&e->cx, ns, "path", e->run->space->path);
+    }
     mln_put(&e->cx, request, "namespace", ns);
     mln_put_bytes(&e->cx, request, "path", rq->path);
     if (mln_len(rq->data) > 0) {

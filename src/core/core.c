@@ -8,6 +8,7 @@
 #include "identity/identity.h"
 
 #define STATE_ARENA_BYTES (1u << 20) /* what processes say of themselves: a few lines each */
+#define SPACES_A_TICK     32u
 #define ROTATE_EVERY_NS (60 * 1000000000LL)
 
 /* ---- configuration ---- */
@@ -59,6 +60,7 @@ static void init_locks(struct mln_core *core)
     pthread_mutex_init(&core->running_lock, NULL);
     mln_lease_quotas_init(&core->lease_quotas);
     pthread_rwlock_init(&core->cors_lock, NULL);
+    pthread_rwlock_init(&core->spaces_lock, NULL);
 }
 
 static struct mln_err open_parts(struct mln_cx *cx, struct mln_core *core)
@@ -147,6 +149,7 @@ void mln_core_close(struct mln_core *core)
     pthread_mutex_destroy(&core->running_lock);
     mln_lease_quotas_drop(&core->lease_quotas);
     pthread_rwlock_destroy(&core->cors_lock);
+    pthread_rwlock_destroy(&core->spaces_lock);
     struct mln_secret home = core->home;
     mln_secret_drop(&home);
 }
@@ -233,13 +236,14 @@ static struct mln_err late_mounts(struct mln_cx *cx, struct mln_core *core)
     }
     MLN_TRY(err);
     mln_txn_drop(&txn);
-    return mln_mounts_load(cx, core);
+    return mln_mounts_load(cx, core, MLN_NS_ROOT);
 }
 
 struct mln_err mln_core_unsealed_at_gate(struct mln_cx *cx, struct mln_core *core, const char *action)
 {
     struct mln_err err = atomic_load(&core->is_open) ? MLN_OK : open_ledger(cx, core);
-    err = mln_failed(err) ? err : mln_mounts_load(cx, core);
+    err = mln_failed(err) ? err : mln_mounts_load(cx, core, MLN_NS_ROOT);
+    err = mln_failed(err) ? err : mln_spaces_load(cx, core);
     err = mln_failed(err) ? err : mln_rotate_load(cx, core);
     err = mln_failed(err) ? err : mln_quotas_load(cx, core);
     err = mln_failed(err) ? err : mln_lease_quotas_load(cx, core);
@@ -252,6 +256,7 @@ struct mln_err mln_core_unsealed_at_gate(struct mln_cx *cx, struct mln_core *cor
         mln_ledger_close(core->ledger);
         core->ledger = NULL;
         mln_mounts_forget(core);
+        mln_spaces_forget(core);
         mln_audit_forget(core->audit);
         mln_wipe(&core->token_key, sizeof(core->token_key));
         mln_wipe(core->batch_key, sizeof(core->batch_key));
@@ -291,6 +296,7 @@ void mln_core_seal_at_gate(struct mln_core *core)
     mln_policies_forget(core);
     mln_persons_forget(core);
     mln_mounts_forget(core);
+    mln_spaces_forget(core);
     mln_ceremonies_forget(core);
     mln_quotas_forget(core);
     mln_lease_quotas_forget(core);
@@ -388,7 +394,7 @@ static struct mln_err first_rows(struct mln_cx *cx, struct mln_core *core, const
     MLN_TRY(mln_token_create(core, cx, txn, run.rq.now_ns, &spec, &auth, NULL));
     MLN_TRY(mln_core_commit(core, cx, txn, "initialise", NULL));
     *ret_token = mln_get_text(cx, mln_get(auth, "client_token"), "");
-    return mln_mounts_load(cx, core);
+    return mln_mounts_load(cx, core, MLN_NS_ROOT);
 }
 
 static struct mln_err unseal_with(struct mln_cx *cx, struct mln_core *core,
@@ -496,6 +502,8 @@ static struct mln_err tick_engine(struct mln_cx *cx, struct mln_core *core,
     run.rq.txn = txn;
     run.rq.mount = mount;
     run.rq.path = mln_bytes_of(mount->path);
+    run.rq.ns = mount->view.ns;
+    (void)mln_txn_enter(txn, run.rq.ns);
     MLN_TRY(mount->engine->tick(&run.rq));
     const char *action = mln_text_format(cx, "tick %s", mount->path);
     MLN_TRY(mln_core_commit(core, cx, txn, action, run.rq.detail));
@@ -518,22 +526,57 @@ static void failed(struct mln_cx *cx, const char *what)
 }
 
 /* Engines' ticks by the clock: due when a multiple of their period lies between the last look and now. */
-static void tick_engines(struct mln_cx *cx, struct mln_core *core, int64_t now_ns,
-                         struct mln_value *topics)
+static void tick_table(struct mln_cx *cx, struct mln_core *core, struct mln_mount_table *table, int64_t last_ns,
+                       int64_t now_ns, struct mln_value *topics)
 {
-    MLN_AUTO(mln_mounts_release_drop) struct mln_mount_table *table = mln_mounts_hold(core);
     for (size_t i = 0; table != NULL && i < table->n; i++) {
         const struct mln_engine *engine = table->mounts[i].engine;
         if (engine == NULL || engine->tick == NULL || engine->tick_s <= 0) {
             continue;
         }
         int64_t period_ns = engine->tick_s * 1000000000;
-        if (now_ns / period_ns != core->last_tick_ns / period_ns) {
+        if (now_ns / period_ns != last_ns / period_ns) {
             if (mln_failed(tick_engine(cx, core, table, &table->mounts[i], topics))) {
                 failed(cx, "an engine's scheduled work waits for the next period");
             }
         }
     }
+}
+
+/*
+ * Namespaces take turns, SPACES_A_TICK a second: a round begins with the first, and what is due is judged by when rounds begin, so that
+ * a thousand of them cost a second no more than a few.
+ */
+static void tick_spaces(struct mln_cx *cx, struct mln_core *core, int64_t now_ns, struct mln_value *topics)
+{
+    MLN_AUTO(mln_spaces_release_drop) struct mln_spaces *spaces = mln_spaces_hold(core);
+    size_t n = spaces != NULL ? spaces->n : 0;
+    if (core->space_at >= n) {
+        core->space_at = 0;
+    }
+    if (core->space_at == 0) {
+        core->last_round_ns = core->round_ns != 0 ? core->round_ns : core->last_tick_ns;
+        core->round_ns = now_ns;
+    }
+    for (size_t i = 0; i < SPACES_A_TICK && core->space_at < n; i++) {
+        const struct mln_space *space = &spaces->list[core->space_at++];
+        MLN_AUTO(mln_mounts_release_drop) struct mln_mount_table *table = NULL;
+        if (space->is_tainted) {
+            continue;
+        }
+        if (mln_failed(mln_mounts_hold_of(cx, core, mln_bytes_of(space->id), &table))) {
+            failed(cx, "scheduled work of a namespace waits for the next period");
+            continue;
+        }
+        tick_table(cx, core, table, core->last_round_ns, core->round_ns, topics);
+    }
+}
+
+static void tick_engines(struct mln_cx *cx, struct mln_core *core, int64_t now_ns, struct mln_value *topics)
+{
+    MLN_AUTO(mln_mounts_release_drop) struct mln_mount_table *table = mln_mounts_hold(core);
+    tick_table(cx, core, table, core->last_tick_ns, now_ns, topics);
+    tick_spaces(cx, core, now_ns, topics);
 }
 
 static void tick_keys(struct mln_cx *cx, struct mln_core *core, int64_t now_ns)
@@ -561,6 +604,7 @@ static void tick_open(struct mln_cx *cx, struct mln_core *core, int64_t now_ns,
     if (mln_failed(mln_mounts_sweep(cx, core, &more))) {
         failed(cx, "rows of an unmounted engine are not deleted yet");
     }
+    mln_spaces_tick(cx, core, now_ns);
     mln_ceremonies_tick(core);
     mln_lockout_tick(cx, core, now_ns);
     tick_engines(cx, core, now_ns, topics);

@@ -10,6 +10,7 @@
 #include "core/core.h"
 #include "core/quota.h"
 #include "core/quota_lease.h"
+#include "core/space.h"
 #include "policy/acl.h"
 
 /* Core's own rows lie beside the mounts' (whose ids are UUIDs, so they cannot meet): "root/<noun>/". */
@@ -17,6 +18,12 @@ static inline struct mln_view
 mln_core_view(const char *prefix) /* "root/token/" with its final "/" */
 {
     return (struct mln_view){.ns = MLN_NS_ROOT, .prefix = mln_bytes_of(prefix)};
+}
+
+/* Rows of the namespace that the transaction stands in: "<ns>/<noun>/". prefix: "policy/" */
+static inline struct mln_view mln_home_view(const char *prefix)
+{
+    return (struct mln_view){.prefix = mln_bytes_of(prefix)};
 }
 
 /* ---- mounts (mounts.c): one immutable table, replaced as a whole; view "root/mount/", row "table" ---- */
@@ -29,14 +36,22 @@ struct mln_mount_table {
 };
 struct mln_core;
 struct mln_mount_table *mln_mounts_hold(
-    struct mln_core *core); /* give it back with mln_mounts_release; NULL while sealed */
+    struct mln_core *core); /* the root's; give it back with mln_mounts_release; NULL while sealed */
+/* Of any namespace. Tables of others than the root are read when they are needed, and the last MLN_SIDE_TABLES are kept. */
+#define MLN_SIDE_TABLES 64u /* about 32 KiB each */
+struct mln_err mln_mounts_hold_of(struct mln_cx *cx, struct mln_core *core, struct mln_bytes ns,
+                                  struct mln_mount_table **ret);
+struct mln_side_table {
+    char ns[MLN_NSID_LEN + 1]; /* "" = free */
+    struct mln_mount_table *table;
+};
 void mln_mounts_release(struct mln_mount_table *table);
 void mln_mounts_release_drop(struct mln_mount_table **table);
 /* The mount with the longest path that `path` starts with; NULL when none. "auth/token" itself finds "auth/token/" too. */
 const struct mln_mount *mln_mounts_find(const struct mln_mount_table *table, struct mln_bytes path);
 struct mln_err
-mln_mounts_load(struct mln_cx *cx,
-                struct mln_core *core); /* from the store, after a change and at unseal */
+mln_mounts_load(struct mln_cx *cx, struct mln_core *core,
+                struct mln_bytes ns); /* from the store, after a change and at unseal */
 void mln_mounts_forget(struct mln_core *core);
 /* Rows of the table as values: {"path","type","uuid","accessor","description","options","default_ttl_s","max_ttl_s"}. */
 struct mln_err mln_mounts_rows(struct mln_cx *cx, struct mln_txn *txn,
@@ -47,12 +62,18 @@ struct mln_err mln_mounts_expect(struct mln_cx *cx, struct mln_txn *txn,
 /* Delete rows that unmounting left, one batch a call with its own record; *ret_more: call again. */
 struct mln_err mln_mounts_sweep(struct mln_cx *cx, struct mln_core *core, bool *ret_more);
 struct mln_err mln_mounts_gone(struct mln_cx *cx, struct mln_txn *txn,
-                               const char *uuid); /* sweep these from now on */
+                               const char *uuid); /* of the transaction's namespace: sweep these from now on */
+/* Delete rows of a view, at most a batch of them; *ret_all: nothing is left. */
+struct mln_err mln_rows_sweep(struct mln_cx *cx, struct mln_core *core, struct mln_txn *txn,
+                              struct mln_view view, bool *ret_all);
 struct mln_err mln_mounts_put(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *rows);
 struct mln_value *mln_mounts_row(struct mln_cx *cx, const char *path, const char *type,
                                  const char *description, const struct mln_value *options);
 const struct mln_engine *mln_engine_find(const struct mln_core *core, const char *type,
                                          enum mln_mount_kind kind);
+/* The mount of a namespace by its uuid, as the transaction sees it. NOT_FOUND without text */
+struct mln_err mln_mount_of(struct mln_request *rq, struct mln_bytes ns, const char *uuid,
+                            struct mln_mount *ret);
 /* May a mount stand at this path: its form; nothing there, above or below. INVALID, LIMIT */
 struct mln_err mln_mount_check_path(struct mln_cx *cx, struct mln_bytes path);
 struct mln_err mln_mount_check_free(struct mln_cx *cx, const struct mln_value *rows,
@@ -104,6 +125,7 @@ struct mln_err mln_cors_judge(struct mln_cx *cx, struct mln_core *core, struct m
 #define MLN_ACL_WAYS  4u   /* places that a set may have in it */
 struct mln_acl_entry {
     char *names; /* joined, in order; with an entity's id behind */
+    char ns[MLN_NSID_LEN + 1]; /* "root" or the id of the policies' namespace */
     struct mln_acl *acl;
     uint64_t epoch, person_epoch; /* the second 0 without an entity */
     uint64_t used; /* for replacing the one that was not asked for longest */
@@ -112,6 +134,7 @@ struct mln_acl_entry {
 #define MLN_PERSON_BYTES_MAX 65536u /* larger ones are read each time */
 struct mln_person_entry {
     char *id;
+    char ns[MLN_NSID_LEN + 1];
     uint8_t *bytes; /* what mln_identity_person said, as CBOR */
     size_t len;
     uint64_t epoch;
@@ -146,6 +169,12 @@ struct mln_core {
         load_lock; /* one reading of the mount table at a time: an older one must not replace a newer */
     pthread_rwlock_t mounts_lock;
     struct mln_mount_table *mounts;
+    struct mln_side_table side[MLN_SIDE_TABLES]; /* of other namespaces; under mounts_lock */
+    pthread_rwlock_t spaces_lock;
+    struct mln_spaces *spaces;
+    atomic_bool has_spaces;
+    size_t space_at; /* the namespace whose ticks come next; of the tick's thread, as the times of rounds */
+    int64_t round_ns, last_round_ns;
     pthread_rwlock_t acl_lock;
     struct mln_acl_entry acls[MLN_ACL_CACHE];
     atomic_ullong acl_epoch, acl_clock;
@@ -199,6 +228,7 @@ struct mln_err mln_rotate_load(struct mln_cx *cx, struct mln_core *core);
 
 /* Who policy judges: names of policies, sorted; person as mln_identity_person says it, NULL for tokens without an entity. */
 struct mln_subject {
+    struct mln_bytes ns; /* whose policies they are; empty = the root's */
     const struct mln_value *names, *person;
 };
 
@@ -220,6 +250,11 @@ struct mln_run {
     struct mln_actor actor;
     struct mln_reply reply;
     struct mln_mount_table *table;
+    struct mln_spaces *spaces;      /* NULL: there is only the root */
+    const struct mln_space *space;  /* of the request; NULL = root */
+    const struct mln_space *home;   /* of the token; NULL = root */
+    char fresh_ns[MLN_NSID_LEN + 1]; /* a keyring that this request made for a namespace; "" = none */
+    bool reload_spaces;
     struct mln_bytes token;        /* as it was sent */
     const struct mln_value *entry; /* the token's, as it lies in the store; NULL for strangers */
     struct mln_value *captures;    /* of rq.route */
@@ -261,6 +296,7 @@ void mln_after(struct mln_request *rq, struct mln_err (*fn)(struct mln_request *
 void mln_after_run(struct mln_run *run);
 struct mln_err mln_run_begin(struct mln_cx *cx, struct mln_core *core,
                              struct mln_run *run); /* id, time, actor "system" */
+struct mln_err mln_run_txn(struct mln_run *run); /* a new transaction of the request, in its namespace */
 void mln_run_block(struct mln_run *run); /* the thread will sleep or work long: hand the ring on */
 struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path,
                            const struct mln_value *data);
@@ -294,7 +330,8 @@ void mln_topics_publish(struct mln_run *run);
 uint64_t mln_topics_version(const struct mln_core *core);
 
 /* ---- tokens (token.c and its siblings) ----
- * Id: "hvs." and 24 base62 characters. At rest, in view "root/token/": "id/<name>" the entry, where the name is an HMAC of the id
+ * Id: "hvs." and 24 base62 characters, and ".<id>" of a namespace that is not the root; names and accessors end so too, and a row
+ * "ns/<namespace>/<name>" lists them. At rest, in view "root/token/": "id/<name>" the entry, where the name is an HMAC of the id
  * under the derived key 'token' in 24 base62 characters and is the accessor as well; "parent/<name>/<child>" the tree;
  * "path/<path>/<name>" where a login made it; "expiry/<16 hex digits of ns>/<name>" what a tick walks in order; "gone/<name>" what a
  * revoked token left to be swept; "role/<name>" roles. docs/tokens.md has the members of an entry.
@@ -348,6 +385,7 @@ struct mln_err mln_mfa_login(struct mln_request *rq, const struct mln_login *log
                              const struct mln_value **ret_auth, bool *ret_waits);
 bool mln_token_is_batch(const struct mln_value *entry);
 bool mln_token_is_wrap(const struct mln_value *entry);
+struct mln_bytes mln_token_ns(const struct mln_value *entry); /* id of its namespace */
 extern const struct mln_engine mln_method_token; /* auth/token: type "token" */
 
 /* ---- lifetimes (lease_tick.c): what is due, in bounded batches ---- */
@@ -375,6 +413,9 @@ bool mln_life_is_lost(struct mln_cx *cx, struct mln_err err);
 struct mln_err mln_lease_make(struct mln_request *rq, const struct mln_lease *asked);
 /* In the transaction that unmounts: its leases and the tokens of its logins are to go. */
 struct mln_err mln_lease_mount_gone(struct mln_request *rq, const char *uuid);
+/* Does this namespace have leases? Those that nothing could revoke are deleted, at most max a call. */
+struct mln_err mln_lease_space_is_busy(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes ns,
+                                       size_t max, bool *ret);
 /* Are leases of an unmounted engine left? Its rows must stay as long. */
 struct mln_err mln_lease_mount_is_busy(struct mln_cx *cx, struct mln_txn *txn, const char *uuid,
                                        bool *ret);
@@ -382,6 +423,8 @@ struct mln_err mln_lease_mount_is_busy(struct mln_cx *cx, struct mln_txn *txn, c
 /* ---- response wrapping (wrap.c) ---- */
 /* X-Vault-Wrap-TTL; 0 = not asked for. INVALID */
 struct mln_err mln_wrap_ttl(struct mln_cx *cx, struct mln_bytes header, int64_t *ret_s);
+/* The row of a wrapping token's name: sealed under the keyring of its namespace. */
+struct mln_view mln_wrap_view(struct mln_bytes name);
 /* Put the run's reply away under a new wrapping token; sets run->wrap_info. */
 struct mln_err mln_wrap_reply(struct mln_run *run);
 
@@ -390,7 +433,7 @@ struct mln_err mln_wrap_reply(struct mln_run *run);
 struct mln_err mln_subject_of(struct mln_core *core, struct mln_cx *cx, const struct mln_value *entry,
                               struct mln_subject *ret);
 /* What mln_identity_person says, from memory while nothing has changed. NOT_FOUND without text. */
-struct mln_err mln_person_find(struct mln_core *core, struct mln_cx *cx, const char *id,
+struct mln_err mln_person_find(struct mln_core *core, struct mln_cx *cx, struct mln_bytes ns, const char *id,
                                const struct mln_value **ret);
 void mln_persons_forget(struct mln_core *core); /* wipe the cache */
 /* identity_policies of a token's entity into an answer of its lookup; absent when there are none. */

@@ -40,13 +40,14 @@ void mln_persons_forget(struct mln_core *core)
 }
 
 /* A copy of the bytes, if they are of this epoch. */
-static struct mln_bytes kept(struct mln_core *core, struct mln_cx *cx, const char *id,
+static struct mln_bytes kept(struct mln_core *core, struct mln_cx *cx, struct mln_bytes ns, const char *id,
                              uint64_t epoch)
 {
     struct mln_bytes out = MLN_BYTES_NONE;
     pthread_rwlock_rdlock(&core->person_lock);
     const struct mln_person_entry *e = slot_of(core, id);
-    if (e->id != NULL && e->epoch == epoch && mln_bytes_is(mln_bytes_of(e->id), id)) {
+    if (e->id != NULL && e->epoch == epoch && mln_bytes_is(mln_bytes_of(e->id), id) &&
+        mln_bytes_is(ns, e->ns)) {
         out = mln_bytes_dup(cx, mln_bytes_at(e->bytes, e->len));
     }
     pthread_rwlock_unlock(&core->person_lock);
@@ -54,7 +55,7 @@ static struct mln_bytes kept(struct mln_core *core, struct mln_cx *cx, const cha
 }
 
 /* Without memory it is not kept. */
-static void keep(struct mln_core *core, const char *id, uint64_t epoch, struct mln_bytes bytes)
+static void keep(struct mln_core *core, struct mln_bytes ns, const char *id, uint64_t epoch, struct mln_bytes bytes)
 {
     char *name = mln_strdup(id);
     uint8_t *copy = mln_alloc(bytes.len);
@@ -68,29 +69,31 @@ static void keep(struct mln_core *core, const char *id, uint64_t epoch, struct m
     struct mln_person_entry *e = slot_of(core, id);
     clear(e);
     *e = (struct mln_person_entry){.id = name, .bytes = copy, .len = bytes.len, .epoch = epoch};
+    mln_copy(e->ns, ns.ptr, ns.len <= MLN_NSID_LEN ? ns.len : 0);
     pthread_rwlock_unlock(&core->person_lock);
 }
 
-static struct mln_err load(struct mln_core *core, struct mln_cx *cx, const char *id,
+static struct mln_err load(struct mln_core *core, struct mln_cx *cx, struct mln_bytes ns, const char *id,
                            const struct mln_value **ret)
 {
     MLN_AUTO(mln_txn_drop) struct mln_txn *fresh = NULL;
     MLN_AUTO(mln_buf_drop) struct mln_buf buf = {0};
     uint64_t epoch = atomic_load(&core->person_epoch);
     MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &fresh));
+    (void)mln_txn_enter(fresh, ns);
     MLN_TRY(mln_identity_person(cx, fresh, id, ret));
     mln_cbor_print(&buf, *ret);
     if (!buf.has_failed && buf.len <= MLN_PERSON_BYTES_MAX) {
-        keep(core, id, epoch, mln_buf_bytes(&buf));
+        keep(core, ns, id, epoch, mln_buf_bytes(&buf));
     }
     return mln_cx_err(cx);
 }
 
-struct mln_err mln_person_find(struct mln_core *core, struct mln_cx *cx, const char *id,
+struct mln_err mln_person_find(struct mln_core *core, struct mln_cx *cx, struct mln_bytes ns, const char *id,
                                const struct mln_value **ret)
 {
-    struct mln_bytes bytes = kept(core, cx, id, atomic_load(&core->person_epoch));
-    return bytes.len > 0 ? mln_cbor_parse(cx, bytes, ret) : load(core, cx, id, ret);
+    struct mln_bytes bytes = kept(core, cx, ns, id, atomic_load(&core->person_epoch));
+    return bytes.len > 0 ? mln_cbor_parse(cx, bytes, ret) : load(core, cx, ns, id, ret);
 }
 
 /* ---- requests ---- */
@@ -112,11 +115,11 @@ struct mln_err mln_subject_of(struct mln_core *core, struct mln_cx *cx,
                               const struct mln_value *entry, struct mln_subject *ret)
 {
     const char *id = mln_get_text(cx, mln_get(entry, "entity_id"), "");
-    *ret = (struct mln_subject){.names = mln_get(entry, "policies")};
+    *ret = (struct mln_subject){.ns = mln_token_ns(entry), .names = mln_get(entry, "policies")};
     if (id[0] == 0) {
         return MLN_OK;
     }
-    struct mln_err err = mln_person_find(core, cx, id, &ret->person);
+    struct mln_err err = mln_person_find(core, cx, ret->ns, id, &ret->person);
     if (mln_is(err, MLN_E_NOT_FOUND) ||
         (!mln_failed(err) && mln_get_bool(mln_get(ret->person, "disabled"), false))) {
         return (struct mln_err){MLN_E_UNAUTHENTIC};
@@ -132,7 +135,7 @@ struct mln_err mln_subject_of(struct mln_core *core, struct mln_cx *cx,
 /* ---- answers ---- */
 
 /* As this transaction sees it: a login's groups are not committed yet. */
-static struct mln_err policies_now(struct mln_request *rq, const struct mln_value *of,
+static struct mln_err policies_now(struct mln_request *rq, struct mln_bytes ns, const struct mln_value *of,
                                    const struct mln_value **ret)
 {
     const char *id = mln_get_text(rq->cx, mln_get(of, "entity_id"), "");
@@ -141,7 +144,9 @@ static struct mln_err policies_now(struct mln_request *rq, const struct mln_valu
     if (id[0] == 0) {
         return MLN_OK;
     }
+    struct mln_bytes before = mln_txn_enter(rq->txn, ns);
     struct mln_err err = mln_identity_person(rq->cx, rq->txn, id, &person);
+    (void)mln_txn_enter(rq->txn, before);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
         return MLN_OK;
     }
@@ -154,7 +159,7 @@ struct mln_err mln_entity_show(struct mln_request *rq, const struct mln_value *e
                                struct mln_value *data)
 {
     const struct mln_value *more = NULL;
-    MLN_TRY(policies_now(rq, entry, &more));
+    MLN_TRY(policies_now(rq, mln_token_ns(entry), entry, &more));
     if (more != NULL) {
         mln_put(rq->cx, data, "identity_policies", more);
     }
@@ -168,7 +173,7 @@ struct mln_err mln_entity_show_auth(struct mln_request *rq, const struct mln_val
     if (!mln_is_null(mln_get(*auth, "mfa_requirement"))) {
         return MLN_OK; /* nothing of the entity before its second factor */
     }
-    MLN_TRY(policies_now(rq, *auth, &more));
+    MLN_TRY(policies_now(rq, rq->ns, *auth, &more));
     if (more == NULL) {
         return MLN_OK;
     }

@@ -12,11 +12,18 @@
 #define TRIES_EAGER   4       /* made at once; the others wait first */
 #define RETRY_WAIT_NS 1000000 /* at most: about two group commits */
 
-static struct mln_err try_once(struct mln_run *run)
+struct mln_err mln_run_txn(struct mln_run *run)
 {
     struct mln_request *rq = &run->rq;
-    run->topic_version = mln_topics_version(run->core);
     MLN_TRY(mln_txn_begin(rq->cx, run->core->store, run->core->barrier, &rq->txn));
+    (void)mln_txn_enter(rq->txn, rq->ns);
+    return MLN_OK;
+}
+
+static struct mln_err try_once(struct mln_run *run)
+{
+    run->topic_version = mln_topics_version(run->core);
+    MLN_TRY(mln_run_txn(run));
     return mln_run_finish(run, mln_run_handle(run));
 }
 
@@ -35,7 +42,8 @@ static void again(struct mln_run *run)
     run->is_refused = run->seals = false;
     run->restore = NULL;
     run->reload_audit = false;
-    run->reload_mounts = run->changed_policies = run->changed_identity = false;
+    run->reload_mounts = run->changed_policies = run->changed_identity = run->reload_spaces = false;
+    run->home = NULL;
     run->changed_quotas = run->changed_lease_quotas = run->changed_cors = false;
     run->attempt = NULL;
     run->mfa_done = false;
@@ -86,7 +94,11 @@ static void settle(struct mln_run *run)
         mln_log_fault(MLN_LOG_ERROR, "core", cx, "the origins of before stay until the next change");
         mln_cx_clear(cx);
     }
-    if (run->reload_mounts && mln_failed(mln_mounts_load(cx, core))) {
+    if (run->reload_spaces && mln_failed(mln_spaces_load(cx, core))) {
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the namespaces of before stay until the next change");
+        mln_cx_clear(cx);
+    }
+    if (run->reload_mounts && mln_failed(mln_mounts_load(cx, core, run->rq.ns))) {
         mln_log_fault(MLN_LOG_ERROR, "core", cx, "the mount table of before stays until the next change");
         mln_cx_clear(cx);
     }
@@ -101,7 +113,7 @@ static struct mln_err limit(struct mln_run *run)
 {
     struct mln_request *rq = &run->rq;
     struct mln_err err =
-        mln_quotas_take(rq->cx, &run->core->quotas, rq->path, rq->source, rq->now_ns, &run->rate);
+        mln_quotas_take(rq->cx, &run->core->quotas, mln_space_full_path(run, rq->path), rq->source, rq->now_ns, &run->rate);
     if (mln_is(err, MLN_E_LIMIT)) {
         mln_ledger_stranger(run->core->ledger, mln_bytes_of(rq->source), "rate limit");
     }
@@ -110,7 +122,8 @@ static struct mln_err limit(struct mln_run *run)
 
 static struct mln_err begin_open(struct mln_run *run)
 {
-    run->table = mln_mounts_hold(run->core);
+    MLN_TRY(mln_space_resolve(run));
+    MLN_TRY(mln_mounts_hold_of(run->rq.cx, run->core, run->rq.ns, &run->table));
     MLN_TRY(limit(run));
     return tries(run, (struct mln_err){MLN_E_CONFLICT});
 }
@@ -124,6 +137,10 @@ static struct mln_err conclude(struct mln_run *run, struct mln_err err)
 {
     if (!mln_failed(err)) {
         settle(run);
+    } else if (run->fresh_ns[0] != 0) { /* nothing lies under it */
+        struct mln_cx cx;
+        mln_cx_init(&cx, run->rq.cx->arena);
+        (void)mln_barrier_remove_namespace(&cx, run->core->barrier, mln_bytes_of(run->fresh_ns));
     }
     mln_lockout_ended(run, err);
     return mln_audit_response(run, err);

@@ -31,14 +31,19 @@ static bool is_bad(const struct mln_value *lease)
 
 /* ---- rows ---- */
 
+/* The lease itself is sealed under the keyring of its namespace. */
+static struct mln_view entry_view(struct mln_bytes id)
+{
+    return (struct mln_view){.ns = mln_lease_ns(id), .prefix = MLN_BYTES(MLN_LEASE_PREFIX)};
+}
+
 struct mln_err mln_lease_get(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes id,
                              const struct mln_value **ret)
 {
     if (id.len == 0 || id.len > MLN_STORE_KEY_MAX / 2) {
         return (struct mln_err){MLN_E_NOT_FOUND};
     }
-    return mln_txn_get_value(cx, txn, mln_lease_view(),
-                             mln_bytes_format(cx, "id/%.*s", MLN_FMT(id)), ret);
+    return mln_txn_get_value(cx, txn, entry_view(id), mln_lease_id_key(cx, mln_lease_ns(id), id), ret);
 }
 
 /* Its row of expiry, or of those that nothing will end. */
@@ -53,6 +58,14 @@ static struct mln_bytes token_key(struct mln_cx *cx, const struct mln_value *lea
     const char *token = text_of(cx, lease, "token");
     return token[0] == 0 ? MLN_BYTES_NONE
                          : mln_bytes_format(cx, "token/%s/%.*s", token, MLN_FMT(id_of(lease)));
+}
+
+/* Leases of namespaces count for no quota. */
+static struct mln_err tally(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *lease, int delta)
+{
+    return mln_bytes_eq(mln_lease_ns(id_of(lease)), MLN_NS_ROOT)
+               ? mln_txn_tally(cx, txn, mln_lease_quota_path(id_of(lease)), MLN_BYTES_NONE, delta)
+               : MLN_OK;
 }
 
 struct mln_err mln_lease_put(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *old,
@@ -72,11 +85,11 @@ struct mln_err mln_lease_put(struct mln_cx *cx, struct mln_txn *txn, const struc
         MLN_TRY(mln_txn_put(cx, txn, view, token, MLN_BYTES_NONE));
     }
     if (old == NULL) {
-        MLN_TRY(mln_txn_tally(cx, txn, mln_lease_quota_path(id_of(lease)), MLN_BYTES_NONE, 1));
+        MLN_TRY(tally(cx, txn, lease, 1));
     }
     MLN_TRY(mln_txn_put(cx, txn, view, due, MLN_BYTES_NONE));
-    return mln_txn_put_value(cx, txn, view, mln_bytes_format(cx, "id/%.*s", MLN_FMT(id_of(lease))),
-                             lease);
+    struct mln_bytes id = id_of(lease);
+    return mln_txn_put_value(cx, txn, entry_view(id), mln_lease_id_key(cx, mln_lease_ns(id), id), lease);
 }
 
 struct mln_err mln_lease_remove(struct mln_cx *cx, struct mln_txn *txn,
@@ -85,8 +98,9 @@ struct mln_err mln_lease_remove(struct mln_cx *cx, struct mln_txn *txn,
     struct mln_view view = mln_lease_view();
     struct mln_bytes token = token_key(cx, lease);
     mln_txn_mark_relief(txn);
-    MLN_TRY(mln_txn_tally(cx, txn, mln_lease_quota_path(id_of(lease)), MLN_BYTES_NONE, -1));
-    MLN_TRY(mln_txn_delete(cx, txn, view, mln_bytes_format(cx, "id/%.*s", MLN_FMT(id_of(lease)))));
+    MLN_TRY(tally(cx, txn, lease, -1));
+    struct mln_bytes id = id_of(lease);
+    MLN_TRY(mln_txn_delete(cx, txn, entry_view(id), mln_lease_id_key(cx, mln_lease_ns(id), id)));
     MLN_TRY(mln_txn_delete(cx, txn, view, due_key(cx, lease)));
     return token.len == 0 ? MLN_OK : mln_txn_delete(cx, txn, view, token);
 }
@@ -159,7 +173,7 @@ static void bind_to_token(struct mln_request *rq, struct mln_value *lease)
  * "<path>/<24 characters>": 7 of the time in milliseconds, most significant first, and 17 random ones (101 bits). So leases lie in the
  * store by their age, and those that are made or due together share pages.
  */
-static const char *new_id(struct mln_cx *cx, struct mln_bytes path, int64_t now_ns)
+static const char *new_id(struct mln_cx *cx, struct mln_bytes ns, struct mln_bytes path, int64_t now_ns)
 {
     static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     uint64_t ms = (uint64_t)now_ns / 1000000;
@@ -172,7 +186,9 @@ static const char *new_id(struct mln_cx *cx, struct mln_bytes path, int64_t now_
     while (path.len > 0 && path.ptr[path.len - 1] == '/') {
         path.len--;
     }
-    return mln_text_format(cx, "%.*s/%s", MLN_FMT(path), id);
+    return mln_bytes_eq(ns, MLN_NS_ROOT)
+               ? mln_text_format(cx, "%.*s/%s", MLN_FMT(path), id)
+               : mln_text_format(cx, "%.*s/%s.%.*s", MLN_FMT(path), id, MLN_FMT(ns));
 }
 
 static struct mln_value *new_lease(struct mln_request *rq, const struct mln_lease *asked,
@@ -208,7 +224,7 @@ struct mln_err mln_lease_make(struct mln_request *rq, const struct mln_lease *as
         return mln_fail(rq->cx, MLN_E_INVALID,
                         "a lease of less than nothing or more than 100 years");
     }
-    const char *id = new_id(rq->cx, rq->path, rq->now_ns);
+    const char *id = new_id(rq->cx, rq->ns, rq->path, rq->now_ns);
     struct mln_value *lease = new_lease(rq, asked, id);
     MLN_TRY(mln_cx_err(rq->cx));
     MLN_TRY(mln_lease_put(rq->cx, rq->txn, NULL, lease));
@@ -227,14 +243,12 @@ struct mln_err mln_lease_make(struct mln_request *rq, const struct mln_lease *as
 static struct mln_err mount_of(struct mln_request *rq, const struct mln_value *lease,
                                struct mln_mount *ret)
 {
-    const struct mln_mount_table *table = mln_run_of(rq)->table;
     const char *uuid = text_of(rq->cx, lease, "mount");
     const struct mln_value *gone = NULL;
-    for (size_t i = 0; table != NULL && i < table->n; i++) {
-        if (mln_bytes_is(mln_bytes_of(table->mounts[i].uuid), uuid)) {
-            *ret = table->mounts[i];
-            return MLN_OK;
-        }
+    struct mln_bytes ns = mln_lease_ns(id_of(lease));
+    struct mln_err err = mln_mount_of(rq, ns, uuid, ret);
+    if (!mln_is(err, MLN_E_NOT_FOUND)) {
+        return err;
     }
     MLN_TRY(mln_txn_get_value(rq->cx, rq->txn, mln_lease_view(),
                               mln_bytes_format(rq->cx, "mount/%s", uuid), &gone));
@@ -244,7 +258,7 @@ static struct mln_err mount_of(struct mln_request *rq, const struct mln_value *l
         .uuid = uuid,
         .accessor = "",
         .description = "",
-        .view = {.ns = MLN_NS_ROOT, .prefix = mln_bytes_format(rq->cx, "root/%s/", uuid)},
+        .view = {.ns = ns, .prefix = mln_bytes_format(rq->cx, "%.*s/%s/", MLN_FMT(ns), uuid)},
     };
     ret->engine = mln_engine_find(mln_core_of(rq), ret->type, MLN_MOUNT_SECRET);
     return mln_cx_err(rq->cx);
@@ -256,6 +270,7 @@ static struct mln_request inner_of(const struct mln_request *rq, const struct ml
     struct mln_request inner = *rq;
     struct mln_bytes path = mln_get_bytes(mln_get(lease, "path"));
     inner.mount = mount;
+    inner.ns = mount->view.ns;
     inner.path = path;
     inner.rest = mln_bytes_from(path, mln_bytes_of(mount->path).len);
     inner.data = inner.fields = mln_object(rq->cx);
@@ -272,7 +287,9 @@ struct mln_err mln_lease_end(struct mln_request *rq, const struct mln_value *lea
     }
     if (!mln_failed(err) && mount.engine != NULL && mount.engine->revoke != NULL) {
         struct mln_request inner = inner_of(rq, &mount, lease);
+        struct mln_bytes before = mln_txn_enter(rq->txn, inner.ns);
         err = mount.engine->revoke(&inner, mln_get(lease, "internal"));
+        (void)mln_txn_enter(rq->txn, before);
         if (mln_failed(err) && !is_forced) {
             return err;
         }
@@ -296,7 +313,10 @@ static struct mln_err ask_engine(struct mln_request *rq, const struct mln_value 
         return MLN_OK;
     }
     struct mln_request inner = inner_of(rq, &mount, lease);
-    return mount.engine->renew(&inner, terms->internal, terms);
+    struct mln_bytes before = mln_txn_enter(rq->txn, inner.ns);
+    err = mount.engine->renew(&inner, terms->internal, terms);
+    (void)mln_txn_enter(rq->txn, before);
+    return err;
 }
 
 struct mln_err mln_lease_renew(struct mln_request *rq, struct mln_reply *re,
@@ -328,4 +348,29 @@ struct mln_err mln_lease_renew(struct mln_request *rq, struct mln_reply *re,
     run->lease_ttl_s = ttl_s;
     run->lease_renewable = terms.is_renewable;
     return mln_cx_err(cx);
+}
+
+/* ---- of a namespace that goes ---- */
+
+struct mln_err mln_lease_space_is_busy(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes ns,
+                                       size_t max, bool *ret)
+{
+    struct mln_value *ids = mln_array(cx), *jobs = mln_array(cx);
+    struct mln_bytes below = mln_bytes_format(cx, MLN_LEASE_PREFIX "ns/%.*s/", MLN_FMT(ns));
+    struct mln_bytes job = mln_bytes_format(cx, MLN_LEASE_PREFIX "nsjob/%.*s/", MLN_FMT(ns));
+    MLN_TRY(mln_life_keys(core, cx, below, MLN_BYTES_NONE, MLN_BYTES_NONE, max, ids));
+    MLN_TRY(mln_life_keys(core, cx, job, MLN_BYTES_NONE, MLN_BYTES_NONE, 1, jobs));
+    *ret = mln_len(ids) > 0 || mln_len(jobs) > 0;
+    for (size_t i = 0; mln_len(jobs) == 0 && i < mln_len(ids); i++) { /* with jobs they may still be tried */
+        const struct mln_value *lease = NULL;
+        struct mln_err err = mln_lease_get(cx, txn, mln_get_bytes(mln_item(ids, i)), &lease);
+        if (mln_life_is_lost(cx, err)) {
+            err = mln_txn_delete(cx, txn, mln_lease_view(), mln_bytes_format(cx, "ns/%.*s/%.*s", MLN_FMT(ns),
+                                                                              MLN_FMT(mln_get_bytes(mln_item(ids, i)))));
+        } else if (!mln_failed(err) && is_bad(lease)) {
+            err = mln_lease_remove(cx, txn, lease);
+        }
+        MLN_TRY(err);
+    }
+    return MLN_OK;
 }

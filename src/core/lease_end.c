@@ -194,19 +194,23 @@ static struct mln_err end_tokens(struct mln_request *rq, struct mln_bytes prefix
 {
     struct mln_core *core = mln_core_of(rq);
     struct mln_value *rows = mln_array(rq->cx);
-    struct mln_bytes below = mln_bytes_format(rq->cx, "root/token/path/%.*s", MLN_FMT(prefix));
+    struct mln_bytes key = mln_token_path_key(rq->cx, rq->ns, prefix);
+    struct mln_bytes below = mln_bytes_format(rq->cx, "root/token/%.*s", MLN_FMT(key));
     MLN_TRY(mln_life_keys(core, rq->cx, below, MLN_BYTES_NONE, MLN_BYTES_NONE, max, rows));
     *ret_n = mln_len(rows);
     for (size_t i = 0; i < mln_len(rows); i++) {
         const struct mln_value *entry = NULL;
         struct mln_bytes row = mln_get_bytes(mln_item(rows, i));
-        size_t from = row.len > MLN_TOKEN_NAME_LEN ? row.len - MLN_TOKEN_NAME_LEN : 0;
+        size_t from = row.len;
+        while (from > 0 && row.ptr[from - 1] != '/') {
+            from--;
+        }
         struct mln_err err = mln_token_by_name(
             rq->cx, rq->txn, mln_text_dup(rq->cx, mln_bytes_from(row, from)), &entry);
         if (mln_life_is_lost(rq->cx, err)) {
             err = mln_txn_delete(
                 rq->cx, rq->txn, mln_token_view(),
-                mln_bytes_format(rq->cx, "path/%.*s%.*s", MLN_FMT(prefix), MLN_FMT(row)));
+                mln_bytes_format(rq->cx, "%.*s%.*s", MLN_FMT(key), MLN_FMT(row)));
         } else if (!mln_failed(err)) {
             err = mln_token_revoke(core, rq->cx, rq->txn, entry);
         }
@@ -243,7 +247,7 @@ static struct mln_err end_made(struct mln_request *rq, struct mln_bytes prefix, 
     struct mln_bytes after = MLN_BYTES_NONE;
     *ret_all = !has_made(prefix);
     while (!*ret_all && mln_len(names) < max) {
-        MLN_TRY(mln_token_made_below(mln_core_of(rq), rq->cx, prefix, &after, names, ret_all));
+        MLN_TRY(mln_token_made_below(rq, prefix, &after, names, ret_all));
     }
     return end_names(rq, names);
 }
@@ -252,7 +256,8 @@ static struct mln_err end_leases(struct mln_request *rq, struct mln_bytes prefix
                                  size_t max, size_t *ret_n)
 {
     struct mln_value *rows = mln_array(rq->cx);
-    struct mln_bytes below = mln_bytes_format(rq->cx, MLN_LEASE_PREFIX "id/%.*s", MLN_FMT(prefix));
+    struct mln_bytes below =
+        mln_bytes_format(rq->cx, MLN_LEASE_PREFIX "%.*s", MLN_FMT(mln_lease_id_key(rq->cx, rq->ns, prefix)));
     MLN_TRY(
         mln_life_keys(mln_core_of(rq), rq->cx, below, MLN_BYTES_NONE, MLN_BYTES_NONE, max, rows));
     *ret_n = mln_len(rows);
@@ -283,10 +288,17 @@ struct mln_err mln_lease_end_prefix(struct mln_request *rq, struct mln_bytes pre
 
 /* ---- jobs: prefixes and mounts that ticks empty. What is below becomes due, and is ended like the rest ---- */
 
+static struct mln_bytes job_key(struct mln_request *rq, struct mln_bytes prefix)
+{
+    return mln_bytes_eq(rq->ns, MLN_NS_ROOT)
+               ? mln_bytes_format(rq->cx, "job/%.*s", MLN_FMT(prefix))
+               : mln_bytes_format(rq->cx, "nsjob/%.*s/%.*s", MLN_FMT(rq->ns), MLN_FMT(prefix));
+}
+
 /*
- * A job is a row "job/<prefix>": {"force": bool, "mount": uuid of a mount that is gone or absent, "after": where it stands, "left": how
- * many it met in this pass that are not yet ended, "made_after": the last token that was looked at}. That of a mount goes round until
- * none is left that is still being tried.
+ * A job is a row "job/<prefix>", "nsjob/<namespace>/<prefix>": {"force": bool, "mount": uuid of a mount that is gone or absent,
+ * "after": where it stands, "left": how many it met in this pass that are not yet ended, "made_after": the last token that was looked
+ * at}. That of a mount goes round until none is left that is still being tried.
  */
 static struct mln_err put_job(struct mln_request *rq, struct mln_bytes prefix, bool is_forced,
                               const char *uuid)
@@ -297,7 +309,7 @@ static struct mln_err put_job(struct mln_request *rq, struct mln_bytes prefix, b
         mln_put_text(rq->cx, job, "mount", uuid);
     }
     return mln_txn_put_value(rq->cx, rq->txn, mln_lease_view(),
-                             mln_bytes_format(rq->cx, "job/%.*s", MLN_FMT(prefix)), job);
+                             job_key(rq, prefix), job);
 }
 
 struct mln_err mln_lease_queue_prefix(struct mln_request *rq, struct mln_bytes prefix,
@@ -348,12 +360,11 @@ static struct mln_err made_pass(struct emptying *e, const struct mln_value *job,
     struct mln_request *rq = e->rq;
     struct mln_value *names = mln_array(rq->cx), *further = mln_value_dup(rq->cx, job);
     struct mln_bytes after = mln_get_bytes(mln_get(job, "made_after"));
-    MLN_TRY(mln_token_made_below(mln_core_of(rq), rq->cx, e->prefix, &after, names, ret_all));
+    MLN_TRY(mln_token_made_below(rq, e->prefix, &after, names, ret_all));
     MLN_TRY(end_names(rq, names));
     mln_put_bytes(rq->cx, further, "made_after", after);
     MLN_TRY(mln_cx_err(rq->cx));
-    return mln_txn_put_value(rq->cx, rq->txn, mln_lease_view(),
-                             mln_bytes_format(rq->cx, "job/%.*s", MLN_FMT(e->prefix)), further);
+    return mln_txn_put_value(rq->cx, rq->txn, mln_lease_view(), job_key(rq, e->prefix), further);
 }
 
 static struct mln_err next_pass(struct emptying *e, const struct mln_value *job, bool *ret_more)
@@ -381,7 +392,7 @@ static struct mln_err next_pass(struct emptying *e, const struct mln_value *job,
         MLN_TRY(mln_txn_delete(rq->cx, rq->txn, mln_lease_view(), mount));
     }
     return mln_txn_delete(rq->cx, rq->txn, mln_lease_view(),
-                          mln_bytes_format(rq->cx, "job/%.*s", MLN_FMT(e->prefix)));
+                          job_key(rq, e->prefix));
 }
 
 static struct mln_err empty_some(struct mln_lease_work *work, struct emptying *e, bool *ret_more)
@@ -389,9 +400,9 @@ static struct mln_err empty_some(struct mln_lease_work *work, struct emptying *e
     struct mln_request *rq = e->rq;
     struct mln_value *rows = mln_array(rq->cx);
     const struct mln_value *job = NULL;
-    struct mln_bytes key = mln_bytes_format(rq->cx, "job/%.*s", MLN_FMT(e->prefix));
+    struct mln_bytes key = job_key(rq, e->prefix);
     struct mln_bytes below =
-        mln_bytes_format(rq->cx, MLN_LEASE_PREFIX "id/%.*s", MLN_FMT(e->prefix));
+        mln_bytes_format(rq->cx, MLN_LEASE_PREFIX "%.*s", MLN_FMT(mln_lease_id_key(rq->cx, rq->ns, e->prefix)));
     MLN_TRY(mln_txn_get_value(rq->cx, rq->txn, mln_lease_view(), key, &job));
     struct mln_bytes last = mln_get_bytes(mln_get(job, "after")), after = MLN_BYTES_NONE;
     after =
@@ -415,11 +426,16 @@ static struct mln_err empty_some(struct mln_lease_work *work, struct emptying *e
     return mln_txn_put_value(rq->cx, rq->txn, mln_lease_view(), key, further);
 }
 
-struct mln_err mln_lease_sweep(struct mln_lease_work *work, struct mln_cx *cx,
+struct mln_err mln_lease_sweep(struct mln_lease_work *work, struct mln_cx *cx, struct mln_bytes ns,
                                struct mln_bytes prefix, bool *ret_more)
 {
     struct mln_run run;
     MLN_TRY(begin(work, cx, &run));
+    if (!mln_bytes_eq(ns, MLN_NS_ROOT)) {
+        run.rq.ns = ns;
+        run.table = NULL;
+        (void)mln_txn_enter(run.rq.txn, ns);
+    }
     struct emptying e = {.rq = &run.rq, .prefix = prefix, .ids = mln_array(cx)};
     struct mln_err err = empty_some(work, &e, ret_more);
     err = mln_failed(err) ? err : commit(work, cx, &run, "revoke what is below", e.ids);

@@ -13,10 +13,18 @@ static struct mln_bytes lease_id(const struct mln_request *rq)
     return id.len > 0 ? id : mln_get_bytes(mln_field_of(rq, "url_lease_id"));
 }
 
+/* Of this namespace or one below it; others are as good as none. */
+static struct mln_err get_own(struct mln_request *rq, const struct mln_value **ret)
+{
+    struct mln_bytes id = lease_id(rq);
+    return mln_space_is_below(mln_run_of(rq), mln_lease_ns(id)) ? mln_lease_get(rq->cx, rq->txn, id, ret)
+                                                                : (struct mln_err){MLN_E_NOT_FOUND};
+}
+
 /* A live one; `text` when there is none. */
 static struct mln_err find(struct mln_request *rq, const char *text, const struct mln_value **ret)
 {
-    struct mln_err err = mln_lease_get(rq->cx, rq->txn, lease_id(rq), ret);
+    struct mln_err err = get_own(rq, ret);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
         return mln_refail(rq->cx, MLN_E_INVALID, "%s", text);
     }
@@ -72,7 +80,7 @@ static struct mln_err list(struct mln_request *rq, struct mln_reply *re)
         return mln_fail(rq->cx, MLN_E_DENIED, "permission denied");
     }
     struct mln_bytes folder =
-        mln_bytes_format(rq->cx, "id/%.*s%s", MLN_FMT(prefix), has_slash ? "" : "/");
+        mln_lease_id_key(rq->cx, rq->ns, mln_bytes_format(rq->cx, "%.*s%s", MLN_FMT(prefix), has_slash ? "" : "/"));
     MLN_TRY(mln_txn_list(rq->cx, rq->txn, mln_lease_view(), folder, &names));
     if (mln_len(names) == 0) {
         return (struct mln_err){MLN_E_NOT_FOUND};
@@ -132,7 +140,7 @@ static struct mln_err revoke(struct mln_request *rq, struct mln_reply *re)
 {
     const struct mln_value *lease = NULL;
     MLN_TRY(need_id(rq));
-    struct mln_err err = mln_lease_get(rq->cx, rq->txn, lease_id(rq), &lease);
+    struct mln_err err = get_own(rq, &lease);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
         return MLN_OK; /* gone already: revoking twice is fine */
     }
@@ -217,6 +225,9 @@ static struct mln_err show_bad(struct mln_request *rq, struct mln_reply *re, boo
     for (size_t i = 0; i < mln_len(ids); i++) {
         const struct mln_value *lease = NULL;
         struct mln_value *one = mln_object(cx);
+        if (!mln_bytes_eq(mln_lease_ns(mln_get_bytes(mln_item(ids, i))), rq->ns)) {
+            continue;
+        }
         struct mln_err err = mln_lease_get(cx, rq->txn, mln_get_bytes(mln_item(ids, i)), &lease);
         if (mln_is(err, MLN_E_NOT_FOUND)) {
             continue;

@@ -13,6 +13,21 @@ static inline struct mln_view mln_lease_view(void)
     return mln_core_view("root/lease/");
 }
 #define MLN_LEASE_PREFIX "root/lease/"
+/* The namespace of a lease's id: "<path>/<24 characters>.<namespace>", without one of the root. */
+static inline struct mln_bytes mln_lease_ns(struct mln_bytes id)
+{
+    size_t at = id.len;
+    while (at > 0 && id.ptr[at - 1] != '/') {
+        at--;
+    }
+    return mln_token_name_ns(mln_bytes_from(id, at));
+}
+/* Where ids below a path lie: "id/<path>", "ns/<namespace>/<path>". */
+static inline struct mln_bytes mln_lease_id_key(struct mln_cx *cx, struct mln_bytes ns, struct mln_bytes path)
+{
+    return mln_bytes_eq(ns, MLN_NS_ROOT) ? mln_bytes_format(cx, "id/%.*s", MLN_FMT(path))
+                                         : mln_bytes_format(cx, "ns/%.*s/%.*s", MLN_FMT(ns), MLN_FMT(path));
+}
 
 /* NOT_FOUND without text. */
 struct mln_err mln_lease_get(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes id,
@@ -49,7 +64,7 @@ struct mln_lease_work {
 struct mln_err mln_lease_end_due(struct mln_lease_work *work, struct mln_cx *cx,
                                  const struct mln_value *rows);
 /* One batch of the job that empties this prefix; *ret_more: call again, false: it is done or has to wait for the next tick. */
-struct mln_err mln_lease_sweep(struct mln_lease_work *work, struct mln_cx *cx,
+struct mln_err mln_lease_sweep(struct mln_lease_work *work, struct mln_cx *cx, struct mln_bytes ns,
                                struct mln_bytes prefix, bool *ret_more);
 /* Revoke all below a path's prefix ("pki/issue/", "auth/userpass/"): at most max now, *ret_all: nothing was left over. */
 struct mln_err mln_lease_end_prefix(struct mln_request *rq, struct mln_bytes prefix, bool is_forced,

@@ -119,25 +119,34 @@ static void sweep_trees(struct tick *t)
     }
 }
 
-static void run_jobs(struct tick *t)
+static void run_jobs_of(struct tick *t, struct mln_bytes kind, bool is_of_spaces)
 {
     struct mln_value *jobs = mln_array(t->cx);
     struct mln_cx cx;
-    if (mln_failed(mln_life_keys(t->work.core, t->cx, MLN_BYTES(MLN_LEASE_PREFIX "job/"),
-                                 MLN_BYTES_NONE, MLN_BYTES_NONE, JOBS_MAX, jobs))) {
+    if (mln_failed(mln_life_keys(t->work.core, t->cx, kind, MLN_BYTES_NONE, MLN_BYTES_NONE, JOBS_MAX,
+                                 jobs))) {
         mln_cx_clear(t->cx);
     }
     for (size_t i = 0; i < mln_len(jobs); i++) {
+        struct mln_bytes prefix = mln_get_bytes(mln_item(jobs, i)), ns = MLN_NS_ROOT;
+        if (is_of_spaces) {
+            ns = mln_bytes_cut(prefix, '/', &prefix);
+        }
         bool more = true;
         while (more && goes_on(t)) {
             mln_cx_init(&cx, t->arena);
-            struct mln_err err =
-                mln_lease_sweep(&t->work, &cx, mln_get_bytes(mln_item(jobs, i)), &more);
+            struct mln_err err = mln_lease_sweep(&t->work, &cx, ns, prefix, &more);
             if (!is_fine(t, &cx, err, "leases below a prefix are not revoked yet")) {
                 break;
             }
         }
     }
+}
+
+static void run_jobs(struct tick *t)
+{
+    run_jobs_of(t, MLN_BYTES(MLN_LEASE_PREFIX "job/"), false);
+    run_jobs_of(t, MLN_BYTES(MLN_LEASE_PREFIX "nsjob/"), true);
 }
 
 /* Those of a slow mount stay in front: go on behind them. */

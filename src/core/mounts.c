@@ -12,7 +12,7 @@
 
 static struct mln_view mount_view(void)
 {
-    return mln_core_view("root/mount/");
+    return mln_home_view("mount/");
 }
 
 /* ---- rows ---- */
@@ -25,6 +25,12 @@ struct mln_err mln_mounts_rows(struct mln_cx *cx, struct mln_txn *txn, const str
         return mln_cx_err(cx);
     }
     return err;
+}
+
+/* "gone/<uuid>" with the id of a namespace, nothing for the root: mounts of all namespaces that are to be swept. */
+static struct mln_view gone_view(void)
+{
+    return mln_core_view("root/mount/");
 }
 
 struct mln_err mln_mounts_put(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *rows)
@@ -99,8 +105,8 @@ static enum mln_mount_kind kind_of(struct mln_bytes path)
 }
 
 /* Memory of the table's own arena. A type that this build lacks stays listed and answers nothing. */
-static void read_row(struct mln_cx *cx, const struct mln_core *core, const struct mln_value *row,
-                     struct mln_mount *ret)
+static void read_row(struct mln_cx *cx, const struct mln_core *core, struct mln_bytes ns,
+                     const struct mln_value *row, struct mln_mount *ret)
 {
     const struct mln_value *v = mln_value_dup(cx, row);
     const char *uuid = mln_get_text(cx, mln_get(v, "uuid"), "");
@@ -114,7 +120,7 @@ static void read_row(struct mln_cx *cx, const struct mln_core *core, const struc
         .config = mln_is_null(mln_get(v, "config")) ? NULL : mln_get(v, "config"),
         .default_ttl_s = mln_get_int(mln_get(v, "default_ttl_s"), 0),
         .max_ttl_s = mln_get_int(mln_get(v, "max_ttl_s"), 0),
-        .view = {.ns = MLN_NS_ROOT, .prefix = mln_bytes_format(cx, "root/%s/", uuid)},
+        .view = {.ns = mln_bytes_dup(cx, ns), .prefix = mln_bytes_format(cx, "%.*s/%s/", MLN_FMT(ns), uuid)},
     };
     const struct mln_engine *engine = mln_engine_find(core, ret->type, kind_of(mln_bytes_of(ret->path)));
     ret->engine = engine != NULL && engine->variant != NULL ? engine->variant(ret->options) : engine;
@@ -156,31 +162,61 @@ static void replace(struct mln_core *core, struct mln_mount_table *table)
     mln_mounts_release(old);
 }
 
+static struct mln_side_table *side_of(struct mln_core *core, struct mln_bytes ns)
+{
+    uint32_t h = 0x811c9dc5u; /* FNV-1a: ids are made by us */
+    for (size_t i = 0; i < ns.len; i++) {
+        h = (h ^ ns.ptr[i]) * 0x01000193u;
+    }
+    return &core->side[(h ^ h >> 16) % MLN_SIDE_TABLES];
+}
+
+static void replace_side(struct mln_core *core, struct mln_bytes ns, struct mln_mount_table *table)
+{
+    pthread_rwlock_wrlock(&core->mounts_lock);
+    struct mln_side_table *side = side_of(core, ns);
+    struct mln_mount_table *old = side->table;
+    side->table = table;
+    mln_fill(side->ns, 0, sizeof(side->ns));
+    mln_copy(side->ns, ns.ptr, ns.len < MLN_NSID_LEN ? ns.len : MLN_NSID_LEN);
+    pthread_rwlock_unlock(&core->mounts_lock);
+    mln_mounts_release(old);
+}
+
 void mln_mounts_forget(struct mln_core *core)
 {
     replace(core, NULL);
+    pthread_rwlock_wrlock(&core->mounts_lock);
+    for (size_t i = 0; i < MLN_SIDE_TABLES; i++) {
+        mln_mounts_release(core->side[i].table);
+        core->side[i] = (struct mln_side_table){0};
+    }
+    pthread_rwlock_unlock(&core->mounts_lock);
 }
 
-static struct mln_err build(struct mln_cx *cx, struct mln_core *core, const struct mln_value *rows,
-                            struct mln_mount_table *table)
+static struct mln_err build(struct mln_cx *cx, struct mln_core *core, struct mln_bytes ns,
+                            const struct mln_value *rows, struct mln_mount_table *table)
 {
     struct mln_cx own;
     mln_cx_init(&own, table->arena);
     table->n = mln_len(rows);
     table->mounts = mln_new_array(&own, table->n + 1, sizeof(*table->mounts));
     for (size_t i = 0; i < table->n && !mln_failed(mln_cx_err(&own)); i++) {
-        read_row(&own, core, mln_item(rows, i), &table->mounts[i]);
+        read_row(&own, core, ns, mln_item(rows, i), &table->mounts[i]);
     }
     return mln_failed(mln_cx_err(&own))
                ? mln_fail(cx, MLN_E_MEMORY, "no memory for the mount table")
                : MLN_OK;
 }
 
-static struct mln_err load(struct mln_cx *cx, struct mln_core *core)
+/* Under load_lock. ret_table, may be NULL: the caller holds it then as well. */
+static struct mln_err load(struct mln_cx *cx, struct mln_core *core, struct mln_bytes ns,
+                           struct mln_mount_table **ret_table)
 {
     const struct mln_value *rows = NULL;
     MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
     MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &txn));
+    (void)mln_txn_enter(txn, ns);
     MLN_TRY(mln_mounts_rows(cx, txn, &rows));
     struct mln_mount_table *table = mln_alloc(sizeof(*table));
     if (table == NULL || (table->arena = mln_arena_new(TABLE_ARENA_BYTES, false)) == NULL) {
@@ -188,21 +224,86 @@ static struct mln_err load(struct mln_cx *cx, struct mln_core *core)
         return mln_fail(cx, MLN_E_MEMORY, "no memory for the mount table");
     }
     atomic_init(&table->users, 1);
-    struct mln_err err = build(cx, core, rows, table);
+    struct mln_err err = build(cx, core, ns, rows, table);
     if (mln_failed(err)) {
         mln_mounts_release(table);
         return err;
     }
-    replace(core, table);
+    if (ret_table != NULL) {
+        atomic_fetch_add(&table->users, 1);
+        *ret_table = table;
+    }
+    if (mln_bytes_eq(ns, MLN_NS_ROOT)) {
+        replace(core, table);
+    } else {
+        replace_side(core, ns, table);
+    }
     return MLN_OK;
 }
 
-struct mln_err mln_mounts_load(struct mln_cx *cx, struct mln_core *core)
+struct mln_err mln_mounts_load(struct mln_cx *cx, struct mln_core *core, struct mln_bytes ns)
 {
     pthread_mutex_lock(&core->load_lock);
-    struct mln_err err = load(cx, core);
+    struct mln_err err = load(cx, core, ns, NULL);
     pthread_mutex_unlock(&core->load_lock);
     return err;
+}
+
+static struct mln_mount_table *side_table(struct mln_core *core, struct mln_bytes ns)
+{
+    struct mln_mount_table *table = NULL;
+    pthread_rwlock_rdlock(&core->mounts_lock);
+    const struct mln_side_table *side = side_of(core, ns);
+    if (side->table != NULL && mln_bytes_is(ns, side->ns)) {
+        table = side->table;
+        atomic_fetch_add(&table->users, 1);
+    }
+    pthread_rwlock_unlock(&core->mounts_lock);
+    return table;
+}
+
+struct mln_err mln_mounts_hold_of(struct mln_cx *cx, struct mln_core *core, struct mln_bytes ns,
+                                  struct mln_mount_table **ret)
+{
+    struct mln_err err = MLN_OK;
+    if (mln_bytes_eq(ns, MLN_NS_ROOT)) {
+        *ret = mln_mounts_hold(core);
+        return MLN_OK;
+    }
+    *ret = side_table(core, ns);
+    if (*ret == NULL) {
+        pthread_mutex_lock(&core->load_lock);
+        *ret = side_table(core, ns); /* another may have read it meanwhile */
+        err = *ret == NULL ? load(cx, core, ns, ret) : MLN_OK;
+        pthread_mutex_unlock(&core->load_lock);
+    }
+    return err;
+}
+
+struct mln_err mln_mount_of(struct mln_request *rq, struct mln_bytes ns, const char *uuid,
+                            struct mln_mount *ret)
+{
+    const struct mln_mount_table *table = mln_run_of(rq)->table;
+    const struct mln_value *rows = NULL;
+    if (table != NULL && mln_bytes_eq(ns, mln_run_of(rq)->rq.ns)) {
+        for (size_t i = 0; i < table->n; i++) {
+            if (mln_bytes_is(mln_bytes_of(table->mounts[i].uuid), uuid)) {
+                *ret = table->mounts[i];
+                return MLN_OK;
+            }
+        }
+        return (struct mln_err){MLN_E_NOT_FOUND};
+    }
+    struct mln_bytes before = mln_txn_enter(rq->txn, ns);
+    struct mln_err err = mln_mounts_rows(rq->cx, rq->txn, &rows);
+    (void)mln_txn_enter(rq->txn, before);
+    for (size_t i = 0; !mln_failed(err) && i < mln_len(rows); i++) {
+        if (mln_is_text(mln_get(mln_item(rows, i), "uuid"), uuid)) {
+            read_row(rq->cx, mln_core_of(rq), ns, mln_item(rows, i), ret);
+            return mln_cx_err(rq->cx);
+        }
+    }
+    return mln_failed(err) ? err : (struct mln_err){MLN_E_NOT_FOUND};
 }
 
 const struct mln_mount *mln_mounts_find(const struct mln_mount_table *table, struct mln_bytes path)
@@ -275,7 +376,7 @@ static struct mln_err start_engine(struct mln_request *rq, const struct mln_valu
 {
     struct mln_mount mount;
     struct mln_request inner = *rq;
-    read_row(rq->cx, mln_core_of(rq), row, &mount);
+    read_row(rq->cx, mln_core_of(rq), mln_txn_home(rq->txn), row, &mount);
     inner.mount = &mount;
     inner.detail = mln_object(rq->cx);
     MLN_TRY(mln_cx_err(rq->cx));
@@ -298,6 +399,7 @@ struct mln_err mln_mount_add(struct mln_request *rq, struct mln_value *row)
     }
     if (!mln_run_of(rq)->is_system) { /* core itself mounts where nobody else may, and only when there is nothing yet */
         MLN_TRY(mln_mount_check_free(cx, rows, path));
+        MLN_TRY(mln_space_check_mount(rq, path));
     }
     struct mln_value *grown = mln_value_dup(cx, rows);
     mln_push(cx, grown, row);
@@ -330,15 +432,15 @@ struct mln_err mln_mounts_expect(struct mln_cx *cx, struct mln_txn *txn,
 
 struct mln_err mln_mounts_gone(struct mln_cx *cx, struct mln_txn *txn, const char *uuid)
 {
-    return mln_txn_put(cx, txn, mount_view(), mln_bytes_format(cx, "gone/%s", uuid),
-                       MLN_BYTES_NONE);
+    struct mln_bytes home = mln_txn_home(txn);
+    return mln_txn_put(cx, txn, gone_view(), mln_bytes_format(cx, "gone/%s", uuid),
+                       mln_bytes_eq(home, MLN_NS_ROOT) ? MLN_BYTES_NONE : home);
 }
 
-static struct mln_err sweep_rows(struct mln_cx *cx, struct mln_core *core, struct mln_txn *txn,
-                                 const char *uuid, bool *ret_all)
+struct mln_err mln_rows_sweep(struct mln_cx *cx, struct mln_core *core, struct mln_txn *txn,
+                              struct mln_view view, bool *ret_all)
 {
     MLN_AUTO(mln_snap_drop) struct mln_snap *snap = NULL;
-    struct mln_view view = {.ns = MLN_NS_ROOT, .prefix = mln_bytes_format(cx, "root/%s/", uuid)};
     struct mln_bytes after = MLN_BYTES_NONE, key = MLN_BYTES_NONE;
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(mln_snap_begin(cx, core->store, &snap));
@@ -377,7 +479,7 @@ struct mln_err mln_mounts_sweep(struct mln_cx *cx, struct mln_core *core, bool *
     bool is_all = true;
     *ret_more = false;
     MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &txn));
-    MLN_TRY(mln_txn_list(cx, txn, mount_view(), MLN_BYTES("gone/"), &gone));
+    MLN_TRY(mln_txn_list(cx, txn, gone_view(), MLN_BYTES("gone/"), &gone));
     if (mln_len(gone) == 0) {
         return MLN_OK;
     }
@@ -387,10 +489,14 @@ struct mln_err mln_mounts_sweep(struct mln_cx *cx, struct mln_core *core, bool *
         return MLN_OK;
     }
     struct mln_value *detail = mln_object(cx);
+    struct mln_bytes ns = MLN_BYTES_NONE, row = mln_bytes_format(cx, "gone/%s", uuid);
+    MLN_TRY(mln_txn_get(cx, txn, gone_view(), row, &ns));
+    ns = ns.len > 0 ? ns : MLN_NS_ROOT;
+    struct mln_view view = {.ns = ns, .prefix = mln_bytes_format(cx, "%.*s/%s/", MLN_FMT(ns), uuid)};
     mln_put_text(cx, detail, "mount", uuid);
-    MLN_TRY(sweep_rows(cx, core, txn, uuid, &is_all));
+    MLN_TRY(mln_rows_sweep(cx, core, txn, view, &is_all));
     if (is_all) {
-        MLN_TRY(mln_txn_delete(cx, txn, mount_view(), mln_bytes_format(cx, "gone/%s", uuid)));
+        MLN_TRY(mln_txn_delete(cx, txn, gone_view(), row));
     }
     mln_txn_mark_relief(txn);
     MLN_TRY(mln_core_commit(core, cx, txn, "delete what an unmounted engine kept", detail));

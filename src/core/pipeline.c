@@ -76,16 +76,13 @@ static struct mln_err decode(struct mln_cx *cx, struct mln_run *run, struct mln_
 static struct mln_err check(struct mln_run *run)
 {
     struct mln_cx *cx = run->rq.cx;
-    struct mln_bytes path = run->rq.path, ns = mln_get_bytes(mln_get(run->message, "ns"));
+    struct mln_bytes path = run->rq.path;
     bool is_clean = path.len <= MLN_PATH_MAX_BYTES + 1;
     for (size_t i = 0; is_clean && i < path.len; i++) {
         is_clean = path.ptr[i] >= 0x20 && path.ptr[i] != 0x7f;
     }
     if (!is_clean) {
         return mln_fail(cx, MLN_E_INVALID, "malformed path");
-    }
-    if (ns.len > 0 && !mln_bytes_is(ns, "/") && !mln_bytes_is(ns, "root") && !mln_bytes_is(ns, "root/")) {
-        return mln_fail(cx, MLN_E_NO_ROUTE, "namespace not found");
     }
     bool is_write = run->rq.op == MLN_OP_WRITE || run->rq.op == MLN_OP_PATCH;
     if (is_write && mln_bytes_ends(path, MLN_BYTES("/"))) { /* a secret of that name, or what lies below it? */
@@ -138,14 +135,26 @@ static struct mln_err become(struct mln_run *run, bool is_open)
 }
 
 /* A login's token goes with its method: dead from the request that disables it, deleted by a tick. */
-static bool has_method(const struct mln_run *run)
+static struct mln_err has_method(struct mln_run *run, bool *ret)
 {
-    struct mln_bytes uuid = mln_get_bytes(mln_get(run->entry, "auth_uuid"));
-    bool is_there = uuid.len == 0;
-    for (size_t i = 0; !is_there && i < run->table->n; i++) {
-        is_there = mln_bytes_is(uuid, run->table->mounts[i].uuid);
+    struct mln_mount mount;
+    const char *uuid = mln_get_text(run->rq.cx, mln_get(run->entry, "auth_uuid"), "");
+    struct mln_err err = uuid[0] == 0 ? MLN_OK : mln_mount_of(&run->rq, mln_token_ns(run->entry), uuid, &mount);
+    *ret = !mln_failed(err);
+    return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : err;
+}
+
+/* Why a token that is known is as good as none here, or NULL. */
+static struct mln_err why_not(struct mln_run *run, const char **ret)
+{
+    bool has_one = false;
+    if (!mln_space_enter(run, mln_token_ns(run->entry))) {
+        *ret = "namespace";
+        return MLN_OK;
     }
-    return is_there;
+    MLN_TRY(has_method(run, &has_one));
+    *ret = !has_one ? "bad token" : mln_token_may_come_from(run->entry, run->rq.source) ? NULL : "address";
+    return MLN_OK;
 }
 
 /* A token would add nothing: what a process gets there depends on what it is. */
@@ -180,10 +189,12 @@ static struct mln_err who(struct mln_run *run)
         return is_open ? MLN_OK : mln_fail(rq->cx, MLN_E_UNAUTHENTIC, "permission denied");
     }
     MLN_TRY(err);
-    bool is_orphaned = !has_method(run);
-    if (is_orphaned || !mln_token_may_come_from(run->entry, rq->source)) {
+    const char *reason = NULL;
+    MLN_TRY(why_not(run, &reason));
+    if (reason != NULL) {
         run->entry = NULL;
-        run->reason = is_open ? "open" : is_orphaned ? "bad token" : "address";
+        run->home = NULL;
+        run->reason = is_open ? "open" : reason;
         return is_open ? MLN_OK : mln_fail(rq->cx, MLN_E_UNAUTHENTIC, "permission denied");
     }
     return become(run, is_open);
@@ -238,7 +249,7 @@ static struct mln_err decide(struct question *q)
 
 struct mln_err mln_run_may(struct mln_run *run, unsigned capability, struct mln_bytes path, const struct mln_value *data)
 {
-    struct question q = {.run = run, .path = path, .capability = capability, .data = data};
+    struct question q = {.run = run, .path = mln_space_acl_path(run, path), .capability = capability, .data = data};
     return decide(&q);
 }
 
@@ -254,7 +265,7 @@ static struct mln_err look(void *arg, struct mln_cx *cx, const struct mln_acl *a
 static struct mln_err capability_of_write(struct mln_run *run, unsigned *ret)
 {
     struct mln_request *rq = &run->rq;
-    struct question q = {.run = run, .path = rq->path};
+    struct question q = {.run = run, .path = mln_space_acl_path(run, rq->path)};
     const unsigned both = MLN_CAP_CREATE | MLN_CAP_UPDATE;
     bool is_there = true;
     *ret = MLN_CAP_UPDATE;
@@ -308,7 +319,12 @@ static struct mln_err may_they(struct mln_run *run)
         return MLN_OK;
     }
     MLN_TRY(capability_of(run, &capability));
-    struct question q = {.run = run, .path = rq->path, .capability = capability, .data = rq->data, .is_request = true};
+    struct question q = {.run = run,
+                         .path = mln_space_acl_path(run, rq->path),
+                         .capability = capability,
+                         .data = rq->data,
+                         .is_request = true};
+    MLN_TRY(mln_cx_err(rq->cx));
     MLN_TRY(decide(&q));
     struct mln_err err = rq->route != NULL && rq->route->is_sudo ? mln_run_may(run, MLN_CAP_SUDO, rq->path, NULL) : MLN_OK;
     run->reason = mln_is(err, MLN_E_DENIED) ? "sudo is needed" : run->reason;
@@ -366,6 +382,11 @@ static struct mln_err act(struct mln_run *run)
     if (mln_token_is_batch(run->entry) && mln_bytes_is(mln_bytes_of(rq->mount->type), "cubbyhole")) {
         return mln_fail(rq->cx, MLN_E_INVALID, "cubbyhole operations are only supported by \"service\" type tokens");
     }
+    if (run->entry != NULL && !mln_bytes_eq(mln_token_ns(run->entry), rq->ns) &&
+        mln_bytes_is(mln_bytes_of(rq->mount->type), "cubbyhole")) { /* it would outlive its token */
+        return mln_fail(rq->cx, MLN_E_INVALID, "a cubbyhole is in the namespace of its token: use \"%.*s\"",
+                        MLN_FMT(run->home == NULL ? MLN_BYTES("root") : mln_space_path(run->home)));
+    }
     MLN_TRY(mln_route_parse(rq, run->captures));
     if (rq->route->is_relief) {
         mln_txn_mark_relief(rq->txn);
@@ -413,7 +434,8 @@ static bool answer_sealed(struct mln_run *run, struct mln_err *ret)
     }
     rq->mount = &sys;
     rq->rest = rest;
-    *ret = mln_route(rq);
+    *ret = mln_space_check_open(run);
+    *ret = mln_failed(*ret) ? *ret : mln_route(rq);
     if (!mln_failed(*ret) && rq->route->may_block) {
         mln_run_block(run);
     }
@@ -425,6 +447,7 @@ static void end(struct mln_run *run, struct mln_err err, struct mln_buf *answer)
 {
     mln_audit_release(run);
     mln_run_answer(run, err, answer);
+    mln_spaces_release_drop(&run->spaces);
     mln_mounts_release_drop(&run->table); /* errors name what they found in it */
     if (run->seals) { /* also when its record failed: keys are safer gone */
         mln_core_seal_now(run->core, true);

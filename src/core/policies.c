@@ -36,7 +36,7 @@ static const char default_policy[] =
 
 static struct mln_view policy_view(void)
 {
-    return mln_core_view("root/policy/");
+    return mln_home_view("policy/");
 }
 
 struct mln_err mln_policies_start(struct mln_cx *cx, struct mln_txn *txn)
@@ -113,6 +113,7 @@ struct place {
     const char *key;
     size_t set; /* where its places begin */
     uint64_t epoch, person_epoch;
+    struct mln_bytes ns;
 };
 
 static struct mln_err place_of(struct mln_core *core, struct mln_cx *cx,
@@ -122,8 +123,12 @@ static struct mln_err place_of(struct mln_core *core, struct mln_cx *cx,
     ret->epoch = atomic_load(&core->acl_epoch);
     ret->person_epoch = subject->person != NULL ? atomic_load(&core->person_epoch) : 0;
     ret->key = key_of(cx, subject);
+    ret->ns = subject->ns.len > 0 ? subject->ns : MLN_NS_ROOT;
     for (const char *p = ret->key; *p != 0; p++) {
         h = (h ^ (uint8_t)*p) * 0x100000001b3u;
+    }
+    for (size_t i = 0; i < ret->ns.len; i++) {
+        h = (h ^ ret->ns.ptr[i]) * 0x100000001b3u;
     }
     ret->set = (h ^ h >> 32) % (MLN_ACL_CACHE / MLN_ACL_WAYS) * MLN_ACL_WAYS;
     return mln_cx_err(cx);
@@ -135,7 +140,7 @@ static const struct mln_acl_entry *cached(const struct mln_core *core, const str
     for (size_t i = 0; i < MLN_ACL_WAYS; i++) {
         const struct mln_acl_entry *e = &core->acls[at->set + i];
         if (e->acl != NULL && e->epoch == at->epoch && e->person_epoch == at->person_epoch &&
-            mln_bytes_is(mln_bytes_of(e->names), at->key) &&
+            mln_bytes_is(mln_bytes_of(e->names), at->key) && mln_bytes_is(at->ns, e->ns) &&
             (mln_acl_until_ns(e->acl) == INT64_MAX || mln_now_ns() < mln_acl_until_ns(e->acl))) {
             return e;
         }
@@ -188,6 +193,7 @@ static void keep(struct mln_core *core, const struct place *at, struct mln_acl *
                                    .epoch = at->epoch,
                                    .person_epoch = at->person_epoch,
                                    .used = atomic_fetch_add(&core->acl_clock, 1)};
+    mln_copy(slot->ns, at->ns.ptr, at->ns.len <= MLN_NSID_LEN ? at->ns.len : 0);
     pthread_rwlock_unlock(&core->acl_lock);
 }
 
@@ -208,6 +214,7 @@ struct mln_err mln_policies_use_as(
     MLN_AUTO(mln_txn_drop) struct mln_txn *fresh = NULL;
     struct mln_acl *acl = NULL;
     MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &fresh));
+    (void)mln_txn_enter(fresh, at.ns);
     MLN_TRY(compile(cx, fresh, subject, &acl));
     err = use(arg, cx, acl);
     keep(core, &at, acl);

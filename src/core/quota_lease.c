@@ -156,6 +156,9 @@ static struct mln_err count_token(struct counting *c, struct mln_cx *cx, struct 
                                   struct mln_bytes name)
 {
     const struct mln_value *entry = NULL;
+    if (!mln_bytes_eq(mln_token_name_ns(name), MLN_NS_ROOT)) {
+        return MLN_OK; /* those of namespaces count for no quota */
+    }
     struct mln_err err = mln_token_by_name(cx, txn, mln_text_dup(cx, name), &entry);
     if (mln_life_is_lost(cx, err)) {
         return MLN_OK;

@@ -84,6 +84,18 @@ static enum mln_record_class class_of(const struct mln_run *run, struct mln_err 
     return wrote ? MLN_RECORD_MUTATION : MLN_RECORD_READ;
 }
 
+/* Where the resource lies, and whence who asks for it comes; nothing of the root. */
+static void put_namespace(struct mln_run *run, struct mln_value *content)
+{
+    if (run->space != NULL) {
+        mln_put_text(run->rq.cx, content, "namespace", run->space->path);
+        mln_put_text(run->rq.cx, content, "namespace_id", run->space->id);
+    }
+    if (run->home != NULL) {
+        mln_put_text(run->rq.cx, content, "token_namespace", run->home->path);
+    }
+}
+
 void mln_run_record(struct mln_run *run, struct mln_err err, const struct mln_value *digests, struct mln_record *ret)
 {
     struct mln_cx *cx = run->rq.cx;
@@ -92,6 +104,7 @@ void mln_run_record(struct mln_run *run, struct mln_err err, const struct mln_va
     put_actor(run, content);
     mln_put_text(cx, content, "action", op_names[run->rq.op]);
     mln_put_bytes(cx, content, "resource", run->rq.path);
+    put_namespace(run, content);
     put_decision(run, err, content);
     mln_put_text(cx, content, "request_id", run->rq.id);
     if (mln_len(run->rq.data) > 0) {
@@ -200,7 +213,7 @@ static struct mln_err note_or_relief(struct mln_run *run, struct mln_err err)
     }
     mln_cx_clear(rq->cx);
     mln_txn_drop(&rq->txn);
-    MLN_TRY(mln_txn_begin(rq->cx, run->core->store, run->core->barrier, &rq->txn));
+    MLN_TRY(mln_run_txn(run));
     return commit(run, err, true);
 }
 
@@ -213,7 +226,7 @@ static struct mln_err spend(struct mln_run *run)
     if (mln_get_int(mln_get(run->entry, "num_uses"), 0) == 0 || run->is_use_spent) {
         return MLN_OK;
     }
-    MLN_TRY(mln_txn_begin(rq->cx, run->core->store, run->core->barrier, &rq->txn));
+    MLN_TRY(mln_run_txn(run));
     struct mln_err err = mln_token_find(run->core, rq->cx, rq->txn, rq->now_ns, run->token, &entry);
     if (mln_is(err, MLN_E_UNAUTHENTIC)) {
         mln_cx_clear(rq->cx);

@@ -128,7 +128,7 @@ mln_handler mln_route_handler(const struct mln_path *route, enum mln_op op)
     case MLN_OP_DELETE:
         return route->remove;
     case MLN_OP_SCAN:
-        return route->may_scan ? mln_scan : NULL;
+        return route->scan != NULL ? route->scan : route->may_scan ? mln_scan : NULL;
     case MLN_OP_HELP:
     default:
         return NULL;

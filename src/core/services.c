@@ -138,7 +138,7 @@ static struct mln_err service_reach(struct mln_request *rq, const struct mln_val
 static struct mln_err service_entity(struct mln_request *rq, const char *id,
                                      const struct mln_value **ret)
 {
-    struct mln_err err = mln_person_find(mln_core_of(rq), rq->cx, id, ret);
+    struct mln_err err = mln_person_find(mln_core_of(rq), rq->cx, rq->ns, id, ret);
     return mln_is(err, MLN_E_NOT_FOUND) ? mln_fail(rq->cx, MLN_E_NOT_FOUND, "no such entity") : err;
 }
 

@@ -35,8 +35,8 @@ static struct mln_err list(struct mln_request *rq, struct mln_reply *re)
         }
     }
     if (total > 0) {
-        mln_put_text(rq->cx, space, "namespace_id", "root");
-        mln_put_text(rq->cx, space, "namespace_path", "");
+        mln_put_bytes(rq->cx, space, "namespace_id", rq->ns);
+        mln_put_bytes(rq->cx, space, "namespace_path", mln_space_path(mln_run_of(rq)->space));
         mln_put_int(rq->cx, space, "counts", total);
         mln_put(rq->cx, space, "mount_accessors", mounts);
         mln_push(rq->cx, spaces, space);

@@ -74,7 +74,9 @@ struct mln_value *sys_mount_show(struct mln_cx *cx, const struct mln_value *row)
     mln_put_text(cx, out, "running_plugin_version", "v" MLN_VERSION "+builtin");
     mln_put_text(cx, out, "running_sha256", "");
     mln_put_bool(cx, out, "seal_wrap", mln_get_bool(mln_get(row, "seal_wrap"), false));
-    mln_put(cx, out, "type", mln_get(row, "type"));
+    bool is_own = mln_get_bool(mln_get(row, "of_namespace"), false); /* made with a namespace: clients know them so */
+    mln_put(cx, out, "type",
+            is_own ? mln_textf(cx, "ns_%s", mln_get_text(cx, mln_get(row, "type"), "")) : mln_get(row, "type"));
     mln_put(cx, out, "uuid", mln_get(row, "uuid"));
     return out;
 }

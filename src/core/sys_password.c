@@ -7,7 +7,7 @@
 
 static struct mln_view password_view(void)
 {
-    return mln_core_view("root/password-policy/");
+    return mln_home_view("password-policy/");
 }
 
 static struct mln_err name_of(struct mln_request *rq, struct mln_bytes *ret)

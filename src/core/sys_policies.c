@@ -6,7 +6,7 @@
 
 static struct mln_view policy_view(void)
 {
-    return mln_core_view("root/policy/");
+    return mln_home_view("policy/");
 }
 
 static struct mln_err policy_name(struct mln_request *rq, struct mln_bytes *ret)
@@ -170,6 +170,7 @@ struct asked {
     const struct mln_value *paths;
     struct mln_value *data;
     bool is_root;
+    struct mln_bytes here; /* the request's namespace as the policies' one names it */
 };
 
 static struct mln_err fill(void *arg, struct mln_cx *cx, const struct mln_acl *acl)
@@ -178,6 +179,7 @@ static struct mln_err fill(void *arg, struct mln_cx *cx, const struct mln_acl *a
     for (size_t i = 0; i < mln_len(a->paths); i++) {
         struct mln_bytes path = mln_get_bytes(mln_item(a->paths, i));
         struct mln_bytes bare = path.len > 0 && path.ptr[0] == '/' ? mln_bytes_from(path, 1) : path;
+        bare = a->here.len == 0 ? bare : mln_bytes_format(cx, "%.*s%.*s", MLN_FMT(a->here), MLN_FMT(bare));
         const struct mln_value *list = mln_capability_names(cx, mln_acl_capabilities(acl, bare), a->is_root);
         mln_put_key(cx, a->data, path, list);
         if (mln_len(a->paths) == 1) {
@@ -191,6 +193,13 @@ static struct mln_err capabilities_of(struct mln_request *rq, struct mln_reply *
 {
     struct asked a = {.paths = mln_field_of(rq, "paths"), .data = mln_object(rq->cx)};
     a.is_root = mln_token_names(subject->names, "root");
+    const struct mln_run *run = mln_run_of(rq);
+    const struct mln_space *home = mln_space_by_id(run->spaces, subject->ns);
+    struct mln_bytes here = mln_space_path(run->space), theirs = mln_space_path(home);
+    if (!mln_bytes_starts(here, theirs)) { /* of a namespace below: its tokens may nothing here */
+        return mln_fail(rq->cx, MLN_E_INVALID, "the token is of the namespace \"%.*s\": ask there", MLN_FMT(theirs));
+    }
+    a.here = mln_bytes_from(here, theirs.len);
     a.paths = mln_len(a.paths) > 0 ? a.paths : mln_field_of(rq, "path");
     if (mln_len(a.paths) == 0) {
         return mln_fail(rq->cx, MLN_E_INVALID, "paths must be supplied");
@@ -227,6 +236,9 @@ static struct mln_err sys_capabilities(struct mln_request *rq, struct mln_reply 
         return mln_refail(rq->cx, MLN_E_INVALID, "invalid token");
     }
     MLN_TRY(err);
+    if (!mln_space_is_below(mln_run_of(rq), mln_token_ns(entry))) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "invalid token");
+    }
     return capabilities_of_entry(rq, re, entry);
 }
 
@@ -235,7 +247,8 @@ static struct mln_err sys_capabilities_accessor(struct mln_request *rq, struct m
     const struct mln_value *entry = NULL;
     const char *accessor = mln_get_text(rq->cx, mln_field_of(rq, "accessor"), "");
     struct mln_err err = mln_token_by_accessor(rq->cx, rq->txn, accessor, &entry);
-    if (mln_is(err, MLN_E_NOT_FOUND)) {
+    if (mln_is(err, MLN_E_NOT_FOUND) ||
+        (!mln_failed(err) && !mln_space_is_below(mln_run_of(rq), mln_token_ns(entry)))) {
         return mln_refail(rq->cx, MLN_E_INVALID, "invalid accessor");
     }
     MLN_TRY(err);

@@ -161,7 +161,7 @@ static const struct mln_field rule_fields[] = {
     F_DURATION("block_interval", "A source that was refused is refused so long."),
     F_TEXT("path", "A mount, a path, or a beginning with \"*\"; empty: everything."),
     F_TEXT("role", "Refused: not supported."),
-    F_BOOL("inheritable", "true", "Kept; there are no namespaces below."),
+    F_BOOL("inheritable", "true", "Kept; a rule is of the paths that it names."),
     {0},
 };
 static const struct mln_field config_fields[] = {

@@ -11,7 +11,7 @@
 
 static struct mln_view moves_view(void)
 {
-    return mln_core_view("root/mount/");
+    return mln_home_view("mount/");
 }
 
 static struct mln_err moves_read(struct mln_request *rq, const struct mln_value **ret)
@@ -74,6 +74,7 @@ static struct mln_err move(struct mln_request *rq, struct mln_bytes from, struct
         }
     }
     MLN_TRY(mln_mount_check_free(rq->cx, others, to));
+    MLN_TRY(mln_space_check_mount(rq, to));
     struct mln_value *row = mln_value_dup(rq->cx, was);
     mln_put_bytes(rq->cx, row, "path", to);
     mln_push(rq->cx, others, row);

@@ -19,7 +19,7 @@ static struct mln_err touches(void *arg, struct mln_cx *cx, const struct mln_acl
 
 struct mln_err sys_may_use(struct mln_request *rq, struct mln_bytes mount, bool *ret)
 {
-    struct touch t = {.mount = mount, .is_touched = rq->actor->is_root};
+    struct touch t = {.mount = mln_space_acl_path(mln_run_of(rq), mount), .is_touched = rq->actor->is_root};
     if (rq->actor->kind != MLN_ACTOR_STRANGER && !t.is_touched) {
         MLN_TRY(mln_policies_use_as(mln_core_of(rq), rq->cx, &mln_run_of(rq)->subject, touches,
                                  &t));

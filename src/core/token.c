@@ -12,8 +12,10 @@
 #define TOKEN_TREE_DEPTH                                                                           \
     64 /* of parents; creation refuses deeper trees, so that the way up is short */
 
-/* 24 characters of base62 from 192 bits of the MAC: 142 bits of it, uniform but for 2^-16. */
-static const char *name_of(const struct mln_core *core, struct mln_cx *cx, struct mln_bytes id)
+/*
+ * 24 characters of base62 from 192 bits of the MAC: 142 bits of it, uniform but for 2^-16; and ".<namespace>", as the id has it.
+ */
+static const char *name_in(const struct mln_core *core, struct mln_cx *cx, struct mln_bytes ns, struct mln_bytes id)
 {
     static const char digits[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     uint8_t mac[MLN_SHA256_BYTES];
@@ -26,7 +28,21 @@ static const char *name_of(const struct mln_core *core, struct mln_cx *cx, struc
             v /= 62;
         }
     }
-    return name != NULL ? name : "";
+    bool is_root = mln_bytes_eq(ns, MLN_NS_ROOT);
+    return name == NULL ? "" : is_root ? name : mln_text_format(cx, "%s.%.*s", name, MLN_FMT(ns));
+}
+
+/* The name of an id as a client sent it. */
+static const char *name_of(struct mln_core *core, struct mln_cx *cx, struct mln_bytes id)
+{
+    MLN_AUTO(mln_spaces_release_drop) struct mln_spaces *spaces = mln_spaces_hold(core);
+    return name_in(core, cx, mln_space_of_id(spaces, id), id);
+}
+
+struct mln_bytes mln_token_ns(const struct mln_value *entry)
+{
+    struct mln_bytes ns = mln_get_bytes(mln_get(entry, "ns"));
+    return ns.len > 0 ? ns : MLN_NS_ROOT;
 }
 
 struct mln_bytes mln_token_key(struct mln_cx *cx, const char *kind, const char *name)
@@ -59,13 +75,15 @@ bool mln_token_is_wrap(const struct mln_value *entry)
 struct mln_err mln_token_by_name(struct mln_cx *cx, struct mln_txn *txn, const char *name,
                                  const struct mln_value **ret)
 {
-    return mln_txn_get_value(cx, txn, mln_token_view(), mln_token_key(cx, "id", name), ret);
+    return mln_txn_get_value(cx, txn, mln_token_entry_view(mln_bytes_of(name)), mln_token_key(cx, "id", name), ret);
 }
 
 struct mln_err mln_token_by_accessor(struct mln_cx *cx, struct mln_txn *txn, const char *accessor,
                                      const struct mln_value **ret)
 {
-    if (mln_bytes_of(accessor).len != MLN_TOKEN_NAME_LEN) {
+    struct mln_bytes name = mln_bytes_of(accessor);
+    bool has_ns = name.len == MLN_TOKEN_NAME_LEN + 1 + MLN_NSID_LEN && name.ptr[MLN_TOKEN_NAME_LEN] == '.';
+    if (name.len != MLN_TOKEN_NAME_LEN && !has_ns) {
         return (struct mln_err){MLN_E_NOT_FOUND};
     }
     return mln_token_by_name(cx, txn, accessor, ret);
@@ -168,10 +186,22 @@ void mln_token_actor(struct mln_cx *cx, const struct mln_value *entry, struct ml
     };
 }
 
-struct mln_err mln_token_accessors(struct mln_cx *cx, struct mln_txn *txn,
+struct mln_err mln_token_accessors(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes ns,
                                    const struct mln_value **ret)
 {
-    return mln_txn_list(cx, txn, mln_token_view(), MLN_BYTES("id/"), ret);
+    const struct mln_value *all = NULL;
+    struct mln_value *own = mln_array(cx);
+    if (!mln_bytes_eq(ns, MLN_NS_ROOT)) {
+        return mln_txn_list(cx, txn, mln_token_view(), mln_bytes_format(cx, "ns/%.*s/", MLN_FMT(ns)), ret);
+    }
+    MLN_TRY(mln_txn_list(cx, txn, mln_token_view(), MLN_BYTES("id/"), &all));
+    for (size_t i = 0; i < mln_len(all); i++) {
+        if (mln_get_bytes(mln_item(all, i)).len == MLN_TOKEN_NAME_LEN) {
+            mln_push(cx, own, mln_item(all, i));
+        }
+    }
+    *ret = own;
+    return mln_cx_err(cx);
 }
 
 /* ---- a new entry ---- */
@@ -185,6 +215,13 @@ static const char *new_id(struct mln_cx *cx)
     mln_copy(id, "hvs.", 4);
     mln_random_base62(id + 4, 24);
     return id;
+}
+
+/* The id of a token in this namespace: "<given or random>", and ".<namespace>" but for the root. */
+static struct mln_bytes id_in(struct mln_cx *cx, struct mln_bytes ns, const char *given)
+{
+    struct mln_bytes id = mln_bytes_of(given != NULL ? given : new_id(cx));
+    return mln_bytes_eq(ns, MLN_NS_ROOT) ? id : mln_bytes_format(cx, "%.*s.%.*s", MLN_FMT(id), MLN_FMT(ns));
 }
 
 static void fill_times(struct mln_cx *cx, struct mln_value *entry, int64_t now_ns,
@@ -238,10 +275,13 @@ static void fill_parent(struct mln_cx *cx, struct mln_value *entry,
     }
 }
 
-static struct mln_value *make_entry(struct mln_cx *cx, const char *name, int64_t now_ns,
+static struct mln_value *make_entry(struct mln_cx *cx, struct mln_bytes ns, const char *name, int64_t now_ns,
                                     const struct mln_token_spec *spec)
 {
     struct mln_value *entry = mln_object(cx);
+    if (!mln_bytes_eq(ns, MLN_NS_ROOT)) {
+        mln_put_bytes(cx, entry, "ns", ns);
+    }
     mln_put_text(cx, entry, "name", name);
     mln_put_text(cx, entry, "accessor", name);
     mln_put(cx, entry, "policies", spec->policies);
@@ -285,17 +325,17 @@ const struct mln_value *mln_token_auth(struct mln_cx *cx, const struct mln_value
 struct mln_err mln_token_put_entry(struct mln_cx *cx, struct mln_txn *txn,
                                    const struct mln_value *entry)
 {
-    return mln_txn_put_value(cx, txn, mln_token_view(),
-                             mln_token_key(cx, "id", text_of(cx, entry, "name")), entry);
+    const char *name = text_of(cx, entry, "name");
+    return mln_txn_put_value(cx, txn, mln_token_entry_view(mln_bytes_of(name)), mln_token_key(cx, "id", name),
+                             entry);
 }
 
 /* The row by which a login's token is found below its mount; "" for tokens that tokens made. */
 static struct mln_bytes path_key(struct mln_cx *cx, const struct mln_value *entry)
 {
     bool is_login = mln_get(entry, "auth_uuid") != NULL;
-    return is_login ? mln_bytes_format(cx, "path/%s/%s", text_of(cx, entry, "path"),
-                                       text_of(cx, entry, "name"))
-                    : MLN_BYTES_NONE;
+    struct mln_bytes below = mln_bytes_format(cx, "%s/%s", text_of(cx, entry, "path"), text_of(cx, entry, "name"));
+    return is_login ? mln_token_path_key(cx, mln_token_ns(entry), below) : MLN_BYTES_NONE;
 }
 
 /* The role that a login named is what the method noted; of other tokens, clients choose the metadata. */
@@ -308,12 +348,12 @@ struct mln_bytes mln_token_quota_role(const struct mln_value *entry)
     return mln_get_bytes(role);
 }
 
-/* A token that expires is a lease and counts for quotas. */
+/* A token that expires is a lease and counts for quotas; those of namespaces count for none. */
 static struct mln_err tally(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *entry,
                             int delta)
 {
-    return mln_get_int(mln_get(entry, "expires_ns"), 0) == 0
-               ? MLN_OK
+    bool counts = mln_get_int(mln_get(entry, "expires_ns"), 0) != 0 && mln_bytes_eq(mln_token_ns(entry), MLN_NS_ROOT);
+    return !counts ? MLN_OK
                : mln_txn_tally(cx, txn, mln_get_bytes(mln_get(entry, "path")),
                                mln_token_quota_role(entry), delta);
 }
@@ -323,9 +363,12 @@ static struct mln_err put_new(struct mln_cx *cx, struct mln_txn *txn, const stru
     struct mln_view view = mln_token_view();
     const char *name = text_of(cx, entry, "name"), *parent = text_of(cx, entry, "parent");
     int64_t expires_ns = mln_get_int(mln_get(entry, "expires_ns"), 0);
-    struct mln_bytes path = path_key(cx, entry);
+    struct mln_bytes path = path_key(cx, entry), in_ns = mln_token_ns_key(cx, mln_bytes_of(name));
     MLN_TRY(mln_token_put_entry(cx, txn, entry));
     MLN_TRY(tally(cx, txn, entry, 1));
+    if (in_ns.len > 0) {
+        MLN_TRY(mln_txn_put(cx, txn, view, in_ns, MLN_BYTES_NONE));
+    }
     if (parent[0] != 0) {
         MLN_TRY(mln_txn_put(cx, txn, view, mln_bytes_format(cx, "parent/%s/%s", parent, name),
                             MLN_BYTES_NONE));
@@ -344,8 +387,11 @@ struct mln_err mln_token_remove_rows(struct mln_cx *cx, struct mln_txn *txn,
     struct mln_view view = mln_token_view();
     const char *name = text_of(cx, entry, "name"), *parent = text_of(cx, entry, "parent");
     int64_t expires_ns = mln_get_int(mln_get(entry, "expires_ns"), 0);
-    struct mln_bytes path = path_key(cx, entry);
-    MLN_TRY(mln_txn_delete(cx, txn, view, mln_token_key(cx, "id", name)));
+    struct mln_bytes path = path_key(cx, entry), in_ns = mln_token_ns_key(cx, mln_bytes_of(name));
+    MLN_TRY(mln_txn_delete(cx, txn, mln_token_entry_view(mln_bytes_of(name)), mln_token_key(cx, "id", name)));
+    if (in_ns.len > 0) {
+        MLN_TRY(mln_txn_delete(cx, txn, view, in_ns));
+    }
     MLN_TRY(tally(cx, txn, entry, -1));
     if (parent[0] != 0) {
         MLN_TRY(mln_txn_delete(cx, txn, view, mln_bytes_format(cx, "parent/%s/%s", parent, name)));
@@ -354,16 +400,17 @@ struct mln_err mln_token_remove_rows(struct mln_cx *cx, struct mln_txn *txn,
         MLN_TRY(mln_txn_delete(cx, txn, view, path));
     }
     if (mln_token_is_wrap(entry)) {
-        MLN_TRY(mln_txn_delete(cx, txn, mln_core_view("root/wrap/"), mln_bytes_of(name)));
+        MLN_TRY(mln_txn_delete(cx, txn, mln_wrap_view(mln_bytes_of(name)), mln_bytes_of(name)));
     }
     return expires_ns == 0 ? MLN_OK
                            : mln_txn_delete(cx, txn, view, expiry_key(cx, expires_ns, name));
 }
 
 static struct mln_err check_id(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
-                               const char *id)
+                               struct mln_bytes ns, const char *given)
 {
-    struct mln_bytes bytes = mln_bytes_of(id), row = MLN_BYTES_NONE;
+    struct mln_bytes bytes = id_in(cx, ns, given), row = MLN_BYTES_NONE;
+    const char *name = name_of(core, cx, bytes), *const kinds[] = {"id", "gone"};
     if (bytes.len == 0 || bytes.len > TOKEN_ID_MAX || mln_bytes_find(bytes, '.') == 1 ||
         mln_bytes_starts(bytes, MLN_BYTES("hvb."))) {
         return mln_fail(
@@ -371,11 +418,14 @@ static struct mln_err check_id(struct mln_core *core, struct mln_cx *cx, struct 
             "a token id has 1 to %u characters, no \".\" as its second, and no \"hvb.\" in front",
             TOKEN_ID_MAX);
     }
-    const char *name = name_of(core, cx, bytes), *const kinds[] = {"id", "gone"};
+    if (!mln_bytes_eq(mln_token_name_ns(mln_bytes_of(name)), ns)) {
+        return mln_fail(cx, MLN_E_INVALID, "a token id does not end in the id of a namespace");
+    }
     for (size_t i = 0; i < MLN_COUNT(kinds);
          i++) { /* what a revoked token of this id left would take the new one's children */
         struct mln_err err =
-            mln_txn_get(cx, txn, mln_token_view(), mln_token_key(cx, kinds[i], name), &row);
+            mln_txn_get(cx, txn, i == 0 ? mln_token_entry_view(mln_bytes_of(name)) : mln_token_view(),
+                        mln_token_key(cx, kinds[i], name), &row);
         if (!mln_failed(err)) {
             return mln_fail(cx, MLN_E_EXISTS, "cannot create a token with a duplicate ID");
         }
@@ -399,7 +449,7 @@ static struct mln_err check_new(struct mln_core *core, struct mln_cx *cx, struct
         spec->period_s > MLN_TTL_MAX_S) {
         return mln_fail(cx, MLN_E_INVALID, "a lifetime of more than 100 years");
     }
-    return spec->id != NULL ? check_id(core, cx, txn, spec->id) : mln_cx_err(cx);
+    return spec->id != NULL ? check_id(core, cx, txn, mln_txn_home(txn), spec->id) : mln_cx_err(cx);
 }
 
 struct mln_err mln_token_create(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
@@ -409,12 +459,13 @@ struct mln_err mln_token_create(struct mln_core *core, struct mln_cx *cx, struct
 {
     struct mln_bytes id = MLN_BYTES_NONE;
     const char *name = "";
+    struct mln_bytes ns = mln_txn_home(txn);
     MLN_TRY(check_new(core, cx, txn, spec));
     if (!spec->is_batch) {
-        id = mln_bytes_of(spec->id != NULL ? spec->id : new_id(cx));
-        name = name_of(core, cx, id);
+        id = id_in(cx, ns, spec->id);
+        name = name_in(core, cx, ns, id);
     }
-    struct mln_value *entry = make_entry(cx, name, now_ns, spec);
+    struct mln_value *entry = make_entry(cx, ns, name, now_ns, spec);
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(spec->is_batch ? mln_token_batch_seal(core, cx, entry, &id) : put_new(cx, txn, entry));
     *ret_auth = mln_token_auth(cx, entry, id);

@@ -4,6 +4,7 @@
  *
  * token    "hvb." and base64url without padding of: nonce 24 | XAES-256-GCM of the entry's CBOR | tag 16
  * aad      "merlon batch token 1"
+ * of a namespace that is not the root: ".<id>" behind it
  */
 #include "core/token_priv.h"
 
@@ -35,6 +36,10 @@ struct mln_err mln_token_batch_seal(struct mln_core *core, struct mln_cx *cx,
                           box + MLN_XAES_NONCE_BYTES));
     mln_buf_add_bytes(&text, PREFIX);
     mln_base64_print(&text, mln_bytes_at(box, plain.len + EXTRA), MLN_B64_URL_RAW);
+    if (!mln_bytes_eq(mln_token_ns(entry), MLN_NS_ROOT)) {
+        mln_buf_add_byte(&text, '.');
+        mln_buf_add_bytes(&text, mln_token_ns(entry));
+    }
     MLN_TRY(mln_buf_ok(cx, &text));
     if (text.len > MLN_BATCH_MAX) {
         return mln_fail(
@@ -49,7 +54,8 @@ static struct mln_err unseal(struct mln_core *core, struct mln_cx *cx, struct ml
                              const struct mln_value **ret)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf box = {.is_secret = true};
-    MLN_TRY(mln_base64_parse(cx, mln_bytes_from(token, PREFIX.len), MLN_B64_URL_RAW, &box));
+    struct mln_bytes ns = MLN_BYTES_NONE, text = mln_bytes_cut(mln_bytes_from(token, PREFIX.len), '.', &ns);
+    MLN_TRY(mln_base64_parse(cx, text, MLN_B64_URL_RAW, &box));
     if (box.len <= EXTRA) {
         return (struct mln_err){MLN_E_FORGED};
     }
@@ -59,7 +65,9 @@ static struct mln_err unseal(struct mln_core *core, struct mln_cx *cx, struct ml
     }
     MLN_TRY(mln_xaes_open(cx, core->batch_key, box.ptr, AAD,
                           mln_bytes_from(mln_buf_bytes(&box), MLN_XAES_NONCE_BYTES), plain));
-    return mln_cbor_parse(cx, mln_bytes_at(plain, box.len - EXTRA), ret);
+    MLN_TRY(mln_cbor_parse(cx, mln_bytes_at(plain, box.len - EXTRA), ret));
+    bool is_its = mln_bytes_eq(mln_token_ns(*ret), ns.len > 0 ? ns : MLN_NS_ROOT);
+    return is_its ? MLN_OK : (struct mln_err){MLN_E_FORGED};
 }
 
 struct mln_err mln_token_batch_open(struct mln_core *core, struct mln_cx *cx,

@@ -10,7 +10,8 @@ static struct mln_err token_given(struct mln_request *rq, const struct mln_value
     if (id.len == 0) {
         return mln_fail(rq->cx, MLN_E_INVALID, "missing token ID");
     }
-    return mln_token_find(mln_core_of(rq), rq->cx, rq->txn, rq->now_ns, id, ret);
+    MLN_TRY(mln_token_find(mln_core_of(rq), rq->cx, rq->txn, rq->now_ns, id, ret));
+    return mln_space_is_below(mln_run_of(rq), mln_token_ns(*ret)) ? MLN_OK : (struct mln_err){MLN_E_UNAUTHENTIC};
 }
 
 static struct mln_err accessor_given(struct mln_request *rq, const struct mln_value **ret)
@@ -21,6 +22,9 @@ static struct mln_err accessor_given(struct mln_request *rq, const struct mln_va
     }
     int64_t life_ns = mln_life_ns(mln_core_of(rq), rq->now_ns);
     MLN_TRY(mln_token_by_accessor(rq->cx, rq->txn, accessor, ret));
+    if (!mln_space_is_below(mln_run_of(rq), mln_token_ns(*ret))) {
+        return (struct mln_err){MLN_E_NOT_FOUND};
+    }
     struct mln_err err = mln_token_has_line(rq->cx, rq->txn, *ret, life_ns);
     bool is_dead = mln_is(err, MLN_E_UNAUTHENTIC) || !mln_token_is_live(*ret, life_ns);
     return is_dead ? (struct mln_err){MLN_E_NOT_FOUND} : err;
@@ -80,6 +84,10 @@ static struct mln_err answer_lookup(struct mln_request *rq, struct mln_reply *re
         }
     }
     mln_put(cx, data, "id", mln_secret_string(cx, id));
+    const struct mln_space *space = mln_space_by_id(mln_run_of(rq)->spaces, mln_token_ns(entry));
+    if (space != NULL) {
+        mln_put_text(cx, data, "namespace_path", space->path);
+    }
     put_times(rq, entry, data);
     MLN_TRY(put_state(rq, entry, data));
     MLN_TRY(mln_entity_show(rq, entry, data));
@@ -131,7 +139,7 @@ static struct mln_err list_accessors(struct mln_request *rq, struct mln_reply *r
 {
     const struct mln_value *names = NULL;
     struct mln_value *data = mln_object(rq->cx);
-    MLN_TRY(mln_token_accessors(rq->cx, rq->txn, &names));
+    MLN_TRY(mln_token_accessors(rq->cx, rq->txn, rq->ns, &names));
     mln_put(rq->cx, data, "keys", names);
     re->data = data;
     return mln_cx_err(rq->cx);

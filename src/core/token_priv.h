@@ -12,6 +12,30 @@ static inline struct mln_view mln_token_view(void)
 {
     return mln_core_view("root/token/");
 }
+/* "<24 characters>.<namespace>", or without a namespace of the root. */
+static inline struct mln_bytes mln_token_name_ns(struct mln_bytes name)
+{
+    bool has_one = name.len > MLN_TOKEN_NAME_LEN + 1 && name.ptr[MLN_TOKEN_NAME_LEN] == '.';
+    return has_one ? mln_bytes_from(name, MLN_TOKEN_NAME_LEN + 1) : MLN_NS_ROOT;
+}
+/* The row of an entry is sealed under the keyring of its namespace. */
+static inline struct mln_view mln_token_entry_view(struct mln_bytes name)
+{
+    return (struct mln_view){.ns = mln_token_name_ns(name), .prefix = MLN_BYTES("root/token/")};
+}
+/* Row of the list of a namespace's tokens; empty for the root's. */
+static inline struct mln_bytes mln_token_ns_key(struct mln_cx *cx, struct mln_bytes name)
+{
+    struct mln_bytes ns = mln_token_name_ns(name);
+    return mln_bytes_eq(ns, MLN_NS_ROOT) ? MLN_BYTES_NONE
+                                         : mln_bytes_format(cx, "ns/%.*s/%.*s", MLN_FMT(ns), MLN_FMT(name));
+}
+/* Where rows of logins below a path lie: "path/<path>", "nspath/<namespace>/<path>". */
+static inline struct mln_bytes mln_token_path_key(struct mln_cx *cx, struct mln_bytes ns, struct mln_bytes path)
+{
+    return mln_bytes_eq(ns, MLN_NS_ROOT) ? mln_bytes_format(cx, "path/%.*s", MLN_FMT(path))
+                                         : mln_bytes_format(cx, "nspath/%.*s/%.*s", MLN_FMT(ns), MLN_FMT(path));
+}
 /* NOT_FOUND without text when there is none; an entry that expired is still given. */
 struct mln_err mln_token_by_name(struct mln_cx *cx, struct mln_txn *txn, const char *name,
                                  const struct mln_value **ret);
@@ -31,7 +55,7 @@ const struct mln_value *mln_token_auth(struct mln_cx *cx, const struct mln_value
                                        struct mln_bytes id);
 struct mln_err mln_token_replace(struct mln_cx *cx, struct mln_txn *txn,
                                  const struct mln_value *old, const struct mln_value *entry);
-struct mln_err mln_token_accessors(struct mln_cx *cx, struct mln_txn *txn,
+struct mln_err mln_token_accessors(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes ns,
                                    const struct mln_value **ret); /* array of texts */
 struct mln_bytes mln_token_key(struct mln_cx *cx, const char *kind,
                                const char *name); /* "kind/name" */
@@ -50,11 +74,12 @@ struct mln_err mln_token_expire(struct mln_core *core, struct mln_cx *cx, int64_
                                 size_t max, size_t *ret_n);
 
 /*
- * Tokens that tokens made (not logins) and that expire, whose path and "/" begins with prefix: their names, pushed to `names`, at most
- * max of one call. Rows of all tokens are gone through from behind *after, a name; *ret_all: to the end, else *after is where to go on.
+ * Tokens of the request's namespace that tokens made (not logins) and that expire, whose path and "/" begins with prefix: their
+ * names, pushed to `names`, at most max of one call. Rows of all tokens are gone through from behind *after, a name; *ret_all: to the
+ * end, else *after is where to go on.
  */
-struct mln_err mln_token_made_below(struct mln_core *core, struct mln_cx *cx, struct mln_bytes prefix,
-                                    struct mln_bytes *after, struct mln_value *names, bool *ret_all);
+struct mln_err mln_token_made_below(struct mln_request *rq, struct mln_bytes prefix, struct mln_bytes *after,
+                                    struct mln_value *names, bool *ret_all);
 #define MLN_TOKEN_LOOK_ROWS 4096u /* of one such call: some 20 ms */
 
 /* token_batch.c */

@@ -16,17 +16,6 @@ struct limits {
     int64_t ttl_s, max_ttl_s, period_s, explicit_max_ttl_s;
 };
 
-static const struct mln_mount *mount_of(const struct mln_request *rq, const struct mln_value *entry)
-{
-    const struct mln_mount_table *table = mln_run_of(rq)->table;
-    struct mln_bytes uuid = mln_get_bytes(mln_get(entry, "auth_uuid"));
-    for (size_t i = 0; table != NULL && uuid.len > 0 && i < table->n; i++) {
-        if (mln_bytes_is(uuid, table->mounts[i].uuid)) {
-            return &table->mounts[i];
-        }
-    }
-    return NULL;
-}
 
 static struct mln_err check_policies(struct mln_request *rq, const struct mln_value *entry,
                                      const struct mln_login *login)
@@ -53,7 +42,11 @@ static struct mln_err ask_method(struct mln_request *rq, const struct mln_value 
     inner.rest = mln_bytes_from(inner.path, mln_bytes_of(mount->path).len);
     inner.data = inner.fields = mln_object(rq->cx);
     inner.detail = mln_object(rq->cx);
-    MLN_TRY(mount->engine->renew_login(&inner, mln_get(entry, "internal"), &login));
+    inner.ns = mount->view.ns;
+    struct mln_bytes before = mln_txn_enter(rq->txn, inner.ns);
+    struct mln_err err = mount->engine->renew_login(&inner, mln_get(entry, "internal"), &login);
+    (void)mln_txn_enter(rq->txn, before);
+    MLN_TRY(err);
     MLN_TRY(check_policies(rq, entry, &login));
     int64_t mount_max_s = mln_token_ttl_max(mln_core_of(rq), mount);
     limits->max_ttl_s =
@@ -72,7 +65,9 @@ static struct mln_err ask_role(struct mln_request *rq, const struct mln_value *e
     if (name[0] == 0) {
         return MLN_OK;
     }
+    struct mln_bytes before = mln_txn_enter(rq->txn, mln_token_ns(entry));
     struct mln_err err = mln_token_role_get(rq, name, &role);
+    (void)mln_txn_enter(rq->txn, before);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
         return mln_refail(rq->cx, MLN_E_INVALID,
                           "original token role %s could not be found, not renewing", name);
@@ -85,7 +80,8 @@ static struct mln_err ask_role(struct mln_request *rq, const struct mln_value *e
 static struct mln_err find_limits(struct mln_request *rq, const struct mln_value *entry,
                                   struct limits *ret)
 {
-    const struct mln_mount *mount = mount_of(rq, entry);
+    struct mln_mount mount = {0};
+    const char *uuid = mln_get_text(rq->cx, mln_get(entry, "auth_uuid"), "");
     int64_t last_s = number(entry, "renewed_ttl_s");
     *ret = (struct limits){.ttl_s = last_s > 0 ? last_s : number(entry, "ttl_s"),
                            .max_ttl_s = number(entry, "max_ttl_s"),
@@ -94,10 +90,14 @@ static struct mln_err find_limits(struct mln_request *rq, const struct mln_value
     if (mln_get(entry, "auth_uuid") == NULL) {
         return ask_role(rq, entry, ret);
     }
-    if (mount == NULL || mount->engine == NULL) {
+    struct mln_err err = mln_mount_of(rq, mln_token_ns(entry), uuid, &mount);
+    if (!mln_is(err, MLN_E_NOT_FOUND)) {
+        MLN_TRY(err);
+    }
+    if (mount.engine == NULL) {
         return mln_fail(rq->cx, MLN_E_INVALID, "the auth method of this token is gone");
     }
-    return mount->engine->renew_login == NULL ? MLN_OK : ask_method(rq, entry, mount, ret);
+    return mount.engine->renew_login == NULL ? MLN_OK : ask_method(rq, entry, &mount, ret);
 }
 
 /* The longest life of the token, from when it was made; 0 = no limit. */

@@ -87,7 +87,7 @@ struct mln_err mln_token_role_get(struct mln_request *rq, const char *name,
     if (text.len == 0 || text.len > ROLE_NAME_MAX) {
         return (struct mln_err){MLN_E_NOT_FOUND};
     }
-    return mln_txn_get_value(rq->cx, rq->txn, mln_token_view(), role_key(rq->cx, name), ret);
+    return mln_txn_get_value(rq->cx, rq->txn, mln_home_view("token/"), role_key(rq->cx, name), ret);
 }
 
 static const char *role_name(struct mln_request *rq)
@@ -139,7 +139,7 @@ struct mln_err mln_token_role_list(struct mln_request *rq, struct mln_reply *re)
 {
     const struct mln_value *names = NULL;
     struct mln_value *data = mln_object(rq->cx);
-    MLN_TRY(mln_txn_list(rq->cx, rq->txn, mln_token_view(), MLN_BYTES("role/"), &names));
+    MLN_TRY(mln_txn_list(rq->cx, rq->txn, mln_home_view("token/"), MLN_BYTES("role/"), &names));
     if (mln_len(names) == 0) {
         return (struct mln_err){MLN_E_NOT_FOUND};
     }
@@ -256,12 +256,12 @@ struct mln_err mln_token_role_write(struct mln_request *rq, struct mln_reply *re
     struct mln_value *role = merge(rq, old);
     MLN_TRY(mln_cx_err(rq->cx));
     MLN_TRY(check_role(rq, role));
-    return mln_txn_put_value(rq->cx, rq->txn, mln_token_view(), role_key(rq->cx, role_name(rq)),
+    return mln_txn_put_value(rq->cx, rq->txn, mln_home_view("token/"), role_key(rq->cx, role_name(rq)),
                              role);
 }
 
 struct mln_err mln_token_role_remove(struct mln_request *rq, struct mln_reply *re)
 {
     (void)re;
-    return mln_txn_delete(rq->cx, rq->txn, mln_token_view(), role_key(rq->cx, role_name(rq)));
+    return mln_txn_delete(rq->cx, rq->txn, mln_home_view("token/"), role_key(rq->cx, role_name(rq)));
 }

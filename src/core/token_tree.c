@@ -18,10 +18,14 @@ static struct mln_bytes children_prefix(struct mln_cx *cx, const char *name)
     return mln_bytes_format(cx, "root/token/parent/%s/", name);
 }
 
-/* Of the mount of type "cubbyhole"; empty when there is none. */
+/* Of the mount of type "cubbyhole" in the token's namespace; empty when there is none. */
 static struct mln_bytes cubby_prefix(struct mln_core *core, struct mln_cx *cx, const char *name)
 {
-    MLN_AUTO(mln_mounts_release_drop) struct mln_mount_table *table = mln_mounts_hold(core);
+    MLN_AUTO(mln_mounts_release_drop) struct mln_mount_table *table = NULL;
+    struct mln_bytes ns = mln_token_name_ns(mln_bytes_of(name));
+    if (mln_failed(mln_mounts_hold_of(cx, core, ns, &table))) {
+        return MLN_BYTES_NONE; /* on cx */
+    }
     for (size_t i = 0; table != NULL && i < table->n; i++) {
         if (mln_bytes_is(mln_bytes_of(table->mounts[i].type), "cubbyhole")) {
             return mln_bytes_format(cx, "%.*s%s/", MLN_FMT(table->mounts[i].view.prefix), name);
@@ -92,6 +96,7 @@ struct sweep {
     struct mln_txn *txn;
     const char *name; /* of the dead parent */
     bool is_orphan;
+    struct mln_bytes ns; /* only tokens of this one are looked at */
 };
 
 static struct mln_err free_child(struct sweep *s, const struct mln_value *child)
@@ -137,7 +142,7 @@ static struct mln_err sweep_below(struct sweep *s, size_t *ret_n)
     MLN_TRY(mln_life_keys(s->core, s->cx, cubby, MLN_BYTES_NONE, MLN_BYTES_NONE, SWEEP_ROWS, rows));
     *ret_n = mln_len(rows);
     for (size_t i = 0; i < mln_len(rows); i++) {
-        struct mln_view view = {.ns = MLN_NS_ROOT, .prefix = cubby};
+        struct mln_view view = {.ns = mln_token_name_ns(mln_bytes_of(s->name)), .prefix = cubby};
         MLN_TRY(mln_txn_delete(s->cx, s->txn, view, mln_get_bytes(mln_item(rows, i))));
     }
     return MLN_OK;
@@ -194,6 +199,9 @@ static struct mln_err look(struct sweep *s, struct mln_bytes prefix, const struc
     for (size_t i = 0; i < mln_len(rows); i++) {
         const struct mln_value *entry = NULL;
         struct mln_bytes name = mln_get_bytes(mln_item(rows, i));
+        if (!mln_bytes_eq(mln_token_name_ns(name), s->ns)) {
+            continue;
+        }
         struct mln_err err = mln_token_by_name(s->cx, s->txn, mln_text_dup(s->cx, name), &entry);
         if (mln_life_is_lost(s->cx, err)) {
             continue;
@@ -206,9 +214,11 @@ static struct mln_err look(struct sweep *s, struct mln_bytes prefix, const struc
     return mln_cx_err(s->cx);
 }
 
-struct mln_err mln_token_made_below(struct mln_core *core, struct mln_cx *cx, struct mln_bytes prefix,
-                                    struct mln_bytes *after, struct mln_value *names, bool *ret_all)
+struct mln_err mln_token_made_below(struct mln_request *rq, struct mln_bytes prefix, struct mln_bytes *after,
+                                    struct mln_value *names, bool *ret_all)
 {
+    struct mln_core *core = mln_core_of(rq);
+    struct mln_cx *cx = rq->cx;
     const struct mln_bytes ids = MLN_BYTES("root/token/id/");
     MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(LOOK_ARENA_BYTES, false);
     MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
@@ -222,7 +232,7 @@ struct mln_err mln_token_made_below(struct mln_core *core, struct mln_cx *cx, st
         after->len > 0 ? mln_bytes_format(&inner, "%.*s%.*s", MLN_FMT(ids), MLN_FMT(*after)) : MLN_BYTES_NONE;
     struct mln_err err = mln_txn_begin(&inner, core->store, core->barrier, &txn);
     err = mln_failed(err) ? err : mln_life_keys(core, &inner, ids, from, MLN_BYTES_NONE, MLN_TOKEN_LOOK_ROWS, rows);
-    struct sweep s = {.core = core, .cx = &inner, .txn = txn};
+    struct sweep s = {.core = core, .cx = &inner, .txn = txn, .ns = rq->ns};
     err = mln_failed(err) ? err : look(&s, prefix, rows, cx, names);
     if (mln_failed(err)) {
         return mln_fail(cx, err.code, "looking through tokens failed: %s", inner.text);

@@ -8,9 +8,9 @@
 
 #define NOT_VALID "wrapping token is not valid or does not exist"
 
-static struct mln_view wrap_view(void)
+struct mln_view mln_wrap_view(struct mln_bytes name)
 {
-    return mln_core_view("root/wrap/");
+    return (struct mln_view){.ns = mln_token_name_ns(name), .prefix = MLN_BYTES("root/wrap/")};
 }
 
 struct mln_err mln_wrap_ttl(struct mln_cx *cx, struct mln_bytes header, int64_t *ret_s)
@@ -72,8 +72,8 @@ static struct mln_err put_row(struct mln_run *run, const struct mln_value *row)
         .is_wrap = true,
     };
     MLN_TRY(mln_token_create(run->core, cx, run->rq.txn, run->rq.now_ns, &spec, &auth, &entry));
-    MLN_TRY(mln_txn_put_value(cx, run->rq.txn, wrap_view(), mln_get_bytes(mln_get(entry, "name")),
-                              row));
+    struct mln_bytes name = mln_get_bytes(mln_get(entry, "name"));
+    MLN_TRY(mln_txn_put_value(cx, run->rq.txn, mln_wrap_view(name), name, row));
     struct mln_value *info = info_of(cx, row, auth);
     MLN_TRY(wrap_is_jwt_asked(run) ? wrap_jwt_sign(run, info) : mln_cx_err(cx));
     run->wrap_info = info;
@@ -122,12 +122,14 @@ static struct mln_err find(struct mln_request *rq, struct wrapped *ret)
     ret->is_own = mln_eq_ct(id.ptr, id.len, run->token.ptr, run->token.len);
     MLN_TRY(plain_token(rq, &id));
     struct mln_err err = mln_token_find(run->core, rq->cx, rq->txn, rq->now_ns, id, &ret->entry);
-    if (mln_is(err, MLN_E_UNAUTHENTIC) || (!mln_failed(err) && !mln_token_is_wrap(ret->entry))) {
+    if (mln_is(err, MLN_E_UNAUTHENTIC) ||
+        (!mln_failed(err) &&
+         (!mln_token_is_wrap(ret->entry) || !mln_space_is_below(run, mln_token_ns(ret->entry))))) {
         return mln_refail(rq->cx, MLN_E_INVALID, NOT_VALID);
     }
     MLN_TRY(err);
-    err = mln_txn_get_value(rq->cx, rq->txn, wrap_view(),
-                            mln_get_bytes(mln_get(ret->entry, "name")), &ret->row);
+    struct mln_bytes name = mln_get_bytes(mln_get(ret->entry, "name"));
+    err = mln_txn_get_value(rq->cx, rq->txn, mln_wrap_view(name), name, &ret->row);
     return mln_is(err, MLN_E_NOT_FOUND) ? mln_refail(rq->cx, MLN_E_INVALID, NOT_VALID) : err;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Rows in view "root/entity/":
+ * Rows in view "entity/" of the transaction's namespace:
  *   id/<uuid>                        an entity: {"id","name","aliases":[...],"metadata","policies","disabled","merged":[ids],
  *                                    "created_ns","updated_ns"}; an alias in it: {"id","name","mount_accessor","mount_path",
  *                                    "mount_type","metadata","custom_metadata","created_ns","updated_ns","merged_from":[ids]}
@@ -36,7 +36,7 @@
 
 static inline struct mln_view id_view(void)
 {
-    return (struct mln_view){.ns = MLN_NS_ROOT, .prefix = MLN_BYTES("root/entity/")};
+    return (struct mln_view){.prefix = MLN_BYTES("entity/")};
 }
 
 /* ---- rows.c ---- */

@@ -30,6 +30,7 @@ struct ck {
     const struct mln_value *answer;
     struct mln_buf buf;
     unsigned blocks;
+    const char *ns;   /* X-Vault-Namespace of the next requests; NULL = none */
     const char *wrap; /* X-Vault-Wrap-TTL of the next requests; NULL = none */
     bool is_shamir, is_unauthed; /* instead of a key file; sys/rekey and sys/generate-root without a token */
     const char *origin;          /* of a web page: sent along when set */
@@ -111,6 +112,9 @@ static inline int ck_call(struct ck *k, const char *token, const char *op, const
         mln_put(&k->cx, rq, "token", mln_secret_string(&k->cx, mln_bytes_of(token)));
     }
     mln_put_text(&k->cx, rq, "from", "127.0.0.1");
+    if (k->ns != NULL) {
+        mln_put_text(&k->cx, rq, "ns", k->ns);
+    }
     if (k->wrap != NULL) {
         mln_put_text(&k->cx, rq, "wrap", k->wrap);
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Tools, the catalog, versions, the machine, counts. No namespaces. (mln_sys_info, mln_sys_tools, mln_sys_metrics, mln_sys_namespaces) */
+/* Tools, the catalog, versions, the machine, counts. (mln_sys_info, mln_sys_tools, mln_sys_metrics) */
 #include "core_kit.h"
 
 #define CK(name) MLN_AUTO(ck_drop) struct ck *name = ck_new()
@@ -25,25 +25,6 @@ static void test_tools(void **state)
     CK_PLAY(k, t);
     CK_WANT(k, ck_call(k, R, "write", "sys/tools/random/8", "{\"format\":\"hex\"}"), 200);
     assert_int_equal(strlen(ck_at(k, "data|random_bytes")), 18);
-}
-
-/* There is one: what clients ask about others has an answer. */
-static void test_namespaces(void **state)
-{
-    (void)state;
-    CK(k);
-    static const struct ck_step t[] = {
-        {R, "list", "sys/namespaces", NULL, 404, "errors", "[]"},
-        {R, "read", "sys/namespaces/a", NULL, 404, "errors", "[]"},
-        {R, "delete", "sys/namespaces/a", NULL, 404, "errors", "[]"},
-        {R, "list", "sys/namespaces/a/b", NULL, 404, "errors", "[]"},
-        {R, "write", "sys/namespaces/a", "{}", 400, NULL, "namespaces are not supported"},
-        {R, "write", "sys/namespaces/a/b", "{\"custom_metadata\":{\"k\":\"v\"}}", 400, NULL, "namespaces are not supported"},
-        {R, "patch", "sys/namespaces/a", "{}", 400, NULL, "namespaces are not supported"},
-        {R, "read", "sys/namespaces", NULL, 405, NULL, NULL},
-        {NULL, "list", "sys/namespaces", NULL, 403, NULL, "permission denied"},
-    };
-    CK_PLAY(k, t);
 }
 
 static void test_info(void **state)
@@ -90,7 +71,7 @@ static void test_metrics(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tools), cmocka_unit_test(test_namespaces), cmocka_unit_test(test_info),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_tools), cmocka_unit_test(test_info),
                                        cmocka_unit_test(test_metrics)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
