@@ -32,3 +32,18 @@ void rg_check_modules(struct rg_compiler *c)
         check_imports(c, c->policy->modules[i]);
     }
 }
+
+void rg_check_unused(struct rg_compiler *c)
+{
+    for (uint32_t i = 0; c->policy->options.is_strict && i < c->policy->modules_n; i++) {
+        const struct rg_module *m = c->policy->modules[i];
+        for (uint32_t k = 0; k < m->imports_n; k++) {
+            const struct rg_str *head = m->imports[k].path->items[0]->name;
+            if (!m->imports[k].is_used && !rg_name_is(head, "rego") &&
+                !rg_name_is(head, "future")) {
+                rg_report(c->errors, "rego_compile_error", m->imports[k].loc, "import %s unused",
+                          rg_term_text(c->heap, m->imports[k].path));
+            }
+        }
+    }
+}

@@ -131,8 +131,10 @@ struct rg_compiler {
     struct rg_node *package;
     struct rg_scope *scope;
     struct rg_group *group;   /* whose rules are resolved */
+    const struct rg_rule *rule;
     uint32_t stamp;
     uint32_t slots;           /* of cached paths, given out so far */
+    uint32_t all_but_print;   /* prints wait: they bind nothing */
     uint32_t depth;           /* of the scope whose code is made */
     struct rg_var **trail;    /* marked in this attempt */
     uint32_t trail_n, trail_cap;
@@ -158,6 +160,7 @@ void rg_tree_build(struct rg_compiler *c); /* groups of all modules; reports con
 void rg_tree_cycles(struct rg_compiler *c);
 
 /* ---- check.c ---- */
+void rg_check_unused(struct rg_compiler *c);  /* strict: after all names are resolved */
 void rg_check_modules(struct rg_compiler *c); /* imports and other rules that need no names */
 
 /* ---- resolve*.c ---- */
@@ -187,6 +190,8 @@ bool rg_can_unify(struct rg_compiler *c, struct rg_term *a, struct rg_term *b);
 bool rg_can_run(struct rg_compiler *c, struct rg_expr *e);
 bool rg_expr_ready(struct rg_compiler *c, struct rg_expr *e); /* rg_can_run as a new attempt */
 bool rg_is_bound(const struct rg_compiler *c, const struct rg_var *v);
+/* " in rule p" where the place alone does not tell which rule is meant; else "". */
+const char *rg_in_rule(const struct rg_compiler *c);
 void rg_report_unsafe(struct rg_compiler *c, struct rg_expr *const *exprs, uint32_t n);
 
 /* What a call calls; all NULL: nothing that is known. */

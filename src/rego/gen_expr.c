@@ -31,6 +31,16 @@ static bool gen_test(struct rg_gen *g, struct rg_term *t)
     return false;
 }
 
+static void see_undeclared(void *with, struct rg_term *t)
+{
+    struct rg_gen *g = with;
+    if (t->var != NULL && !t->var->is_bound && t->var->depth <= g->c->depth) {
+        rg_report(g->c->errors, "rego_compile_error", t->loc, "var %s is undeclared",
+                  t->name->text);
+        g->is_bad = true;
+    }
+}
+
 static uint32_t gen_call_expr(struct rg_gen *g, struct rg_term *t)
 {
     if (rg_call_is(t, "eq") || rg_call_is(t, "assign")) {
@@ -38,6 +48,9 @@ static uint32_t gen_call_expr(struct rg_gen *g, struct rg_term *t)
         return true_operand(g);
     }
     if (rg_call_is(t, "print")) {
+        for (uint32_t i = 1; g->c->policy->options.has_print && i < t->n; i++) {
+            rg_walk_all(t->items[i], see_undeclared, g);
+        }
         return true_operand(g); /* says nothing where nobody listens */
     }
     if (gen_test(g, t)) {
@@ -332,7 +345,12 @@ void rg_gen_body(struct rg_gen *g, struct rg_body *body)
     }
     while (n > 0 && !g->is_bad) {
         uint32_t i = 0;
+        g->c->all_but_print = 1;
         while (i < n && !rg_expr_ready(g->c, rest[i])) {
+            i++;
+        }
+        g->c->all_but_print = 0;
+        for (i = i == n ? 0 : i; i < n && !rg_expr_ready(g->c, rest[i]);) {
             i++;
         }
         if (i == n) {

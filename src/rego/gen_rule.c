@@ -5,6 +5,7 @@
 static void resolve(struct rg_gen *g, struct rg_rule *rule)
 {
     g->c->module = rule->module;
+    g->c->rule = rule;
     g->c->package = rg_node_package(g->c->policy, rule->module->package, false);
     uint32_t before = g->c->errors->n;
     rg_resolve_rule(g->c, rule);
@@ -160,5 +161,6 @@ void rg_gen_group(struct rg_compiler *c, struct rg_group *group)
     rg_place(g, 0);
     rg_emit(g, RG_OP_END, 0, 0, 0);
     group->proc = rg_gen_end(g);
+    c->rule = NULL;
     c->group = NULL;
 }

@@ -48,7 +48,8 @@ static void need_match(struct rg_compiler *c, struct rg_node *node, const struct
 static void unsafe(struct rg_gen *g, const struct rg_term *t)
 {
     if (!g->is_bad) {
-        rg_report(g->c->errors, "rego_unsafe_var_error", t->loc, "var %s is unsafe", t->name->text);
+        rg_report(g->c->errors, "rego_unsafe_var_error", t->loc, "var %s is unsafe%s",
+                  t->name->text, rg_in_rule(g->c));
     }
     g->is_bad = true;
 }
@@ -303,6 +304,12 @@ uint32_t rg_gen_call(struct rg_gen *g, struct rg_term *t, uint32_t args_n)
     if ((callee.decl == NULL && callee.group == NULL) || args_n != callee.arity || is_value) {
         report_callee(g, t, &callee);
         return 0;
+    }
+    if (callee.decl != NULL && (callee.decl->flags & RG_DEPRECATED) != 0 && g->c->module != NULL &&
+        g->c->module->is_v1) {
+        rg_report(g->c->errors, "rego_type_error", g->loc,
+                  "deprecated built-in function calls in expression: %s", callee.decl->name);
+        g->is_bad = true;
     }
     uint32_t *operands = rg_gen_all(g, t->items + 1, args_n);
     uint32_t first = g->is_bad ? 1 : rg_in_row(g, operands, args_n), to = rg_reg(g, 1);

@@ -269,6 +269,9 @@ bool rg_can_run(struct rg_compiler *c, struct rg_expr *e)
     }
     switch ((enum rg_expr_kind)e->kind) {
     case RG_E_TERM:
+        if (rg_call_is(e->term, "print")) {
+            return c->all_but_print == 0;
+        }
         if (rg_call_is(e->term, "eq") || rg_call_is(e->term, "assign")) {
             return e->term->n == 3 && rg_can_unify(c, e->term->items[1], e->term->items[2]);
         }
@@ -303,14 +306,16 @@ bool rg_expr_ready(struct rg_compiler *c, struct rg_expr *e)
 struct unsafe {
     struct rg_compiler *c;
     struct rg_term *first[8];
+    struct rg_loc at[8]; /* of the expressions */
+    struct rg_loc loc;
     uint32_t n;
 };
 
 static void see_unsafe(void *with, struct rg_term *t)
 {
     struct unsafe *u = with;
-    if (t->var == NULL || t->var->is_bound || u->n == MLN_COUNT(u->first) ||
-        t->var->depth > u->c->depth) {
+    bool outside = t->var == NULL || t->var->is_bound || t->var->depth > u->c->depth;
+    if (outside || u->n == MLN_COUNT(u->first)) {
         return;
     }
     for (uint32_t i = 0; i < u->n; i++) {
@@ -318,20 +323,73 @@ static void see_unsafe(void *with, struct rg_term *t)
             return;
         }
     }
+    u->at[u->n] = u->loc;
     u->first[u->n++] = t;
+}
+
+/* A variable that a waiting expression would bind is not the cause. */
+static void see_bound_later(void *with, struct rg_term *t)
+{
+    struct unsafe *u = with;
+    for (uint32_t i = 0; i < u->n; i++) {
+        if (u->first[i]->var == t->var) {
+            u->first[i] = u->first[--u->n];
+            u->at[i] = u->at[u->n];
+            return;
+        }
+    }
+}
+
+const char *rg_in_rule(const struct rg_compiler *c)
+{
+    const struct rg_rule *rule = c->rule;
+    for (uint32_t i = 0; rule != NULL && i < rule->module->rules_n; i++) {
+        const struct rg_rule *other = rule->module->rules[i];
+        bool same_line = other != rule && other->loc.row == rule->loc.row;
+        if (same_line && !mln_bytes_eq(mln_bytes_of(rg_term_text(c->heap, other->ref)),
+                                       mln_bytes_of(rg_term_text(c->heap, rule->ref)))) {
+            return rg_text_format(c->heap, " in rule %s", rg_term_text(c->heap, rule->ref));
+        }
+    }
+    return "";
+}
+
+static void sort_by_place(struct unsafe *u)
+{
+    for (uint32_t i = 1; i < u->n; i++) {
+        for (uint32_t k = i; k > 0 && u->first[k]->loc.from < u->first[k - 1]->loc.from; k--) {
+            struct rg_loc at = u->at[k];
+            u->at[k] = u->at[k - 1];
+            u->at[k - 1] = at;
+            struct rg_term *t = u->first[k];
+            u->first[k] = u->first[k - 1];
+            u->first[k - 1] = t;
+        }
+    }
 }
 
 void rg_report_unsafe(struct rg_compiler *c, struct rg_expr *const *exprs, uint32_t n)
 {
-    struct unsafe u = {.c = c};
+    struct unsafe all = {.c = c};
     for (uint32_t i = 0; i < n; i++) {
-        rg_walk_expr_all(exprs[i], see_unsafe, &u);
+        all.loc = exprs[i]->loc;
+        rg_walk_expr_all(exprs[i], see_unsafe, &all);
     }
+    struct unsafe u = all;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct rg_term *t = exprs[i]->kind == RG_E_TERM ? exprs[i]->term : NULL;
+        if (t != NULL && t->n == 3 && (rg_call_is(t, "assign") || rg_call_is(t, "eq"))) {
+            rg_walk_term(t->items[1], see_bound_later, &u);
+        }
+    }
+    u = u.n == 0 ? all : u;
+    sort_by_place(&u);
     for (uint32_t i = 0; i < u.n; i++) {
-        rg_report(c->errors, "rego_unsafe_var_error", u.first[i]->loc, "var %s is unsafe",
-                  u.first[i]->name->text);
+        rg_report(c->errors, "rego_unsafe_var_error", u.at[i], "var %s is unsafe%s",
+                  u.first[i]->name->text, rg_in_rule(c));
     }
     if (u.n == 0 && n > 0) {
-        rg_report(c->errors, "rego_unsafe_var_error", exprs[0]->loc, "expression is unsafe");
+        rg_report(c->errors, "rego_unsafe_var_error", exprs[0]->loc, "expression is unsafe%s",
+                  rg_in_rule(c));
     }
 }

@@ -306,9 +306,11 @@ static void recover(struct rg_parser *p)
 static void parse_statement(struct rg_parser *p)
 {
     if (rg_at_word(p, "import")) {
+        struct rg_loc loc = p->x.loc;
         rg_lex_next(&p->x);
         struct rg_import import;
         if (rg_parse_import(p, &import)) {
+            import.loc = loc;
             (void)language_import(p, import.path);
             add_import(p, import);
         }
@@ -348,9 +350,7 @@ struct rg_module *rg_parse_module(const struct rg_parse *how)
         }
         uint32_t from = p.x.loc.from;
         parse_statement(&p);
-        if (!p.is_bad && p.x.token != RG_K_END && !p.x.is_first && !rg_at_sign(&p, ";")) {
-            rg_unexpected(&p, "expected end of statement");
-        }
+
         if (p.is_bad) {
             is_bad = true;
             if (p.x.loc.from == from) {

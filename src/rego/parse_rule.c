@@ -114,9 +114,9 @@ static bool parse_rule_body(struct rg_parser *p, struct rg_body **ret_body, bool
         rg_lex_next(&p->x);
         *ret_body = rg_parse_body(p, "}");
         bool logic = *ret_body != NULL && (rg_at_word(p, "and") || rg_at_word(p, "or"));
+        bool operator= p->x.token == RG_K_SIGN && !rg_at_sign(p, ";") && !rg_at_sign(p, "{");
         bool ok = *ret_body != NULL &&
-                  (p->x.is_first || p->x.token == RG_K_END || rg_at_word(p, "else") ||
-                   rg_at_sign(p, ";") || rg_at_sign(p, "{"));
+                  (p->x.is_first || !(operator|| rg_at_word(p, "in") || rg_at_word(p, "with")));
         ok = ok && !(logic && (p->module->has_and || p->module->has_or));
         if (!trial) {
             return *ret_body != NULL;
@@ -238,7 +238,7 @@ void rg_parse_rule(struct rg_parser *p)
         return;
     }
     bool bare = r->body == NULL && !r->has_value && r->head != RG_HEAD_SET;
-    if (bare && (r->ref->n == 1 || r->is_function || p->module->is_v1)) {
+    if (bare && !r->is_function && (r->ref->n == 1 || p->module->is_v1)) {
         p->x.loc = r->loc;
         rg_refuse(p, r->ref->n == 1 && !r->is_function
                          ? "var cannot be used for rule name"

@@ -108,6 +108,7 @@ struct mln_err mln_rego_compile(struct mln_rego *rego, struct mln_cx *cx)
         rg_gen_group(&c, p->groups[i]);
     }
     if (p->errors.n == 0) {
+        rg_check_unused(&c);
         rg_tree_cycles(&c);
     }
     p->slots = c.slots;

@@ -26,7 +26,8 @@ enum mln_rego_version { MLN_REGO_V1 = 0, MLN_REGO_V0 = 1 };
 
 struct mln_rego_options {
     enum mln_rego_version version;
-    bool is_strict;         /* unused imports and variables, deprecated builtins are errors */
+    bool is_strict;         /* unused imports and variables are errors */
+    bool has_print;         /* what print is given must be declared */
     unsigned errors_max;    /* 0: MLN_REGO_ERRORS_MAX */
 };
 

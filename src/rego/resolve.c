@@ -250,6 +250,10 @@ static void declare(struct rg_compiler *c, struct rg_term *t, const char *how)
         t->var = var_new(c, t);
         return;
     }
+    if (is_document(t) && c->module != NULL && c->module->is_v1) {
+        rg_report(c->errors, "rego_compile_error", t->loc,
+                  "variables must not shadow %s (use a different variable name)", t->name->text);
+    }
     struct rg_var *had = scope_find(c->scope, t->name);
     if (had != NULL) {
         rg_report(c->errors, "rego_compile_error", t->loc, "var %s %s above", t->name->text,

@@ -290,8 +290,98 @@ static void test_opa(void **state)
     assert_true(tally[0].failed + tally[1].failed <= OPA_FAILURES_MAX);
 }
 
+/* ---- errors of the compiler: {modules, rego_version, strict, print_statements, want_errors: [{code, row, col, message}]} ---- */
+static bool matches(const struct mln_rego_error *e, const struct mln_value *want, struct mln_cx *cx)
+{
+    return strcmp(e->code, mln_get_text(cx, mln_get(want, "code"), "")) == 0 &&
+           e->row == mln_get_int(mln_get(want, "row"), 0) &&
+           e->col == mln_get_int(mln_get(want, "col"), 0) &&
+           strstr(e->message, mln_get_text(cx, mln_get(want, "message"), "?")) != NULL;
+}
+
+static bool compile_case(struct mln_cx *cx, const struct mln_value *c)
+{
+    MLN_AUTO(mln_rego_drop) struct mln_rego *rego = NULL;
+    struct mln_rego_options options = {
+        .version = mln_is_text(mln_get(c, "rego_version"), "v0") ? MLN_REGO_V0 : MLN_REGO_V1,
+        .is_strict = mln_get_bool(mln_get(c, "strict"), false),
+        .has_print = mln_get_bool(mln_get(c, "print_statements"), false),
+    };
+    assert_false(mln_failed(mln_rego_new(cx, &options, &rego)));
+    const struct mln_value *modules = mln_get(c, "modules"), *want = mln_get(c, "want_errors");
+    for (size_t i = 0; i < mln_len(modules); i++) {
+        (void)mln_failed(mln_rego_add(rego, cx, "test.rego", mln_get_bytes(mln_item(modules, i))));
+    }
+    (void)mln_failed(mln_rego_compile(rego, cx));
+    bool ok = mln_rego_error_count(rego) == mln_len(want) ||
+              !mln_get_bool(mln_get(c, "exhaustive"), false);
+    for (size_t i = 0; i < mln_len(want); i++) {
+        bool found = false;
+        for (size_t k = 0; k < mln_rego_error_count(rego) && !found; k++) {
+            found = matches(mln_rego_error_at(rego, k), mln_item(want, i), cx);
+        }
+        ok = ok && found;
+    }
+    for (size_t k = 0; !ok && getenv("MLN_REGO_FAILURES") != NULL && k < mln_rego_error_count(rego);
+         k++) {
+        const struct mln_rego_error *e = mln_rego_error_at(rego, k);
+        (void)printf("FAIL\t%s\tgot %u:%u %s: %s\n", mln_get_text(cx, mln_get(c, "note"), ""),
+                     e->row, e->col, e->code, e->message);
+    }
+    return ok;
+}
+
+static bool compile_file(const char *path, struct tally *t)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
+    struct mln_cx cx;
+    struct mln_arena *arena = mln_arena_new((size_t)64 << 20, false);
+    mln_cx_init(&cx, arena);
+    bool there = !mln_failed(mln_file_read_all(&cx, path, (size_t)64 << 20, &text));
+    struct mln_bytes rest = mln_buf_bytes(&text);
+    while (rest.len > 0) {
+        const struct mln_value *c = NULL;
+        struct mln_bytes line = mln_bytes_cut(rest, '\n', &rest);
+        mln_cx_clear(&cx);
+        if (line.len > 0 && !mln_failed(mln_json_parse(&cx, line, &c))) {
+            bool ok = compile_case(&cx, c);
+            t->passed += ok;
+            t->failed += !ok;
+        }
+    }
+    mln_arena_free(arena);
+    (void)printf("%s: %u passed, %u failed\n", path, t->passed, t->failed);
+    return there;
+}
+
+static void test_own_errors(void **state)
+{
+    (void)state;
+    struct tally t = {0};
+    assert_true(compile_file(MLN_TEST_DIR "/vectors/rego/errors.jsonl", &t));
+    assert_int_equal(t.failed, 0);
+    assert_true(t.passed > 0);
+}
+
+#define OPA_ERROR_FAILURES_MAX 0u
+
+static void test_opa_errors(void **state)
+{
+    (void)state;
+    struct tally t = {0};
+    const char *path = getenv("MLN_REGO_COMPILE_CASES");
+    if (!compile_file(path != NULL ? path : MLN_TEST_DIR "/../../shared/rego/compile_cases.jsonl",
+                      &t)) {
+        (void)printf("skipped: OPA's cases are not beside the tree\n");
+        skip();
+    }
+    assert_true(t.failed <= OPA_ERROR_FAILURES_MAX);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_own), cmocka_unit_test(test_opa)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_own), cmocka_unit_test(test_opa),
+                                       cmocka_unit_test(test_own_errors),
+                                       cmocka_unit_test(test_opa_errors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
