@@ -45,7 +45,10 @@ bool rg_vm_step(struct rg_vm *vm)
 {
     static const struct rg_loc nowhere;
     const struct mln_rego_run_options *o = &vm->options;
-    if (rg_heap_is_over(vm->heap)) {
+    if (rg_heap_is_over(vm->heap) && rg_heap_why(vm->heap) != NULL) {
+        rg_vm_fail(vm, "eval_cancel_error", nowhere, "evaluation stopped: %s",
+                   rg_heap_why(vm->heap));
+    } else if (rg_heap_is_over(vm->heap)) {
         rg_vm_fail(vm, "eval_cancel_error", nowhere,
                    "evaluation stopped: it needs more than %zu bytes of memory",
                    o->budget.memory_max);
