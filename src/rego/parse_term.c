@@ -67,16 +67,11 @@ static struct rg_term *parse_ins(struct rg_parser *p, struct rg_term *t)
 
 struct rg_term *rg_parse_term(struct rg_parser *p, int level)
 {
-    if (!rg_enter(p)) {
-        return NULL;
+    struct rg_term *t = rg_parse_primary(p);
+    if (level < RG_P_PRIMARY) {
+        t = parse_infix(p, t, level > RG_P_IN ? level : RG_P_RELATION);
     }
-    struct rg_term *t =
-        level >= RG_P_PRIMARY
-            ? rg_parse_primary(p)
-            : parse_infix(p, rg_parse_primary(p), level > RG_P_IN ? level : RG_P_RELATION);
-    t = level <= RG_P_IN ? parse_ins(p, t) : t;
-    rg_leave(p);
-    return t;
+    return level <= RG_P_IN ? parse_ins(p, t) : t;
 }
 
 struct rg_term *rg_parse_in(struct rg_parser *p)
@@ -279,7 +274,7 @@ static struct rg_term *parse_group(struct rg_parser *p)
     return parse_postfix(p, t);
 }
 
-struct rg_term *rg_parse_primary(struct rg_parser *p)
+static struct rg_term *parse_any(struct rg_parser *p)
 {
     struct rg_term *t = NULL;
     if (p->is_bad) {
@@ -307,6 +302,17 @@ struct rg_term *rg_parse_primary(struct rg_parser *p)
     }
     rg_unexpected(p, "");
     return NULL;
+}
+
+/* All terms in terms come through here. */
+struct rg_term *rg_parse_primary(struct rg_parser *p)
+{
+    if (p->is_bad || !rg_enter(p)) {
+        return NULL;
+    }
+    struct rg_term *t = parse_any(p);
+    rg_leave(p);
+    return t;
 }
 
 /* At "|" behind the head(s): a comprehension, or NULL and we stand where we stood. */
