@@ -263,6 +263,7 @@ void rg_parse_rule(struct rg_parser *p)
         return;
     }
     r->loc.to = p->x.before;
+    r->end_row = p->x.row_before;
     add_rule(p, r);
     (void)parse_chained(p, r);
 }

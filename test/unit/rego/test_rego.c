@@ -341,14 +341,102 @@ static void test_strict(void **state)
     end(&f);
 }
 
+static void test_snapshots(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path[3], *json, *want; /* json NULL: remove; want NULL: refused */
+    } t[] = {
+        {{"a"}, "2", "[{\"x\":{\"a\":2,\"b\":{\"c\":[1]},\"pkg\":{}}}]"},
+        {{"b", "d"},
+         "{\"e\":1}",
+         "[{\"x\":{\"a\":2,\"b\":{\"c\":[1],\"d\":{\"e\":1}},\"pkg\":{}}}]"},
+        {{"b", "c"}, NULL, "[{\"x\":{\"a\":2,\"b\":{\"d\":{\"e\":1}},\"pkg\":{}}}]"},
+        {{"b", "none"}, NULL, NULL},
+        {{"a", "x"}, "1", NULL},
+        {{"a"}, "[", NULL},
+        {{NULL}, "{}", "[{\"x\":{\"pkg\":{}}}]"},
+    };
+    struct fixture f;
+    struct mln_rego_data *data = NULL, *old = NULL;
+    begin(&f);
+    assert_true(compile(&f, MLN_BYTES("package pkg\n")));
+    assert_false(
+        mln_failed(mln_rego_data_load(&f.cx, MLN_BYTES("{\"a\":1,\"b\":{\"c\":[1]}}"), &data)));
+    for (size_t i = 0; i < MLN_COUNT(t) * 20; i++) { /* often enough that a whole copy is made */
+        size_t k = i % MLN_COUNT(t);
+        struct mln_value *path = mln_array(&f.cx);
+        for (size_t n = 0; n < 3 && t[k].path[n] != NULL; n++) {
+            mln_push_text(&f.cx, path, t[k].path[n]);
+        }
+        if (k == 0 && i > 0) {
+            mln_rego_data_drop(&data);
+            assert_false(mln_failed(
+                mln_rego_data_load(&f.cx, MLN_BYTES("{\"a\":1,\"b\":{\"c\":[1]}}"), &data)));
+        }
+        old = data;
+        mln_cx_clear(&f.cx);
+        struct mln_bytes json = t[k].json == NULL ? MLN_BYTES_NONE : mln_bytes_of(t[k].json);
+        struct mln_err err = mln_rego_data_put(&f.cx, old, path, json, &data);
+        assert_int_equal(mln_failed(err), t[k].want == NULL);
+        if (t[k].want != NULL) {
+            mln_rego_data_free(old); /* what is shared lives on */
+            mln_rego_query_drop(&f.query);
+            assert_false(
+                mln_failed(mln_rego_prepare(f.rego, &f.cx, MLN_BYTES("x = data"), NULL, &f.query)));
+            assert_false(mln_failed(mln_rego_run(f.eval, &f.cx, f.query, data, NULL)));
+            MLN_AUTO(mln_buf_drop) struct mln_buf buf = {0};
+            mln_rego_rows_print(f.eval, &buf);
+            assert_true(mln_bytes_is(mln_buf_bytes(&buf), t[k].want));
+        }
+    }
+    mln_rego_data_drop(&data);
+    end(&f);
+}
+
+static void keep_print(void *with, const char *file, uint32_t row, const char *text)
+{
+    char *to = with;
+    (void)snprintf(to, 200, "%s:%u: %s", file, row, text);
+}
+
+static void test_print_and_rules(void **state)
+{
+    (void)state;
+    char said[200] = "";
+    struct fixture f;
+    struct mln_rego_rule rule;
+    begin(&f);
+    assert_true(compile(
+        &f,
+        MLN_BYTES("package a\n\ntest_p if {\n\tprint(\"v\", [1], input.none)\n}\n\nf(x) := x\n")));
+    struct mln_rego_run_options options = {.print = keep_print, .print_with = said};
+    assert_false(mln_failed(ask(&f, "data.a.test_p", &options)));
+    assert_string_equal(said, "a.rego:4: v [1] <undefined>");
+    assert_int_equal(mln_rego_rule_count(f.rego), 2);
+    assert_true(mln_rego_rule_at(f.rego, 0, &rule));
+    assert_string_equal(rule.path, "data.a.test_p");
+    assert_int_equal(rule.row, 3);
+    assert_int_equal(rule.end_row, 5);
+    assert_true(mln_rego_rule_at(f.rego, 1, &rule) && rule.is_function);
+    assert_false(mln_rego_rule_at(f.rego, 2, &rule));
+    end(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rows),           cmocka_unit_test(test_parse_refused),
-        cmocka_unit_test(test_nesting),        cmocka_unit_test(test_budgets),
-        cmocka_unit_test(test_bombs),          cmocka_unit_test(test_stop),
-        cmocka_unit_test(test_data_and_input), cmocka_unit_test(test_deep_json),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_parse_refused),
+        cmocka_unit_test(test_nesting),
+        cmocka_unit_test(test_budgets),
+        cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_data_and_input),
+        cmocka_unit_test(test_deep_json),
         cmocka_unit_test(test_strict),
+        cmocka_unit_test(test_snapshots),
+        cmocka_unit_test(test_print_and_rules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
