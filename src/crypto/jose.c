@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "crypto/crypto_priv.h"
+#include "crypto/x509_priv.h"
 
 #define RSA_BITS        2048u
 #define RSA_BITS_MAX    8192u /* of a key that is signed with: bounds time and sizes */
@@ -250,9 +251,11 @@ struct mln_err mln_jose_sign(struct mln_cx *cx, const struct mln_jose_key *key, 
 {
     const struct alg *a = &algs[key->alg];
     size_t from = jwt->len;
-    EVP_PKEY *loaded = NULL;
-    MLN_TRY(load(cx, a, key->der, &loaded));
-    MLN_AUTO(pkey_drop) EVP_PKEY *pkey = loaded;
+    CRYPTO_ENTER(t);
+    EVP_PKEY *pkey = x509_key_of(t, key->der); /* kept by the thread: taking a key apart costs ten signatures */
+    if (pkey == NULL || !is_of_kind(pkey, a)) {
+        return mln_fail(cx, MLN_E_INVALID, "the key is none for %s", a->name);
+    }
     MLN_AUTO(mln_buf_drop) struct mln_buf part = {.is_secret = true};
     struct mln_value *header = mln_object(cx);
     mln_put_text(cx, header, "alg", a->name);
