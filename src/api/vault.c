@@ -407,15 +407,36 @@ static struct mln_err read_api(struct mln_cx *cx, const struct mln_http_request 
     return MLN_OK;
 }
 
-/* /ledger/...: files that anybody may read */
-static struct mln_err read_ledger(struct mln_cx *cx, const struct mln_http_request *http,
-                                  struct mln_value *rq)
+/* Documents that anybody may read, and where they lie in the API. An OIDC issuer's are at fixed places below its address. */
+static const struct {
+    const char *at, *path;
+    bool is_folder;
+} open_documents[] = {
+    {"/ledger/", "sys/internal/ledger/", true},
+    {"/.well-known/openid-configuration", "spiffe/.well-known/openid-configuration", false},
+    {"/keys", "spiffe/keys", false},
+};
+
+static const char *document_of(struct mln_bytes path, size_t *ret_prefix)
+{
+    for (size_t i = 0; i < MLN_COUNT(open_documents); i++) {
+        struct mln_bytes at = mln_bytes_of(open_documents[i].at);
+        if (open_documents[i].is_folder ? path.len > at.len && mln_bytes_starts(path, at) : mln_bytes_eq(path, at)) {
+            *ret_prefix = at.len;
+            return open_documents[i].path;
+        }
+    }
+    return NULL;
+}
+
+static struct mln_err read_document(struct mln_cx *cx, const struct mln_http_request *http, const char *folder, size_t prefix,
+                                    struct mln_value *rq)
 {
     struct mln_bytes path;
     if (!mln_bytes_is(http->method, "GET") && !mln_bytes_is(http->method, "HEAD")) {
         return mln_fail(cx, MLN_E_METHOD, "%s", "");
     }
-    MLN_TRY(decode_path(cx, "sys/internal/ledger/", mln_bytes_from(http->path, 8), false, &path));
+    MLN_TRY(decode_path(cx, folder, mln_bytes_from(http->path, prefix), false, &path));
     mln_put_text(cx, rq, "op", "read");
     mln_put_bytes(cx, rq, "path", path);
     mln_put_text(cx, rq, "ns", "");
@@ -428,10 +449,12 @@ static struct mln_err vault_request(struct mln_cx *cx, const struct mln_http_req
                                     const struct mln_value **ret)
 {
     struct mln_value *rq = mln_object(cx);
+    size_t prefix = 0;
+    const char *document = document_of(http->path, &prefix);
     if (mln_bytes_starts(http->path, MLN_BYTES("/v1/"))) {
         MLN_TRY(read_api(cx, http, rq));
-    } else if (mln_bytes_starts(http->path, MLN_BYTES("/ledger/")) && http->path.len > 8) {
-        MLN_TRY(read_ledger(cx, http, rq));
+    } else if (document != NULL) {
+        MLN_TRY(read_document(cx, http, document, prefix, rq));
     } else if (mln_bytes_is(http->path, "/") &&
                (mln_bytes_is(http->method, "GET") || mln_bytes_is(http->method, "HEAD"))) {
         *ret = NULL; /* vault_fault greets */

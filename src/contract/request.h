@@ -165,6 +165,7 @@ struct mln_reply {
     const struct mln_lease *lease;   /* ask core to register a lease for data and fill lease_id, or NULL */
     struct mln_value *warnings;      /* array or NULL: use mln_reply_warn */
     int64_t lease_duration_s;
+    bool is_public;              /* any web page may read it: Access-Control-Allow-Origin: * */
     bool no_errors_text;             /* a 404 with {"errors":[]} */
     const char *topic;               /* snapshot of this topic; the stream goes on from topic_version */
     uint64_t topic_version;

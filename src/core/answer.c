@@ -137,6 +137,10 @@ void mln_run_answer(struct mln_run *run, struct mln_err err, struct mln_buf *ans
     }
     if (run->cors != NULL) {
         mln_put(cx, out, "cors", run->cors);
+    } else if (!mln_failed(err) && run->reply.is_public) {
+        struct mln_value *anywhere = mln_object(cx);
+        mln_put_text(cx, anywhere, "origin", "*");
+        mln_put(cx, out, "cors", anywhere);
     }
     if (run->rate.is_shown) {
         struct mln_value *rate = mln_object(cx);

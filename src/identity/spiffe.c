@@ -30,11 +30,13 @@ static struct mln_err tick(struct mln_request *rq)
     if (changed) {
         sp_after_keys(rq);
     }
-    return sp_svids_due(rq);
+    MLN_TRY(sp_svids_due(rq));
+    return sp_federation_due(rq);
 }
 
-static const struct mln_path *const more_paths[] = {sp_workload_paths, sp_config_paths,
-                                                    sp_authority_paths, sp_bundle_paths, NULL};
+static const struct mln_path *const more_paths[] = {
+    sp_workload_paths, sp_config_paths, sp_authority_paths,  sp_bundle_paths,
+    sp_verify_paths,   sp_public_paths, sp_federation_paths, NULL};
 
 const struct mln_engine mln_identity_spiffe = {
     .type = "spiffe",

@@ -280,4 +280,9 @@ struct mln_err sp_jwt_validate(struct mln_request *rq, struct sp_state *state,
                                const struct sp_asked *asked, const char **ret_id,
                                const struct mln_value **ret_claims);
 
-extern const struct mln_path sp_workload_paths[];
+extern const struct mln_path sp_workload_paths[], sp_verify_paths[], sp_public_paths[], sp_federation_paths[];
+
+/* ---- other trust domains (spiffe_federation.c) ---- */
+/* Does the relationship take this id? */
+bool sp_policy_allows(const struct mln_value *row, struct mln_bytes id);
+struct mln_err sp_federation_due(struct mln_request *rq); /* ask for the bundle that is due, one a call */
