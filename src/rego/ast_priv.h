@@ -94,6 +94,8 @@ struct rg_rule {
     struct rg_rule *otherwise; /* else */
     struct rg_module *module;
     struct rg_val notes; /* METADATA before it: an object, or undefined */
+    const char *path;    /* "data.a.p", once the tree is built */
+    uint32_t end_row;
 };
 
 struct rg_import {

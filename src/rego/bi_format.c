@@ -149,7 +149,16 @@ static void add_hex_text(struct mln_buf *out, const struct verb *v, struct mln_b
 
 static void add_arg(struct mln_buf *buf, const struct verb *v, struct rg_val arg)
 {
-    MLN_AUTO(mln_buf_drop) struct mln_buf one = {0};
+    bool bare = !v->has_width && !v->has_precision;
+    if (bare && (v->letter == 'v' || (v->letter == 's' && !rg_is_number(arg)))) {
+        add_plain(buf, arg);
+        return;
+    }
+    if (bare && v->letter == 'q' && arg.tag == RG_STR) {
+        add_quoted(buf, rg_bytes(arg));
+        return;
+    }
+    MLN_AUTO(mln_buf_drop) struct mln_buf one = {.max = buf->max};
     switch (v->letter) {
     case 's':
         if (rg_is_number(arg) && !(arg.tag == RG_BIG && arg.big->is_int)) {
@@ -286,7 +295,7 @@ static bool sprintf_(struct rg_call *call)
 {
     struct mln_bytes format;
     struct rg_val args;
-    struct mln_buf buf = {0};
+    struct mln_buf buf = rg_buf(call->heap);
     if (!rg_arg_string(call, 1, &format) || !rg_arg_tag(call, 2, RG_ARRAY, &args)) {
         return false;
     }
@@ -305,7 +314,7 @@ static bool format_int(struct rg_call *call)
     if (base != 2 && base != 8 && base != 10 && base != 16) {
         return rg_fail_operand(call, 2, "must be one of {2, 8, 10, 16}");
     }
-    struct mln_buf buf = {0};
+    struct mln_buf buf = rg_buf(call->heap);
     struct verb verb = {.letter = base == 2 ? 'b' : base == 8 ? 'o' : base == 10 ? 'd' : 'x'};
     struct rg_val whole = rg_num_round(call->heap, v, rg_num_cmp(v, rg_int(0)) < 0 ? 1 : -1);
     if (!rg_num_int(whole, &i) && base != 10) {
@@ -342,7 +351,7 @@ static uint32_t other_case(uint32_t c, bool up)
 static bool change_case(struct rg_call *call, bool up)
 {
     struct mln_bytes t;
-    struct mln_buf buf = {0};
+    struct mln_buf buf = rg_buf(call->heap);
     if (!rg_arg_string(call, 1, &t)) {
         return false;
     }

@@ -51,7 +51,7 @@ static bool add_texts(struct rg_call *call, uint32_t pos, struct mln_buf *buf,
 
 static bool concat(struct rg_call *call)
 {
-    MLN_AUTO(mln_buf_drop) struct mln_buf buf = {0};
+    MLN_AUTO(mln_buf_drop) struct mln_buf buf = rg_buf(call->heap);
     struct mln_bytes join;
     return rg_arg_string(call, 1, &join) && add_texts(call, 2, &buf, join) &&
            rg_return(call, rg_string_buf(call->heap, &buf));
@@ -199,7 +199,7 @@ static void replace_into(struct mln_buf *buf, struct mln_bytes t, struct mln_byt
 static bool replace(struct rg_call *call)
 {
     struct mln_bytes t, from, to;
-    struct mln_buf buf = {0};
+    struct mln_buf buf = rg_buf(call->heap);
     if (!two(call, &t, &from) || !rg_arg_string(call, 3, &to)) {
         return false;
     }
@@ -234,7 +234,7 @@ static bool replace_n(struct rg_call *call)
                                    rg_key_at(patterns, i).tag != RG_STR ? "key" : "value");
         }
     }
-    struct mln_buf buf = {0};
+    struct mln_buf buf = rg_buf(call->heap);
     bool was_empty = false;
     for (size_t i = 0; i <= t.len && rg_spend(call->vm, 1);) {
         size_t n = fits(patterns, mln_bytes_from(t, i), was_empty, &to);
@@ -349,7 +349,7 @@ static bool trim_space(struct rg_call *call)
 static bool reverse(struct rg_call *call)
 {
     struct mln_bytes t;
-    struct mln_buf buf = {0};
+    struct mln_buf buf = rg_buf(call->heap);
     if (!rg_arg_string(call, 1, &t)) {
         return false;
     }

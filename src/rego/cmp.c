@@ -148,6 +148,28 @@ static uint32_t hash_map(struct rg_val v)
     return mix(h + v.tag);
 }
 
+static uint32_t hash_array(const struct rg_arr *a)
+{
+    uint32_t h = RG_ARRAY;
+    for (uint32_t i = 0; i < a->len; i++) {
+        h = mix(h * 31 + rg_hash(a->items[i]));
+    }
+    return h;
+}
+
+/* Kept in the container: readers of shared values write the same number, so the order does not matter. */
+static uint32_t hash_container(struct rg_val v)
+{
+    uint32_t *kept = v.tag == RG_ARRAY ? &v.arr->hash : &v.map->hash;
+    uint32_t h = __atomic_load_n(kept, __ATOMIC_RELAXED);
+    if (h == 0) {
+        h = v.tag == RG_ARRAY ? hash_array(v.arr) : hash_map(v);
+        h = h == 0 ? 1 : h;
+        __atomic_store_n(kept, h, __ATOMIC_RELAXED);
+    }
+    return h;
+}
+
 uint32_t rg_hash(struct rg_val v)
 {
     uint32_t h = v.tag;
@@ -164,13 +186,9 @@ uint32_t rg_hash(struct rg_val v)
         return rg_num_int(v, &i) ? rg_hash(rg_int(i)) : hash_number(v);
     }
     case RG_ARRAY:
-        for (uint32_t i = 0; i < v.arr->len; i++) {
-            h = mix(h * 31 + rg_hash(v.arr->items[i]));
-        }
-        return h;
     case RG_OBJECT:
     case RG_SET:
-        return hash_map(v);
+        return hash_container(v);
     default:
         return mix(h + (uint32_t)v.integer);
     }

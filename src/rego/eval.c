@@ -6,64 +6,6 @@
 
 #define MEMORY_MAX ((size_t)1 << 30) /* when the caller names no budget */
 
-/* ---- data ---- */
-static struct mln_err data_new(struct mln_cx *cx, struct mln_rego_data **ret)
-{
-    struct mln_rego_data *d = mln_alloc(sizeof(*d));
-    struct rg_heap *heap = rg_heap_new(0);
-    if (d == NULL || heap == NULL) {
-        mln_free(d);
-        rg_heap_free(heap);
-        return mln_fail(cx, MLN_E_MEMORY, "rego: no memory");
-    }
-    d->heap = heap;
-    *ret = d;
-    return MLN_OK;
-}
-
-struct mln_err mln_rego_data_load(struct mln_cx *cx, struct mln_bytes json,
-                                  struct mln_rego_data **ret)
-{
-    MLN_AUTO(mln_rego_data_drop) struct mln_rego_data *d = NULL;
-    const char *error = NULL;
-    MLN_TRY(data_new(cx, &d));
-    d->root = rg_json_parse(d->heap, json, &error);
-    if (error != NULL) {
-        return mln_fail(cx, MLN_E_PARSE, "rego: data: %s", error);
-    }
-    rg_settle(d->root);
-    *ret = mln_take(&d);
-    return MLN_OK;
-}
-
-struct mln_err mln_rego_data_of(struct mln_cx *cx, const struct mln_value *value,
-                                struct mln_rego_data **ret)
-{
-    MLN_TRY(data_new(cx, ret));
-    (*ret)->root = rg_from_value((*ret)->heap, value);
-    rg_settle((*ret)->root);
-    return MLN_OK;
-}
-
-void mln_rego_data_free(struct mln_rego_data *data)
-{
-    if (data != NULL) {
-        rg_heap_free(data->heap);
-        mln_free(data);
-    }
-}
-
-void mln_rego_data_drop(struct mln_rego_data **data)
-{
-    mln_rego_data_free(*data);
-    *data = NULL;
-}
-
-size_t mln_rego_data_bytes(const struct mln_rego_data *data)
-{
-    return rg_heap_held(data->heap);
-}
-
 /* ---- evaluation ---- */
 struct mln_err mln_rego_eval_new(struct mln_cx *cx, struct mln_rego_eval **ret)
 {

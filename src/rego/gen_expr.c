@@ -41,6 +41,23 @@ static void see_undeclared(void *with, struct rg_term *t)
     }
 }
 
+/* Operands that are undefined say so; print itself is always true. */
+static uint32_t gen_print(struct rg_gen *g, struct rg_term *t)
+{
+    uint32_t outer = g->fail, n = t->n - 1, first = rg_reg(g, n);
+    for (uint32_t i = 0; i < n && !g->is_bad; i++) {
+        uint32_t missing = rg_label(g);
+        rg_emit(g, RG_OP_UNSET, first + i, 0, 0);
+        g->fail = missing;
+        uint32_t v = rg_gen_term(g, t->items[1 + i]);
+        rg_emit(g, RG_OP_MOVE, first + i, v, 0);
+        rg_place(g, missing);
+    }
+    g->fail = outer;
+    rg_emit(g, RG_OP_PRINT, 0, first, n);
+    return true_operand(g);
+}
+
 static uint32_t gen_call_expr(struct rg_gen *g, struct rg_term *t)
 {
     if (rg_call_is(t, "eq") || rg_call_is(t, "assign")) {
@@ -51,7 +68,7 @@ static uint32_t gen_call_expr(struct rg_gen *g, struct rg_term *t)
         for (uint32_t i = 1; g->c->policy->options.has_print && i < t->n; i++) {
             rg_walk_all(t->items[i], see_undeclared, g);
         }
-        return true_operand(g); /* says nothing where nobody listens */
+        return gen_print(g, t);
     }
     if (gen_test(g, t)) {
         return true_operand(g);

@@ -22,6 +22,7 @@ struct rg_heap {
     size_t kept_bytes;
     size_t budget;
     bool is_over;
+    const char *why;
 };
 
 struct rg_heap *rg_heap_new(size_t budget)
@@ -55,6 +56,7 @@ void rg_heap_reset(struct rg_heap *heap, size_t budget)
 {
     heap->budget = budget;
     heap->is_over = false;
+    heap->why = NULL;
     struct chunk *only = heap->used;
     if (only != NULL && only->next == NULL && only->size <= KEEP_MOST) {
         heap->at = only->data; /* the common case: one chunk was enough */
@@ -73,6 +75,23 @@ void rg_heap_reset(struct rg_heap *heap, size_t budget)
     }
     heap->at = heap->end = NULL;
     heap->used_bytes = 0;
+}
+
+void rg_heap_refuse(struct rg_heap *heap, const char *why)
+{
+    heap->is_over = true;
+    heap->why = why;
+}
+
+const char *rg_heap_why(const struct rg_heap *heap)
+{
+    return heap->why;
+}
+
+struct mln_buf rg_buf(const struct rg_heap *heap)
+{
+    size_t left = heap->used_bytes < heap->budget ? heap->budget - heap->used_bytes : RG_SMALL;
+    return (struct mln_buf){.max = heap->budget == 0 || left > MLN_BUF_MAX ? 0 : left};
 }
 
 bool rg_heap_is_over(const struct rg_heap *heap)

@@ -291,6 +291,9 @@ static struct rg_val read_array(struct reader *r)
     if (out.arr->cap >= n) {
         mln_copy(out.arr->items, r->scratch + base, n * sizeof(out));
         out.arr->len = (uint32_t)n;
+        for (size_t i = 0; i < n; i++) {
+            rg_weigh(r->heap, out, out.arr->items[i]);
+        }
     }
     r->scratch_len = base;
     return out;

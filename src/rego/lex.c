@@ -211,6 +211,7 @@ void rg_lex_next(struct rg_lexer *x)
 {
     x->before = (uint32_t)(x->at - x->begin);
     x->is_first = false;
+    x->row_before = x->row;
     skip_blank(x);
     x->loc.row = x->row;
     x->loc.col = (uint32_t)(x->at - x->line) + 1;

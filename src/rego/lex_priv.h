@@ -27,6 +27,7 @@ struct rg_lexer {
     struct rg_loc loc;
     struct rg_val value;
     uint32_t before;    /* offset where the token before ended */
+    uint32_t row_before; /* and its row */
     bool is_first;      /* a new row began before this token */
 };
 

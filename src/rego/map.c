@@ -126,6 +126,8 @@ void rg_put(struct rg_heap *heap, struct rg_val map, struct rg_val key, struct r
     if (at != 0) {
         if (!is_set) {
             m->vals[at - 1] = val;
+            m->hash = 0;
+            rg_weigh(heap, map, val);
         }
         return;
     }
@@ -138,6 +140,9 @@ void rg_put(struct rg_heap *heap, struct rg_val map, struct rg_val key, struct r
     }
     m->len++;
     m->is_sorted = m->len == 1;
+    m->hash = 0;
+    rg_weigh(heap, map, key);
+    rg_weigh(heap, map, val);
     if (m->index != NULL && m->len * 2 <= m->mask + 1) {
         index_add(m, m->len - 1);
     } else if (m->len > SCAN_MOST) {

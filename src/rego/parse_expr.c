@@ -251,7 +251,8 @@ static struct rg_expr *join(struct rg_parser *p, enum rg_expr_kind kind, struct 
 static struct rg_expr *parse_and(struct rg_parser *p, bool is_right)
 {
     struct rg_expr *e = parse_operand(p, is_right);
-    while (e != NULL && p->module->has_and && rg_take_word(p, "and")) {
+    for (unsigned n = 0;
+         e != NULL && n < RG_CHAIN_MAX && p->module->has_and && rg_take_word(p, "and"); n++) {
         e = join(p, RG_E_AND, e, parse_operand(p, true));
     }
     return e;
@@ -263,7 +264,8 @@ static struct rg_expr *parse_logic(struct rg_parser *p)
         return NULL;
     }
     struct rg_expr *e = parse_and(p, false);
-    while (e != NULL && p->module->has_or && rg_take_word(p, "or")) {
+    for (unsigned n = 0;
+         e != NULL && n < RG_CHAIN_MAX && p->module->has_or && rg_take_word(p, "or"); n++) {
         e = join(p, RG_E_OR, e, parse_and(p, true));
     }
     rg_leave(p);

@@ -6,6 +6,8 @@
 
 #define RG_TRIALS_MAX 2000 /* readings that failed and were tried otherwise: they nest, so without a bound they would multiply */
 
+#define RG_CHAIN_MAX 1000u  /* a + b + ...: a tree that deep, and trees are walked by recursion */
+
 struct rg_parser {
     struct rg_lexer x;
     struct rg_heap *heap;

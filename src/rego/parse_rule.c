@@ -112,6 +112,11 @@ static bool parse_rule_body(struct rg_parser *p, struct rg_body **ret_body, bool
         }
         bool trial = *ret_if && rg_try_begin(p, &saved);
         rg_lex_next(&p->x);
+        if (rg_at_sign(p, "}")) {
+            p->trial -= trial;
+            rg_refuse(p, "found empty body");
+            return false;
+        }
         *ret_body = rg_parse_body(p, "}");
         bool logic = *ret_body != NULL && (rg_at_word(p, "and") || rg_at_word(p, "or"));
         bool operator= p->x.token == RG_K_SIGN && !rg_at_sign(p, ";") && !rg_at_sign(p, "{");
@@ -258,6 +263,7 @@ void rg_parse_rule(struct rg_parser *p)
         return;
     }
     r->loc.to = p->x.before;
+    r->end_row = p->x.row_before;
     add_rule(p, r);
     (void)parse_chained(p, r);
 }

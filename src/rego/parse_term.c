@@ -34,7 +34,11 @@ struct rg_term *rg_call2(struct rg_parser *p, const char *op, struct rg_loc loc,
 static struct rg_term *parse_infix(struct rg_parser *p, struct rg_term *left, int level)
 {
     int op = operator_at(p, level);
-    while (op >= 0 && left != NULL) {
+    for (unsigned n = 0; op >= 0 && left != NULL; n++) {
+        if (n > RG_CHAIN_MAX) {
+            rg_refuse(p, "more than %u operators in one term", RG_CHAIN_MAX);
+            return NULL;
+        }
         struct rg_loc loc = left->loc;
         rg_lex_next(&p->x);
         struct rg_term *right = rg_parse_term(p, operators[op].level + 1);
@@ -47,21 +51,27 @@ static struct rg_term *parse_infix(struct rg_parser *p, struct rg_term *left, in
     return left;
 }
 
-struct rg_term *rg_parse_term(struct rg_parser *p, int level)
+/* "x in a in b" */
+static struct rg_term *parse_ins(struct rg_parser *p, struct rg_term *t)
 {
-    if (!rg_enter(p)) {
-        return NULL;
-    }
-    struct rg_term *t =
-        level >= RG_P_PRIMARY
-            ? rg_parse_primary(p)
-            : parse_infix(p, rg_parse_primary(p), level > RG_P_IN ? level : RG_P_RELATION);
-    while (t != NULL && level <= RG_P_IN && p->has_in && rg_take_word(p, "in")) {
+    for (unsigned n = 0; t != NULL && p->has_in && rg_take_word(p, "in"); n++) {
         struct rg_term *in = rg_parse_term(p, RG_P_RELATION);
+        if (n > RG_CHAIN_MAX) {
+            rg_refuse(p, "more than %u operators in one term", RG_CHAIN_MAX);
+            return NULL;
+        }
         t = in == NULL ? NULL : rg_call2(p, "internal.member_2", t->loc, t, in);
     }
-    rg_leave(p);
     return t;
+}
+
+struct rg_term *rg_parse_term(struct rg_parser *p, int level)
+{
+    struct rg_term *t = rg_parse_primary(p);
+    if (level < RG_P_PRIMARY) {
+        t = parse_infix(p, t, level > RG_P_IN ? level : RG_P_RELATION);
+    }
+    return level <= RG_P_IN ? parse_ins(p, t) : t;
 }
 
 struct rg_term *rg_parse_in(struct rg_parser *p)
@@ -82,10 +92,7 @@ struct rg_term *rg_parse_in(struct rg_parser *p)
     struct rg_term *items[4] = {
         rg_term_var(p->heap, rg_name_of(p->names, "internal.member_3"), t->loc), t, second, domain};
     t = rg_term_list(p->heap, RG_T_CALL, t->loc, items, 4);
-    while (t != NULL && rg_take_word(p, "in")) {
-        struct rg_term *in = rg_parse_term(p, RG_P_RELATION);
-        t = in == NULL ? NULL : rg_call2(p, "internal.member_2", t->loc, t, in);
-    }
+    t = parse_ins(p, t);
     return t;
 }
 
@@ -267,7 +274,7 @@ static struct rg_term *parse_group(struct rg_parser *p)
     return parse_postfix(p, t);
 }
 
-struct rg_term *rg_parse_primary(struct rg_parser *p)
+static struct rg_term *parse_any(struct rg_parser *p)
 {
     struct rg_term *t = NULL;
     if (p->is_bad) {
@@ -295,6 +302,17 @@ struct rg_term *rg_parse_primary(struct rg_parser *p)
     }
     rg_unexpected(p, "");
     return NULL;
+}
+
+/* All terms in terms come through here. */
+struct rg_term *rg_parse_primary(struct rg_parser *p)
+{
+    if (p->is_bad || !rg_enter(p)) {
+        return NULL;
+    }
+    struct rg_term *t = parse_any(p);
+    rg_leave(p);
+    return t;
 }
 
 /* At "|" behind the head(s): a comprehension, or NULL and we stand where we stood. */
@@ -330,10 +348,7 @@ static struct rg_term *parse_first(struct rg_parser *p, enum rg_kind kind, struc
         }
     }
     t = parse_infix(p, t, RG_P_RELATION); /* on with what binds less */
-    while (t != NULL && p->has_in && rg_take_word(p, "in")) {
-        struct rg_term *in = rg_parse_term(p, RG_P_RELATION);
-        t = in == NULL ? NULL : rg_call2(p, "internal.member_2", t->loc, t, in);
-    }
+    t = parse_ins(p, t);
     return t;
 }
 

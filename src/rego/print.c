@@ -29,6 +29,9 @@ static void print_key(struct mln_buf *buf, struct rg_val key)
 
 void rg_print_json(struct mln_buf *buf, struct rg_val v)
 {
+    if (buf->has_failed) {
+        return;
+    }
     char space[24];
     switch (v.tag) {
     case RG_BOOL:
@@ -77,6 +80,9 @@ static void print_list(struct mln_buf *buf, const struct rg_val *items, size_t n
 
 void rg_print_rego(struct mln_buf *buf, struct rg_val v)
 {
+    if (buf->has_failed) {
+        return;
+    }
     if (v.tag == RG_ARRAY) {
         print_list(buf, v.arr->items, v.arr->len, "[]");
     } else if (v.tag == RG_SET && v.map->len == 0) {

@@ -125,6 +125,44 @@ const struct mln_rego_error *mln_rego_error_at(const struct mln_rego *rego, size
     return i < rego->policy.errors.n ? &rego->policy.errors.list[i] : NULL;
 }
 
+size_t mln_rego_rule_count(const struct mln_rego *rego)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < rego->policy.modules_n; i++) {
+        n += rego->policy.modules[i]->rules_n;
+    }
+    return n;
+}
+
+static const struct rg_rule *rule_of(const struct rg_policy *p, size_t i)
+{
+    for (uint32_t m = 0; m < p->modules_n; m++) {
+        if (i < p->modules[m]->rules_n) {
+            return p->modules[m]->rules[i];
+        }
+        i -= p->modules[m]->rules_n;
+    }
+    return NULL;
+}
+
+bool mln_rego_rule_at(const struct mln_rego *rego, size_t i, struct mln_rego_rule *ret)
+{
+    const struct rg_rule *r = rule_of(&rego->policy, i);
+    if (r == NULL) {
+        return false;
+    }
+    *ret = (struct mln_rego_rule){
+        .path = r->path != NULL ? r->path : "",
+        .file = r->loc.file,
+        .row = r->loc.row,
+        .col = r->loc.col,
+        .end_row = r->end_row,
+        .is_function = r->is_function,
+        .is_default = r->is_default,
+    };
+    return true;
+}
+
 /* ---- queries ---- */
 static void add_imports(struct mln_rego_query *q, struct rg_module *module,
                         const char *const *imports)

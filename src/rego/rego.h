@@ -58,6 +58,16 @@ struct mln_err mln_rego_compile(struct mln_rego *rego, struct mln_cx *cx);
 size_t mln_rego_error_count(const struct mln_rego *rego);
 const struct mln_rego_error *mln_rego_error_at(const struct mln_rego *rego, size_t i);
 
+/* What the modules define, one entry a rule: for test runners, dependencies, listings. Strings live as long as rego. */
+struct mln_rego_rule {
+    const char *path; /* "data.a.b.test_x"; keys that are no constants end it */
+    const char *file;
+    uint32_t row, col, end_row;
+    bool is_function, is_default;
+};
+size_t mln_rego_rule_count(const struct mln_rego *rego);
+bool mln_rego_rule_at(const struct mln_rego *rego, size_t i, struct mln_rego_rule *ret); /* false behind the last */
+
 /* ---- queries ---- */
 struct mln_rego_query_options {
     const char *package;  /* "a.b": what bare names mean; NULL: nothing */
@@ -81,6 +91,13 @@ struct mln_err mln_rego_data_load(struct mln_cx *cx, struct mln_bytes json, stru
 struct mln_err mln_rego_data_of(struct mln_cx *cx, const struct mln_value *value, struct mln_rego_data **ret);
 void mln_rego_data_free(struct mln_rego_data *data);
 void mln_rego_data_drop(struct mln_rego_data **data);
+/*
+ * The snapshot with another value at a path (an array of strings; empty: the whole), or without it when json is none.
+ * Only the objects on the way are copied; `from` may be freed, what is shared lives on.
+ * errors NOT_FOUND (the way leads through what is no object, or nothing is there to be removed), PARSE, MEMORY
+ */
+struct mln_err mln_rego_data_put(struct mln_cx *cx, struct mln_rego_data *from, const struct mln_value *path,
+                                 struct mln_bytes json, struct mln_rego_data **ret);
 size_t mln_rego_data_bytes(const struct mln_rego_data *data); /* memory that it holds */
 
 /* ---- evaluation ---- */
@@ -93,6 +110,9 @@ struct mln_rego_run_options {
     struct mln_rego_budget budget;
     bool is_strict;             /* errors of builtins end the evaluation; else the call is undefined */
     const volatile bool *stop;  /* set by another thread: eval_cancel_error; NULL: never */
+    /* Called for each print() in order; none: prints say nothing. text ends in NUL. */
+    void (*print)(void *with, const char *file, uint32_t row, const char *text);
+    void *print_with;
     int64_t now_ns;             /* what time.now_ns answers; 0: the clock */
     uint64_t seed;              /* of rand.intn and uuid.rfc4122; 0: from the system */
 };

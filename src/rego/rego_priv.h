@@ -4,6 +4,8 @@
 
 #include "rego/vm_priv.h"
 
+#include <stdatomic.h>
+
 struct mln_rego {
     struct rg_policy policy;
 };
@@ -18,6 +20,9 @@ struct mln_rego_query {
 };
 
 struct mln_rego_data {
+    atomic_uint refs;
+    unsigned age; /* snapshots below it */
+    struct mln_rego_data *base; /* whose values it shares */
     struct rg_heap *heap;
     struct rg_val root;
 };

@@ -147,6 +147,7 @@ static void add_rule(struct rg_compiler *c, struct rg_node *package, struct rg_r
         return;
     }
     g->kind = (uint8_t)kind;
+    rule->path = g->name;
     if (kind == RG_G_FUNCTION) {
         if ((g->n > 0 || g->fallback != NULL) && g->arity != rule->args_n) {
             rg_report(c->errors, "rego_type_error", rule->loc, "conflicting rules %s found",

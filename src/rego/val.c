@@ -2,6 +2,8 @@
 /* Strings and arrays, and what all kinds of values share. */
 #include "rego/val_priv.h"
 
+#include "rego/rego.h"
+
 uint32_t rg_hash_bytes(const void *p, size_t n)
 {
     const uint8_t *b = p;
@@ -79,6 +81,27 @@ struct rg_val rg_array(struct rg_heap *heap, uint32_t cap)
     return (struct rg_val){.tag = RG_ARRAY, .arr = a};
 }
 
+void rg_weigh(struct rg_heap *heap, struct rg_val container, struct rg_val item)
+{
+    uint32_t weight = 1, depth = 0;
+    if (item.tag == RG_ARRAY) {
+        weight = item.arr->weight + 1;
+        depth = item.arr->depth + 1;
+    } else if (item.tag == RG_OBJECT || item.tag == RG_SET) {
+        weight = item.map->weight + 1;
+        depth = item.map->depth + 1;
+    }
+    uint32_t *w = container.tag == RG_ARRAY ? &container.arr->weight : &container.map->weight;
+    uint32_t *d = container.tag == RG_ARRAY ? &container.arr->depth : &container.map->depth;
+    *w = weight > RG_WEIGHT_MAX - *w ? RG_WEIGHT_MAX : *w + weight;
+    *d = depth > *d ? depth : *d;
+    if (*w >= RG_WEIGHT_MAX) {
+        rg_heap_refuse(heap, "a value holds more than 134 million values");
+    } else if (*d > MLN_REGO_JSON_DEPTH_MAX) {
+        rg_heap_refuse(heap, "a value is nested too deep");
+    }
+}
+
 void rg_push(struct rg_heap *heap, struct rg_val array, struct rg_val item)
 {
     struct rg_arr *a = array.arr;
@@ -94,6 +117,8 @@ void rg_push(struct rg_heap *heap, struct rg_val array, struct rg_val item)
         a->cap = cap;
     }
     a->items[a->len++] = item;
+    a->hash = 0;
+    rg_weigh(heap, array, item);
 }
 
 static size_t count_runes(struct mln_bytes text)

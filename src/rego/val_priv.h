@@ -45,8 +45,16 @@ struct rg_val {
     };
 };
 
+/*
+ * How much a container holds when all that is shared in it is counted each time, and how deep it is: both are bounded, or
+ * a few rules that hold one another twice would be a value that nobody can print or compare.
+ */
+#define RG_WEIGHT_MAX (UINT32_C(1) << 27)
+
 struct rg_arr {
     uint32_t len, cap;
+    uint32_t weight, depth;
+    uint32_t hash; /* once it was asked for; else 0 */
     struct rg_val *items;
 };
 
@@ -54,6 +62,8 @@ struct rg_heap;
 struct rg_map {
     struct rg_heap *heap; /* that it lives in */
     uint32_t len, cap;
+    uint32_t weight, depth;
+    uint32_t hash; /* as of arrays */
     uint32_t mask;      /* of index, when there is one */
     bool is_sorted;
     bool is_partial;    /* made by a partial rule, which may still add to it */
@@ -68,6 +78,9 @@ struct rg_heap;
 struct rg_heap *rg_heap_new(size_t budget); /* NULL without memory; budget 0: none */
 void rg_heap_free(struct rg_heap *heap);
 void rg_heap_reset(struct rg_heap *heap, size_t budget); /* keeps the first chunks */
+void rg_heap_refuse(struct rg_heap *heap, const char *why); /* as if the budget were used up */
+const char *rg_heap_why(const struct rg_heap *heap);         /* NULL: the budget */
+struct mln_buf rg_buf(const struct rg_heap *heap);           /* may grow to what the budget leaves */
 bool rg_heap_is_over(const struct rg_heap *heap);
 size_t rg_heap_used(const struct rg_heap *heap);
 size_t rg_heap_held(const struct rg_heap *heap); /* with what is free inside */
@@ -96,6 +109,7 @@ struct rg_val rg_string_of(struct rg_str *str);                       /* hashes 
 struct rg_str *rg_str_new(struct rg_heap *heap, size_t len);          /* to be filled; NULL over the budget */
 struct rg_val rg_string_buf(struct rg_heap *heap, struct mln_buf *buf); /* copies and drops buf */
 struct rg_val rg_array(struct rg_heap *heap, uint32_t cap);
+void rg_weigh(struct rg_heap *heap, struct rg_val container, struct rg_val item); /* count it in */
 void rg_push(struct rg_heap *heap, struct rg_val array, struct rg_val item);
 struct rg_val rg_object(struct rg_heap *heap, uint32_t cap);
 struct rg_val rg_set(struct rg_heap *heap, uint32_t cap);

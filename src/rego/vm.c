@@ -45,7 +45,10 @@ bool rg_vm_step(struct rg_vm *vm)
 {
     static const struct rg_loc nowhere;
     const struct mln_rego_run_options *o = &vm->options;
-    if (rg_heap_is_over(vm->heap)) {
+    if (rg_heap_is_over(vm->heap) && rg_heap_why(vm->heap) != NULL) {
+        rg_vm_fail(vm, "eval_cancel_error", nowhere, "evaluation stopped: %s",
+                   rg_heap_why(vm->heap));
+    } else if (rg_heap_is_over(vm->heap)) {
         rg_vm_fail(vm, "eval_cancel_error", nowhere,
                    "evaluation stopped: it needs more than %zu bytes of memory",
                    o->budget.memory_max);
@@ -462,6 +465,28 @@ static const struct rg_ins *op_TEMPLATE(struct rg_vm *vm, struct rg_frame *f,
                                         const struct rg_ins *ins)
 {
     f->regs[ins->a] = rg_template(vm, f->regs + ins->b, ins->c);
+    return ins + 1;
+}
+
+static const struct rg_ins *op_PRINT(struct rg_vm *vm, struct rg_frame *f, const struct rg_ins *ins)
+{
+    if (vm->options.print != NULL) {
+        struct mln_buf buf = rg_buf(vm->heap);
+        for (uint32_t i = 0; i < ins->c; i++) {
+            struct rg_val v = f->regs[ins->b + i];
+            mln_buf_add_text(&buf, i == 0 ? "" : " ");
+            if (v.tag == RG_STR) {
+                mln_buf_add_bytes(&buf, rg_bytes(v));
+            } else if (v.tag == RG_UNDEF) {
+                mln_buf_add_text(&buf, "<undefined>");
+            } else {
+                rg_print_rego(&buf, v);
+            }
+        }
+        struct rg_loc loc = rg_vm_loc(f, ins);
+        struct rg_val text = rg_string_buf(vm->heap, &buf);
+        vm->options.print(vm->options.print_with, loc.file, loc.row, text.str->text);
+    }
     return ins + 1;
 }
 

@@ -36,6 +36,22 @@ struct rg_val rg_base_get(struct rg_vm *vm, struct rg_val from, struct rg_val pa
     return from;
 }
 
+/* What a partial rule added below its own containers after they were put in their places. */
+static void reweigh(struct rg_vm *vm, struct rg_val v)
+{
+    v.map->weight = v.map->depth = 0;
+    for (uint32_t i = 0; i < v.map->len; i++) {
+        struct rg_val item = v.tag == RG_OBJECT ? v.map->vals[i] : RG_NONE;
+        bool own = (item.tag == RG_OBJECT || item.tag == RG_SET) && item.map->is_partial &&
+                   item.map->weight < RG_WEIGHT_MAX;
+        if (own && item.tag == RG_OBJECT) {
+            reweigh(vm, item); /* as deep as a rule's head has keys */
+        }
+        rg_weigh(vm->heap, v, v.map->keys[i]);
+        rg_weigh(vm->heap, v, item);
+    }
+}
+
 struct rg_val rg_group_value(struct rg_vm *vm, const struct rg_group *group)
 {
     struct rg_memo *m = &vm->memo[group->id];
@@ -49,6 +65,9 @@ struct rg_val rg_group_value(struct rg_vm *vm, const struct rg_group *group)
         return RG_NONE;
     }
     struct rg_val v = rg_run(vm, group->proc, NULL, 0);
+    if (group->kind == RG_G_OBJECT && v.tag == RG_OBJECT) {
+        reweigh(vm, v);
+    }
     if (!vm->has_failed) {
         m->v = v;
         m->world = vm->world;

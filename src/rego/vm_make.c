@@ -55,7 +55,7 @@ bool rg_add_path(struct rg_vm *vm, struct rg_val object, const struct rg_val *ke
 
 struct rg_val rg_template(struct rg_vm *vm, const struct rg_val *parts, uint32_t n)
 {
-    struct mln_buf buf = {0};
+    struct mln_buf buf = rg_buf(vm->heap);
     for (uint32_t i = 0; i < n; i++) {
         struct rg_val v = parts[i];
         if (v.tag == RG_UNDEF) {
