@@ -184,6 +184,11 @@ struct loop {
 
 struct mln_err loop_init(struct mln_cx *cx, struct loop *loop, struct front *front, unsigned index);
 void loop_run(struct loop *loop);
+/* One turn; has_more: core's answers may wait, so do not sleep. Returns the same for the next one. */
+bool loop_turn(struct loop *loop, bool has_more);
+/* Take a descriptor in; NULL and closed when that fails. Then watch it. */
+struct conn *loop_adopt(struct loop *loop, int fd, const struct mln_front_listener *listener, unsigned index);
+void loop_watch(struct loop *loop, struct conn *conn);
 void loop_fini(struct loop *loop);
 void loop_ready(struct loop *loop, struct conn *conn); /* go on with it in the next turn */
 void loop_waiting(struct loop *loop,

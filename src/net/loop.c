@@ -196,7 +196,7 @@ static bool grow_slots(struct loop *loop)
 }
 
 /* Take the descriptor in; NULL and closed when that fails. */
-static struct conn *adopt(struct loop *loop, int fd, const struct mln_front_listener *listener, unsigned index)
+struct conn *loop_adopt(struct loop *loop, int fd, const struct mln_front_listener *listener, unsigned index)
 {
     struct conn *conn = NULL;
     if (loop->free_slot < loop->n_slots || grow_slots(loop)) {
@@ -213,7 +213,7 @@ static struct conn *adopt(struct loop *loop, int fd, const struct mln_front_list
     return conn;
 }
 
-static void watch_conn(struct loop *loop, struct conn *conn)
+void loop_watch(struct loop *loop, struct conn *conn)
 {
     if (!watch(loop, conn->fd, &conn->source, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
         conn_kill(conn);
@@ -224,14 +224,14 @@ static void watch_conn(struct loop *loop, struct conn *conn)
 static void take_peer(struct loop *loop, int fd, uint64_t number)
 {
     static const struct mln_front_listener workload = {.fd = -1, .is_grpc = true};
-    struct conn *conn = adopt(loop, fd, &workload, 0);
+    struct conn *conn = loop_adopt(loop, fd, &workload, 0);
     if (conn == NULL) {
         mln_peer_link_tell_end(loop->front->config.peer_fd, number);
         return;
     }
     conn->peer_number = number;
     (void)snprintf(conn->peer, sizeof(conn->peer), "unix");
-    watch_conn(loop, conn);
+    loop_watch(loop, conn);
 }
 
 static void take_peers(struct loop *loop)
@@ -268,10 +268,10 @@ static void accept_some(struct loop *loop, unsigned index)
             }
             return;
         }
-        struct conn *conn = adopt(loop, fd, &loop->front->config.listeners[index], index);
+        struct conn *conn = loop_adopt(loop, fd, &loop->front->config.listeners[index], index);
         if (conn != NULL) {
             set_peer(conn, &from);
-            watch_conn(loop, conn);
+            loop_watch(loop, conn);
         }
     }
 }
@@ -468,31 +468,37 @@ static void late_one(struct conn *conn)
     loop_clean(loop);
 }
 
+bool loop_turn(struct loop *loop, bool has_more)
+{
+    struct epoll_event events[EVENTS_PER_TURN];
+    int ms = has_more ? 0 : timeout_of(loop);
+    bool may_sleep = ms != 0 && mln_ring_sleep(loop->ring);
+    int n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, may_sleep ? ms : 0);
+    if (ms != 0) {
+        mln_ring_awake(loop->ring);
+    }
+    loop->now_ns = mln_mono_ns();
+    for (int i = 0; i < n; i++) {
+        handle(loop, &events[i]);
+    }
+    go_ready(loop);
+    ring_turn(loop);
+    has_more = receive_some(loop);
+    wheel_advance(&loop->wheel, loop->now_ns, late_one);
+    ring_turn(loop);
+    bury(loop);
+    mln_wipe_stack();
+    if (loop->accept_again_ns != 0 && loop->now_ns >= loop->accept_again_ns) {
+        listen_begin(loop);
+    }
+    return has_more;
+}
+
 void loop_run(struct loop *loop)
 {
     bool has_more = false;
     while (!is_over(loop)) {
-        struct epoll_event events[EVENTS_PER_TURN];
-        int ms = has_more ? 0 : timeout_of(loop);
-        bool may_sleep = ms != 0 && mln_ring_sleep(loop->ring);
-        int n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, may_sleep ? ms : 0);
-        if (ms != 0) {
-            mln_ring_awake(loop->ring);
-        }
-        loop->now_ns = mln_mono_ns();
-        for (int i = 0; i < n; i++) {
-            handle(loop, &events[i]);
-        }
-        go_ready(loop);
-        ring_turn(loop);
-        has_more = receive_some(loop);
-        wheel_advance(&loop->wheel, loop->now_ns, late_one);
-        ring_turn(loop);
-        bury(loop);
-        mln_wipe_stack();
-        if (loop->accept_again_ns != 0 && loop->now_ns >= loop->accept_again_ns) {
-            listen_begin(loop);
-        }
+        has_more = loop_turn(loop, has_more);
     }
 }
 
