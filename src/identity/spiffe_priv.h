@@ -286,3 +286,6 @@ extern const struct mln_path sp_workload_paths[], sp_verify_paths[], sp_public_p
 /* Does the relationship take this id? */
 bool sp_policy_allows(const struct mln_value *row, struct mln_bytes id);
 struct mln_err sp_federation_due(struct mln_request *rq); /* ask for the bundle that is due, one a call */
+
+/* ---- who may talk to whom (spiffe_authz.c) ---- */
+extern const struct mln_path spiffe_authz_paths[];
