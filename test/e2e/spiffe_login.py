@@ -10,7 +10,7 @@ import pathlib
 import tempfile
 import time
 
-from kit import Api, Server, case, finish
+from kit import Api, Server, case, finish, run
 
 
 def claims_of(token):
@@ -59,7 +59,17 @@ def federation(one, two, tmp):
     answer = two.api("PUT", "spiffe/federation/example.org/refresh")
     case("an endpoint that is gone is told", answer.code >= 500, answer)
     case("what is held stays", len(two.api("GET", "spiffe/bundles/example.org").data["bundle"]["keys"]) == 3)
-    two.api("DELETE", "spiffe/federation/example.org")
+    command = lambda *args: run(*args, env=two.environment)
+    case("federation list", b"example.org" in run("federation", "list", env=two.environment).stdout)
+    case("federation show says why", b"localhost" in run("federation", "show", "example.org", "--format", "json", env=two.environment).stdout)
+    for words, code in ((("federation", "create", "third.example"), 2), (("federation", "create", "third.example", "--url", "http://a/"), 1),
+                        (("federation", "create", "third.example", "--url", "https://a.invalid/"), 0), (("federation", "refresh", "third.example"), 1),
+                        (("federation", "update", "third.example", "--allow-id", "spiffe://third.example/ns/*/web"), 0),
+                        (("federation", "update", "third.example", "--allow-id", "spiffe://other.example/x"), 1), (("federation", "show", "none.example"), 3),
+                        (("federation", "delete", "third.example"), 0)):
+        done = command(*words)
+        case("%s: exit %d" % (" ".join(words), code), done.returncode == code, "%d %s" % (done.returncode, done.stderr))
+    run("federation", "delete", "example.org", env=two.environment)
     case("so it does when the relationship ends", two.api("GET", "spiffe/bundles/example.org").code == 200)
 
 
