@@ -269,7 +269,7 @@ static struct mln_err take_fetch(struct mln_cx *cx, struct mln_grpc_call *call, 
 {
     struct sds *sds = call->state;
     const struct mln_value *request = NULL;
-    (void)ret_asks;
+    *ret_asks = true;
     MLN_TRY(read_request(cx, call->message, &request));
     mln_cbor_print(&sds->names, names_of(cx, request));
     return mln_buf_ok(cx, &sds->names);

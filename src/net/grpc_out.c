@@ -90,6 +90,7 @@ static int send_trailers(struct grpc_stream *stream)
 }
 
 /* How much of a message may go into the next frame. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the type is nghttp2's */
 static ssize_t on_read(nghttp2_session *session, int32_t number, uint8_t *to, size_t n, uint32_t *flags,
                        nghttp2_data_source *source, void *arg)
 {
