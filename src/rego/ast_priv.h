@@ -93,7 +93,7 @@ struct rg_rule {
     struct rg_body *body;
     struct rg_rule *otherwise; /* else */
     struct rg_module *module;
-    struct rg_val notes; /* METADATA before it: an object, or undefined */
+    struct rg_val notes; /* METADATA before it: an array of objects, or undefined */
     const char *path;    /* "data.a.p", once the tree is built */
     uint32_t end_row;
 };
@@ -162,6 +162,10 @@ struct rg_term *rg_term_list(struct rg_heap *heap, enum rg_kind kind, struct rg_
 void rg_body_add(struct rg_heap *heap, struct rg_body *body, struct rg_expr *expr);
 /* The value of a term without variables, calls and refs; undefined when it is not. */
 struct rg_val rg_term_ground(struct rg_heap *heap, const struct rg_term *t);
+/* Trees as values, in OPA's shape. */
+struct rg_val rg_term_tree(struct rg_heap *heap, const struct rg_term *t);
+struct rg_val rg_module_tree(struct rg_heap *heap, const struct rg_module *m);
+void rg_notes_read(struct rg_heap *heap, struct rg_module *m); /* METADATA to rules and package */
 /* "data.a.b" as text, for messages. */
 void rg_print_term(struct mln_buf *buf, const struct rg_term *t);
 const char *rg_term_text(struct rg_heap *heap, const struct rg_term *t);

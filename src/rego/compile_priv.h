@@ -159,6 +159,10 @@ struct rg_node *rg_node_package(struct rg_policy *policy, const struct rg_term *
 void rg_tree_build(struct rg_compiler *c); /* groups of all modules; reports conflicts of heads */
 void rg_tree_cycles(struct rg_compiler *c);
 
+/* ---- notes.c ---- */
+struct rg_val rg_notes_rule(const struct rg_compiler *c); /* of the rule at hand */
+struct rg_val rg_notes_chain(const struct rg_compiler *c);
+
 /* ---- check.c ---- */
 void rg_check_unused(struct rg_compiler *c);  /* strict: after all names are resolved */
 void rg_check_modules(struct rg_compiler *c); /* imports and other rules that need no names */

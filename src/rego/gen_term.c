@@ -296,6 +296,11 @@ static void report_callee(struct rg_gen *g, const struct rg_term *t, const struc
     g->is_bad = true;
 }
 
+static bool is_notes(const struct rg_decl *decl, const char *name)
+{
+    return decl != NULL && mln_bytes_is(mln_bytes_of(decl->name), name);
+}
+
 uint32_t rg_gen_call(struct rg_gen *g, struct rg_term *t, uint32_t args_n)
 {
     struct rg_callee callee = rg_callee_of(g->c, t->items[0]);
@@ -304,6 +309,12 @@ uint32_t rg_gen_call(struct rg_gen *g, struct rg_term *t, uint32_t args_n)
     if ((callee.decl == NULL && callee.group == NULL) || args_n != callee.arity || is_value) {
         report_callee(g, t, &callee);
         return 0;
+    }
+    if (is_notes(callee.decl, "rego.metadata.rule")) {
+        return rg_const(g, rg_notes_rule(g->c));
+    }
+    if (is_notes(callee.decl, "rego.metadata.chain")) {
+        return rg_const(g, rg_notes_chain(g->c));
     }
     if (callee.decl != NULL && (callee.decl->flags & RG_DEPRECATED) != 0 && g->c->module != NULL &&
         g->c->module->is_v1) {

@@ -73,6 +73,7 @@ struct mln_err mln_rego_add(struct mln_rego *rego, struct mln_cx *cx, const char
         }
         return first_error(cx, MLN_E_PARSE, &p->errors);
     }
+    rg_notes_read(p->heap, m);
     RG_GROW(p->heap, p->modules, p->modules_n, p->modules_cap);
     p->modules[p->modules_n++] = m;
     return MLN_OK;
