@@ -9,6 +9,7 @@
 
 struct mln_cli;
 struct mln_server_options; /* contract/server.h */
+struct mln_node_options;   /* the same */
 
 enum mln_flag_kind { MLN_FLAG_BOOL, MLN_FLAG_TEXT, MLN_FLAG_INT, MLN_FLAG_LIST };
 
@@ -36,6 +37,7 @@ struct mln_command {
 /* What main lends to the command line. */
 struct mln_cli_hooks {
     int (*server_run)(const struct mln_server_options *options);
+    int (*node_run)(const struct mln_node_options *options);
 };
 
 /* The whole program's command side; returns the exit code. */

@@ -17,3 +17,13 @@ struct mln_server_options {
     const char *log_level;          /* "info" */
     const char *log_format;         /* "text" or "json" */
 };
+
+/* How a node is started: `merlon node run`. Strings are borrowed; NULL = not given. */
+struct mln_node_options {
+    const char *server, *ca_file; /* "https://server:8200" */
+    const char *socket, *data_dir;
+    const char *join_token_file;
+    const char *cert_file, *key_file;       /* x509pop: chain and key, PEM */
+    const char *cluster, *psat_token_file;  /* k8s_psat */
+    const char *log_level, *log_format;
+};

@@ -86,9 +86,16 @@ void mln_core_tick(struct mln_cx *cx, struct mln_core *core);
  */
 #define MLN_PEERS_MAX      65536u /* connections at once: a kilobyte each */
 #define MLN_PEER_SELECTORS 128u   /* of one process: all attestors together */
+struct mln_peers;
+struct mln_peers *mln_peers_new(int64_t wait_ms); /* 0 = 5 s. NULL: no memory */
+void mln_peers_free(struct mln_peers *peers);
+struct mln_peers *mln_core_peers(struct mln_core *core);
 /* Attested: copied. errors EXISTS, LIMIT, INVALID (number 0 or above 2^63, too many selectors) */
-struct mln_err mln_core_peer_put(struct mln_cx *cx, struct mln_core *core, const struct mln_peer *peer);
+struct mln_err mln_peers_put(struct mln_cx *cx, struct mln_peers *peers, const struct mln_peer *peer);
 /* It could not be attested, or its process has ended while its connection stands: what asks for it is UNREACHABLE or DENIED. */
-void mln_core_peer_refuse(struct mln_cx *cx, struct mln_core *core, uint64_t number, enum mln_code why);
-void mln_core_peer_end(struct mln_core *core, uint64_t number); /* its connection is gone: forgotten */
-void mln_core_peers_end(struct mln_core *core);                 /* all */
+void mln_peers_refuse(struct mln_cx *cx, struct mln_peers *peers, uint64_t number, enum mln_code why);
+void mln_peers_end(struct mln_peers *peers, uint64_t number); /* its connection is gone: forgotten */
+void mln_peers_end_all(struct mln_peers *peers);
+/* A copy in the arena. Waits for it, after `block` (may be NULL). errors UNREACHABLE (not attested), DENIED (its process is gone) */
+struct mln_err mln_peers_find(struct mln_cx *cx, struct mln_peers *peers, int64_t number, const struct mln_core_call *call,
+                              const struct mln_peer **ret);

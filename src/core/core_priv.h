@@ -494,8 +494,6 @@ struct mln_err mln_audit_hash(struct mln_core *core, struct mln_cx *cx, const ch
                               const char **ret);
 
 /* ---- peers (peer.c) ---- */
-struct mln_peers *mln_peers_new(int64_t wait_ms); /* NULL: no memory */
-void mln_peers_free(struct mln_peers *peers);
 /* rq->peer by the message's number; may sleep: under no lock. errors UNREACHABLE (not attested), DENIED (its process is gone) */
 struct mln_err mln_peer_resolve(struct mln_run *run);
 

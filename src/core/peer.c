@@ -121,7 +121,7 @@ static struct mln_err check_number(struct mln_cx *cx, uint64_t number)
     return number > 0 && number <= INT64_MAX ? MLN_OK : mln_fail(cx, MLN_E_INVALID, "a peer's number is outside of its range");
 }
 
-struct mln_err mln_core_peer_put(struct mln_cx *cx, struct mln_core *core, const struct mln_peer *peer)
+struct mln_err mln_peers_put(struct mln_cx *cx, struct mln_peers *peers, const struct mln_peer *peer)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {.max = (size_t)MLN_PEER_SELECTORS * (SELECTOR_MAX + 8)};
     MLN_TRY(check_number(cx, peer->number));
@@ -134,12 +134,11 @@ struct mln_err mln_core_peer_put(struct mln_cx *cx, struct mln_core *core, const
     }
     *line = (struct line){.number = peer->number, .pid = peer->pid, .uid = peer->uid, .gid = peer->gid, .n = (uint32_t)text.len};
     mln_copy(line->bytes, text.ptr, text.len);
-    return add(cx, core->peers, line);
+    return add(cx, peers, line);
 }
 
-void mln_core_peer_refuse(struct mln_cx *cx, struct mln_core *core, uint64_t number, enum mln_code why)
+void mln_peers_refuse(struct mln_cx *cx, struct mln_peers *peers, uint64_t number, enum mln_code why)
 {
-    struct mln_peers *peers = core->peers;
     MLN_CHECK(why == MLN_E_UNREACHABLE || why == MLN_E_DENIED);
     (void)pthread_mutex_lock(&peers->lock);
     struct line *there = *find(peers, number);
@@ -155,9 +154,8 @@ void mln_core_peer_refuse(struct mln_cx *cx, struct mln_core *core, uint64_t num
     }
 }
 
-void mln_core_peer_end(struct mln_core *core, uint64_t number)
+void mln_peers_end(struct mln_peers *peers, uint64_t number)
 {
-    struct mln_peers *peers = core->peers;
     (void)pthread_mutex_lock(&peers->lock);
     struct line **at = find(peers, number), *line = *at;
     if (line != NULL) {
@@ -168,11 +166,11 @@ void mln_core_peer_end(struct mln_core *core, uint64_t number)
     mln_free(line);
 }
 
-void mln_core_peers_end(struct mln_core *core)
+void mln_peers_end_all(struct mln_peers *peers)
 {
-    (void)pthread_mutex_lock(&core->peers->lock);
-    forget_all(core->peers);
-    (void)pthread_mutex_unlock(&core->peers->lock);
+    (void)pthread_mutex_lock(&peers->lock);
+    forget_all(peers);
+    (void)pthread_mutex_unlock(&peers->lock);
 }
 
 /* ---- what requests ask ---- */
@@ -195,9 +193,8 @@ static const struct line *await(struct mln_peers *peers, uint64_t number)
 }
 
 /* Under the lock: a copy of the line into the request's arena. */
-static struct mln_err take(struct mln_run *run, const struct line *line, struct mln_peer *peer, struct mln_bytes *ret)
+static struct mln_err take(struct mln_cx *cx, const struct line *line, struct mln_peer *peer, struct mln_bytes *ret)
 {
-    struct mln_cx *cx = run->rq.cx;
     if (line == NULL) {
         return mln_fail(cx, MLN_E_UNREACHABLE, "the process that asks is not attested yet: try again");
     }
@@ -212,36 +209,44 @@ static struct mln_err take(struct mln_run *run, const struct line *line, struct 
     return mln_cx_err(cx);
 }
 
-static struct mln_err look_up(struct mln_run *run, uint64_t number, struct mln_peer *peer, struct mln_bytes *ret)
+struct mln_err mln_peers_find(struct mln_cx *cx, struct mln_peers *peers, int64_t number, const struct mln_core_call *call,
+                              const struct mln_peer **ret)
 {
-    struct mln_peers *peers = run->core->peers;
+    struct mln_bytes selectors = MLN_BYTES_NONE;
+    struct mln_peer *peer = MLN_NEW(cx, struct mln_peer);
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(check_number(cx, (uint64_t)number));
     (void)pthread_mutex_lock(&peers->lock);
-    const struct line *line = *find(peers, number);
+    const struct line *line = *find(peers, (uint64_t)number);
     if (line == NULL && peers->waiters < WAITERS_MAX) {
         (void)pthread_mutex_unlock(&peers->lock);
-        mln_run_block(run);
+        if (call->block != NULL) {
+            call->block(call->arg);
+        }
         (void)pthread_mutex_lock(&peers->lock);
-        line = await(peers, number);
+        line = await(peers, (uint64_t)number);
     }
-    struct mln_err err = take(run, line, peer, ret);
+    struct mln_err err = take(cx, line, peer, &selectors);
     (void)pthread_mutex_unlock(&peers->lock);
-    return err;
+    MLN_TRY(err);
+    *ret = peer;
+    return mln_cbor_parse(cx, selectors, &peer->selectors);
+}
+
+struct mln_peers *mln_core_peers(struct mln_core *core)
+{
+    return core->peers;
 }
 
 struct mln_err mln_peer_resolve(struct mln_run *run)
 {
     struct mln_cx *cx = run->rq.cx;
     const struct mln_value *number = mln_get(run->message, "peer");
-    struct mln_bytes selectors = MLN_BYTES_NONE;
     if (number == NULL) {
         return MLN_OK;
     }
-    struct mln_peer *peer = MLN_NEW(cx, struct mln_peer);
-    MLN_TRY(mln_cx_err(cx));
-    MLN_TRY(check_number(cx, (uint64_t)mln_get_int(number, 0)));
-    MLN_TRY(look_up(run, (uint64_t)mln_get_int(number, 0), peer, &selectors));
-    MLN_TRY(mln_cbor_parse(cx, selectors, &peer->selectors));
-    run->rq.peer = peer;
-    run->rq.source = mln_text_format(cx, "unix:%u", peer->uid);
+    struct mln_core_call call = {.block = run->has_blocked ? NULL : run->call->block, .arg = run->call->arg};
+    MLN_TRY(mln_peers_find(cx, run->core->peers, mln_get_int(number, 0), &call, &run->rq.peer));
+    run->rq.source = mln_text_format(cx, "unix:%u", run->rq.peer->uid);
     return mln_cx_err(cx);
 }

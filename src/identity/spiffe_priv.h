@@ -159,6 +159,7 @@ struct sp_state {
     bool is_blurred; /* too many callers to know which are concerned: all are told of changes */
     struct sp_jwt_slot *tokens;
     struct sp_svid *svids; /* those at entries, for the tick */
+    uint8_t nonce_key[32]; /* of challenges to nodes; made once, never changed */
 };
 /* Ready for reading. PRECONDITION: no trust domain */
 struct mln_err sp_state_get(struct mln_request *rq, struct sp_state **ret);

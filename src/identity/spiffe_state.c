@@ -2,6 +2,8 @@
 /* What the engine keeps in memory: made at the first request after unsealing, read again after each commit that changed rows. */
 #include "identity/spiffe_priv.h"
 
+#include "base/clock.h"
+
 #include "base/json.h"
 #include "base/log.h"
 
@@ -50,6 +52,7 @@ static void *make(void)
     if (state != NULL) {
         pthread_rwlock_init(&state->lock, NULL);
         pthread_mutex_init(&state->signing, NULL);
+        mln_random(state->nonce_key, sizeof(state->nonce_key));
     }
     return state;
 }

@@ -82,7 +82,8 @@ static struct mln_err collect(struct caller *c)
                    ? mln_cx_err(cx)
                    : mln_fail(cx, MLN_E_UNREACHABLE, "registration entries are being read");
     }
-    size_t n = sp_index_match(c->state->index, mln_bytes_of(c->state->server),
+    const char *node = c->rq->peer->node; /* it attested this process, so it is the parent */
+    size_t n = sp_index_match(c->state->index, mln_bytes_of(node != NULL ? node : c->state->server),
                               c->rq->peer->selectors, c->rq->now_ns / SP_SECOND_NS, found);
     c->n = c->missing = 0;
     c->mine = mln_new_array(cx, n + 1, sizeof(*c->mine));

@@ -129,7 +129,7 @@ struct mln_err attest_tell_receive(struct mln_cx *cx, int fd, struct attest_tell
     return MLN_OK;
 }
 
-static struct mln_err take_found(struct mln_cx *cx, struct mln_core *core, const struct attest_tell *tell)
+static struct mln_err take_found(struct mln_cx *cx, struct mln_peers *peers, const struct attest_tell *tell)
 {
     struct mln_value *selectors = mln_array(cx);
     struct mln_bytes left = mln_bytes_at(tell->bytes, tell->n_bytes);
@@ -148,19 +148,19 @@ static struct mln_err take_found(struct mln_cx *cx, struct mln_core *core, const
         return mln_fail(cx, MLN_E_INVALID, "attest: selectors of the wrong number");
     }
     struct mln_peer peer = {.number = tell->number, .pid = tell->pid, .uid = tell->uid, .gid = tell->gid, .selectors = selectors};
-    return mln_core_peer_put(cx, core, &peer);
+    return mln_peers_put(cx, peers, &peer);
 }
 
-struct mln_err attest_tell_take(struct mln_cx *cx, struct mln_core *core, const struct attest_tell *tell)
+struct mln_err attest_tell_take(struct mln_cx *cx, struct mln_peers *peers, const struct attest_tell *tell)
 {
     switch (tell->kind) {
     case ATTEST_FOUND:
-        return take_found(cx, core, tell);
+        return take_found(cx, peers, tell);
     case ATTEST_END:
-        mln_core_peer_end(core, tell->number);
+        mln_peers_end(peers, tell->number);
         return MLN_OK;
     case ATTEST_REFUSED:
-        mln_core_peer_refuse(cx, core, tell->number, tell->why == MLN_E_DENIED ? MLN_E_DENIED : MLN_E_UNREACHABLE);
+        mln_peers_refuse(cx, peers, tell->number, tell->why == MLN_E_DENIED ? MLN_E_DENIED : MLN_E_UNREACHABLE);
         return MLN_OK;
     default:
         return mln_fail(cx, MLN_E_INVALID, "attest: a message of an unknown kind");

@@ -46,5 +46,5 @@ struct mln_err attest_tell_fill(struct mln_cx *cx, const struct mln_value *selec
 struct mln_err attest_tell_send(struct mln_cx *cx, int fd, const struct attest_tell *tell); /* waits. errors IO */
 /* Waits. errors UNREACHABLE, INVALID */
 struct mln_err attest_tell_receive(struct mln_cx *cx, int fd, struct attest_tell *ret);
-/* Do to core what it says. errors as mln_core_peer_put; INVALID: nothing that the attest process would say */
-struct mln_err attest_tell_take(struct mln_cx *cx, struct mln_core *core, const struct attest_tell *tell);
+/* Do to core what it says. errors as mln_peers_put; INVALID: nothing that the attest process would say */
+struct mln_err attest_tell_take(struct mln_cx *cx, struct mln_peers *peers, const struct attest_tell *tell);

@@ -24,12 +24,12 @@ static void *take_all(void *arg)
         if (mln_failed(err)) {
             break;
         }
-        struct mln_err taken = attest_tell_take(&cx, attest->core, tell);
+        struct mln_err taken = attest_tell_take(&cx, attest->peers, tell);
         if (mln_failed(taken)) {
             mln_log_fault(MLN_LOG_WARN, "core", &cx, "a process is not known here");
             mln_cx_clear(&cx);
             if (tell->kind == ATTEST_FOUND) {
-                mln_core_peer_refuse(&cx, attest->core, tell->number, MLN_E_UNREACHABLE);
+                mln_peers_refuse(&cx, attest->peers, tell->number, MLN_E_UNREACHABLE);
             }
         }
         err = mln_is(taken, MLN_E_INVALID) ? taken : err;
@@ -51,12 +51,12 @@ void core_attest_end(struct core_attest *attest)
     mln_fd_drop(&attest->fd);
 }
 
-struct mln_err core_attest_attach(struct mln_cx *cx, struct core_attest *attest, struct mln_core *core, int fd)
+struct mln_err core_attest_attach(struct mln_cx *cx, struct core_attest *attest, struct mln_peers *peers, int fd)
 {
     pthread_attr_t attr;
     core_attest_end(attest);
-    mln_core_peers_end(core);
-    attest->core = core;
+    mln_peers_end_all(peers);
+    attest->peers = peers;
     attest->fd = fd;
     (void)pthread_attr_init(&attr);
     (void)pthread_attr_setstacksize(&attr, WORKER_STACK_BYTES);

@@ -169,7 +169,7 @@ static void take_reach(struct mln_cx *cx, struct core_process *process, int fd)
 
 static void take_attest(struct mln_cx *cx, struct core_process *process, int fd)
 {
-    if (mln_failed(core_attest_attach(cx, &process->attest, process->core, fd))) {
+    if (mln_failed(core_attest_attach(cx, &process->attest, mln_core_peers(process->core), fd))) {
         mln_log_fault(MLN_LOG_ERROR, "core", cx, "no process is attested");
     }
 }

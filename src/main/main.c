@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One program, six kinds of process and a command line: the name that it was started under
+ * One program, seven kinds of process and a command line: the name that it was started under
  * decides.
  */
 #include "artifact/box.h"
@@ -48,8 +48,9 @@ int main(int argc, char **argv)
         {"merlon-core", core_main},
         {"merlon-reach", reach_main},
         {"merlon-attest", attest_main},
+        {"merlon-node", node_main},
     };
-    static const struct mln_cli_hooks hooks = {.server_run = server_run};
+    static const struct mln_cli_hooks hooks = {.server_run = server_run, .node_run = node_run};
     struct mln_bytes name = base_name(argc > 0 ? argv[0] : "");
     name_keep(argc, argv);
     for (size_t i = 0; i < MLN_COUNT(kinds); i++) {

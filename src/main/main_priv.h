@@ -79,5 +79,7 @@ int core_main(void);
 int front_main(void);
 int reach_main(void);
 int attest_main(void);
+int node_run(const struct mln_node_options *options); /* becomes the monitor of a node */
+int node_main(void);
 /* argv of the program, for name_process; set once by main(). */
 void name_keep(int argc, char **argv);

@@ -251,6 +251,11 @@ static void check_box(struct monitor *m)
 
 /* ---- core and front ---- */
 
+static const char *core_name(const struct monitor *m)
+{
+    return m->config->core_name != NULL ? m->config->core_name : "merlon-core";
+}
+
 static struct mln_err start_core(struct monitor *m)
 {
     int pair[2] = {-1, -1};
@@ -258,7 +263,7 @@ static struct mln_err start_core(struct monitor *m)
     MLN_AUTO(mln_fd_drop) int theirs = pair[1];
     const int fds[] = {m->config->core_boot, theirs};
     m->control_fd = pair[0];
-    struct mln_err err = spawn(&m->cx, "merlon-core", fds, MLN_COUNT(fds), &m->core.pid);
+    struct mln_err err = spawn(&m->cx, core_name(m), fds, MLN_COUNT(fds), &m->core.pid);
     if (mln_failed(err)) {
         mln_fd_drop(&m->control_fd);
         return err;
@@ -603,7 +608,7 @@ static void step_run(struct monitor *m)
         complain(m, start_front(m), "front cannot be started");
         m->front.due_ns = now + SLOW_NS;
     }
-    if (m->core.pid > 0 && m->reach.pid == 0 && now >= m->reach.due_ns) {
+    if (!m->config->is_node && m->core.pid > 0 && m->reach.pid == 0 && now >= m->reach.due_ns) {
         complain(m, start_reach(m), "reach cannot be started");
         m->reach.due_ns = now + SLOW_NS;
     }
@@ -611,7 +616,7 @@ static void step_run(struct monitor *m)
         complain(m, start_attest(m), "attest cannot be started");
         m->attest.due_ns = now + SLOW_NS;
     }
-    if (m->box == NULL && now >= m->box_due_ns) {
+    if (!m->config->is_node && m->box == NULL && now >= m->box_due_ns) {
         start_box(m);
     }
 }
@@ -638,7 +643,8 @@ static void step_peers(struct monitor *m)
 
 static int wait_ms(const struct monitor *m)
 {
-    bool is_whole = m->phase == PHASE_RUN && m->core.pid > 0 && m->front.pid > 0 && m->reach.pid > 0 && m->box != NULL &&
+    bool is_whole = m->phase == PHASE_RUN && m->core.pid > 0 && m->front.pid > 0 &&
+                    (m->config->is_node || (m->reach.pid > 0 && m->box != NULL)) &&
                     (m->peers == NULL || m->attest.pid > 0);
     return m->peers_again ? 10 : is_whole ? -1 : 50;
 }
@@ -706,7 +712,9 @@ static void start_first_box(struct monitor *m)
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGINT, &ignore, NULL);
     (void)sigaction(SIGTERM, &ignore, NULL);
-    start_box(m);
+    if (!m->config->is_node) {
+        start_box(m);
+    }
 }
 
 static void finish(struct monitor *m)

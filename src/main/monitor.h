@@ -12,6 +12,8 @@
 struct monitor_config {
     int core_boot, front_boot, reach_boot, attest_boot; /* sealed memfds; borrowed */
     int workload;              /* the listening Unix socket; -1 = none; borrowed */
+    const char *core_name;     /* of the process that answers; NULL = "merlon-core" */
+    bool is_node;              /* neither reach nor box */
     const int *listeners;      /* listening sockets; borrowed */
     unsigned n_listeners;
     unsigned n_rings;          /* threads of front */

@@ -126,8 +126,9 @@ static bool serve_request(struct worker *w)
     bool may_wait = atomic_load(&w->lane->all->blocked) < BLOCKED_MAX;
     slot->call = (struct mln_core_call){.message = mln_buf_bytes(&slot->in), .block = hand_on,
                                         .ready = may_wait ? slot_ready : NULL, .arg = slot};
-    struct mln_err err =
-        mln_core_answer(&slot->cx, w->lane->all->config.core, &slot->call, &slot->out);
+    const struct workers_config *config = &w->lane->all->config;
+    struct mln_err err = config->answer != NULL ? config->answer(config->arg, &slot->cx, &slot->call, &slot->out)
+                                                : mln_core_answer(&slot->cx, config->core, &slot->call, &slot->out);
     if (mln_failed(err)) {
         lane_broken(w->lane, "a message that is no request");
         return true;

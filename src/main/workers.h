@@ -18,6 +18,8 @@ struct workers;
 
 struct workers_config {
     struct mln_core *core;
+    /* Who answers instead of core: a node's own. Never puts a call aside. NULL = core */
+    struct mln_err (*answer)(void *arg, struct mln_cx *cx, struct mln_core_call *call, struct mln_buf *out);
     const struct mln_secret *keys; /* TLS private key of each listener; {0} = it has none */
     unsigned n_keys;
     bool lock_requests; /* request data in locked memory */

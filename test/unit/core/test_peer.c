@@ -60,7 +60,7 @@ static struct mln_err put(struct ck *k, uint64_t number, const char *selectors)
     mln_cx_clear(&k->cx);
     assert_false(mln_failed(mln_json_parse(&k->cx, mln_bytes_of(selectors), &v)));
     struct mln_peer peer = {.number = number, .pid = 42, .uid = 1000, .gid = 100, .selectors = v};
-    return mln_core_peer_put(&k->cx, k->core, &peer);
+    return mln_peers_put(&k->cx, mln_core_peers(k->core), &peer);
 }
 
 static struct ck *start(void)
@@ -142,24 +142,24 @@ static void test_what_is_refused(void **state)
     }
     struct mln_peer peer = {.number = 2, .selectors = many};
     mln_cx_clear(&k->cx);
-    assert_true(mln_is(mln_core_peer_put(&k->cx, k->core, &peer), MLN_E_INVALID));
+    assert_true(mln_is(mln_peers_put(&k->cx, mln_core_peers(k->core), &peer), MLN_E_INVALID));
 }
 
 static void test_refused_and_ended(void **state)
 {
     (void)state;
     PEERS(k);
-    mln_core_peer_refuse(&k->cx, k->core, 8, MLN_E_UNREACHABLE);
+    mln_peers_refuse(&k->cx, mln_core_peers(k->core), 8, MLN_E_UNREACHABLE);
     CK_WANT(k, call_as(k, 8, NULL, "mirror/peer"), 502);
     assert_non_null(strstr(ck_error(k), "could not be attested"));
     assert_false(mln_failed(put(k, 9, "[\"a:b\"]")));
-    mln_core_peer_refuse(&k->cx, k->core, 9, MLN_E_DENIED);
+    mln_peers_refuse(&k->cx, mln_core_peers(k->core), 9, MLN_E_DENIED);
     CK_WANT(k, call_as(k, 9, NULL, "mirror/peer"), 403);
     assert_non_null(strstr(ck_error(k), "has ended"));
-    mln_core_peer_end(k->core, 9);
-    mln_core_peer_end(k->core, 9);
+    mln_peers_end(mln_core_peers(k->core), 9);
+    mln_peers_end(mln_core_peers(k->core), 9);
     assert_false(mln_failed(put(k, 9, "[\"a:b\"]"))); /* forgotten: only then may the number come again */
-    mln_core_peers_end(k->core);
+    mln_peers_end_all(mln_core_peers(k->core));
     assert_false(mln_failed(put(k, 9, "[\"a:b\"]")));
     CK_WANT(k, call_as(k, 0, NULL, "mirror/peer"), 400);
     CK_WANT(k, call_as(k, -5, NULL, "mirror/peer"), 400);
@@ -184,7 +184,7 @@ static void *put_late(void *arg)
     struct mln_value *selectors = mln_array(&cx);
     mln_push_text(&cx, selectors, "unix:uid:5");
     struct mln_peer peer = {.number = late->number, .pid = 1, .uid = 5, .selectors = selectors};
-    assert_false(mln_failed(mln_core_peer_put(&cx, late->k->core, &peer)));
+    assert_false(mln_failed(mln_peers_put(&cx, mln_core_peers(late->k->core), &peer)));
     mln_arena_free(arena);
     return NULL;
 }

@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * How a node shows who it is: a join token (made by an administrator, for one use), a certificate and a signature by its key (x509pop),
+ * a service account token of Kubernetes that the cluster itself vouches for (k8s_psat).
+ */
+#include "base/clock.h"
+#include "base/json.h"
+#include "crypto/akey.h"
+#include "crypto/digest.h"
+#include "identity/spiffe_node_priv.h"
+#include "net/reach.h"
+
+#define JOIN_TTL_S     600
+#define JOIN_TTL_MAX_S (30 * 86400)
+#define NONCE_S        60
+#define CHAIN_MAX      5u
+#define CERT_MAX       16384u
+#define AUDIENCE       "merlon-server"
+#define POP_CONTEXT    "merlon node x509pop"
+
+static struct mln_err refuse(struct mln_request *rq, const char *why)
+{
+    struct mln_err err = mln_refail(rq->cx, MLN_E_DENIED, "this node is not attested");
+    mln_note(rq->cx, "node: %s", why);
+    return err;
+}
+
+static struct mln_err id_of(struct mln_request *rq, const char *method, const char *rest,
+                            const char **ret)
+{
+    const char *domain = NULL;
+    MLN_TRY(sp_domain_settle(rq, &domain));
+    *ret = mln_text_format(rq->cx, "spiffe://%s/merlon/node/%s/%s", domain, method, rest);
+    struct mln_spiffe_id id;
+    MLN_TRY(mln_cx_err(rq->cx));
+    return mln_failed(mln_spiffe_id_parse(rq->cx, mln_bytes_of(*ret), &id))
+               ? refuse(rq, "what it shows makes no SPIFFE id")
+               : MLN_OK;
+}
+
+/* ---- join tokens ---- */
+
+static struct mln_err join_create(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_cx *cx = rq->cx;
+    char secret[33], name[37];
+    int64_t ttl_s = mln_get_int(mln_field_of(rq, "ttl"), JOIN_TTL_S),
+            expires_s = rq->now_ns / SP_SECOND_NS + ttl_s;
+    struct mln_value *row = mln_object(cx), *data = mln_object(cx);
+    const char *id = NULL;
+    if (ttl_s < 1 || ttl_s > JOIN_TTL_MAX_S) {
+        return mln_fail(cx, MLN_E_INVALID, "ttl must be 1 second to 30 days");
+    }
+    mln_uuid(name);
+    MLN_TRY(id_of(rq, "join_token", name, &id));
+    mln_random_base62(secret, sizeof(secret) - 1);
+    struct mln_bytes token = mln_bytes_dup(cx, mln_bytes_at(secret, sizeof(secret) - 1));
+    mln_wipe(secret, sizeof(secret));
+    mln_put_text(cx, row, "id", id);
+    mln_put_int(cx, row, "expires", expires_s);
+    MLN_TRY(sp_row_put(rq, "join/", mln_bytes_of(sp_node_hash(cx, token)), row));
+    mln_put_text(cx, rq->detail, "node", id);
+    mln_put(cx, data, "token", mln_secret_string(cx, token));
+    mln_put_text(cx, data, "spiffe_id", id);
+    mln_put_int(cx, data, "expires", expires_s);
+    re->data = data;
+    return mln_cx_err(cx);
+}
+
+/* Gone with this transaction: two that come with it at once make a conflict, and the second finds nothing. */
+static struct mln_err by_join_token(struct mln_request *rq, const struct mln_value *payload,
+                                    struct sp_node_proof *proof)
+{
+    const struct mln_value *row = NULL;
+    const char *hash = sp_node_hash(rq->cx, mln_get_bytes(mln_get(payload, "token")));
+    struct mln_err err = sp_row_get(rq, "join/", mln_bytes_of(hash), &row);
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        return refuse(rq, "an unknown or used join token");
+    }
+    MLN_TRY(err);
+    if (mln_get_int(mln_get(row, "expires"), 0) <= rq->now_ns / SP_SECOND_NS) {
+        return refuse(rq, "a join token that has expired");
+    }
+    proof->id = mln_get_text(rq->cx, mln_get(row, "id"), "");
+    return sp_row_delete(rq, "join/", mln_bytes_of(hash));
+}
+
+/* ---- proof of possession ---- */
+
+static const char *nonce_mac(struct mln_request *rq, const struct sp_state *state,
+                             struct mln_bytes text)
+{
+    uint8_t mac[MLN_HASH_MAX_BYTES];
+    mln_hmac_sum(MLN_HASH_SHA2_256, mln_bytes_at(state->nonce_key, sizeof(state->nonce_key)), text,
+                 mac);
+    return mln_hex_text(rq->cx, mln_bytes_at(mac, 32));
+}
+
+static struct mln_err challenge(struct mln_request *rq, struct mln_reply *re)
+{
+    struct sp_state *state = NULL;
+    uint8_t random[16];
+    struct mln_value *data = mln_object(rq->cx);
+    MLN_TRY(sp_state_get(rq, &state));
+    mln_random(random, sizeof(random));
+    const char *text = mln_text_format(rq->cx, "%lld.%s", (long long)(rq->now_ns / SP_SECOND_NS),
+                                       mln_hex_text(rq->cx, mln_bytes_at(random, sizeof(random))));
+    mln_put_text(rq->cx, data, "nonce",
+                 mln_text_format(rq->cx, "%s.%s", text, nonce_mac(rq, state, mln_bytes_of(text))));
+    mln_put_text(rq->cx, data, "context", POP_CONTEXT);
+    re->data = data;
+    return mln_cx_err(rq->cx);
+}
+
+/* Ours, and not old. That it may come twice within its minute gains nobody anything: only the key's holder can sign it. */
+static struct mln_err check_nonce(struct mln_request *rq, struct mln_bytes nonce)
+{
+    struct sp_state *state = NULL;
+    struct mln_bytes rest, random, mac;
+    int64_t made_s = 0;
+    MLN_TRY(sp_state_get(rq, &state));
+    struct mln_bytes time = mln_bytes_cut(nonce, '.', &rest);
+    random = mln_bytes_cut(rest, '.', &mac);
+    if (random.len != 32 || mac.len != 64 || !mln_i64_parse(time, &made_s)) {
+        return refuse(rq, "a challenge that is none of ours");
+    }
+    const char *want = nonce_mac(rq, state, mln_bytes_sub(nonce, 0, time.len + 1 + random.len));
+    int64_t age_s = rq->now_ns / SP_SECOND_NS - made_s;
+    bool is_ours = mln_eq_ct(want, 64, mac.ptr, mac.len);
+    return is_ours && age_s >= 0 && age_s <= NONCE_S
+               ? MLN_OK
+               : refuse(rq, "a challenge that is old or none of ours");
+}
+
+static bool is_valid_now(const struct mln_x509_info *cert, int64_t now_s)
+{
+    return cert->not_before_s <= now_s && now_s < cert->not_after_s;
+}
+
+static bool may_sign(const struct mln_x509_info *cert, size_t below)
+{
+    return cert->is_ca && (cert->key_usage == 0 || (cert->key_usage & MLN_KU_CERT_SIGN) != 0) &&
+           (cert->path_length < 0 || (uint64_t)cert->path_length >= below);
+}
+
+/* Is `der` signed by one of the authorities of the configuration? below: certificates between it and the leaf. */
+static bool is_rooted(struct mln_request *rq, struct mln_bytes pem, struct mln_bytes der,
+                      size_t below)
+{
+    struct mln_bytes label, root;
+    bool is_bad = false, ok = false;
+    struct mln_x509_info info;
+    while (!ok && mln_pem_next(rq->cx, &pem, &label, &root, &is_bad)) {
+        ok = !mln_failed(mln_x509_cert_read(rq->cx, root, &info)) &&
+             is_valid_now(&info, rq->now_ns / SP_SECOND_NS) && may_sign(&info, below) &&
+             !mln_failed(mln_x509_cert_verify(rq->cx, der, root));
+        mln_cx_clear(rq->cx);
+    }
+    return ok;
+}
+
+static struct mln_err read_chain(struct mln_request *rq, const struct mln_value *certs,
+                                 struct mln_x509_info *chain, size_t *ret_n)
+{
+    size_t n = mln_len(certs);
+    if (mln_type_of(certs) != MLN_ARRAY || n == 0 || n > CHAIN_MAX) {
+        return refuse(rq, "no certificates, or too many");
+    }
+    for (size_t i = 0; i < n; i++) {
+        MLN_AUTO(mln_buf_drop) struct mln_buf der = {.max = CERT_MAX};
+        bool ok = !mln_failed(mln_base64_parse(rq->cx, mln_get_bytes(mln_item(certs, i)),
+                                               MLN_B64_STD, &der)) &&
+                  !der.has_failed &&
+                  !mln_failed(mln_x509_cert_read(rq->cx, mln_bytes_dup(rq->cx, mln_buf_bytes(&der)),
+                                                 &chain[i]));
+        if (!ok || !is_valid_now(&chain[i], rq->now_ns / SP_SECOND_NS)) {
+            return refuse(rq, "a certificate that cannot be read or is out of its time");
+        }
+    }
+    *ret_n = n;
+    return MLN_OK;
+}
+
+static struct mln_err check_chain(struct mln_request *rq, struct mln_bytes roots,
+                                  const struct mln_x509_info *chain, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (is_rooted(rq, roots, chain[i].der, i)) {
+            return MLN_OK;
+        }
+        bool goes_on = i + 1 < n && may_sign(&chain[i + 1], i) &&
+                       !mln_failed(mln_x509_cert_verify(rq->cx, chain[i].der, chain[i + 1].der));
+        mln_cx_clear(rq->cx);
+        if (!goes_on) {
+            break;
+        }
+    }
+    return refuse(rq, "a certificate of no authority that is configured");
+}
+
+static struct mln_err check_signature(struct mln_request *rq, const struct mln_x509_info *leaf,
+                                      struct mln_bytes nonce, struct mln_bytes sig64)
+{
+    static const struct {
+        enum mln_key_kind kind;
+        unsigned bits;
+        enum mln_akey akey;
+    } kinds[] = {{MLN_KEY_EC, 256, MLN_AKEY_P256},
+                 {MLN_KEY_EC, 384, MLN_AKEY_P384},
+                 {MLN_KEY_RSA, 2048, MLN_AKEY_RSA2048},
+                 {MLN_KEY_RSA, 3072, MLN_AKEY_RSA3072},
+                 {MLN_KEY_RSA, 4096, MLN_AKEY_RSA4096}};
+    MLN_AUTO(mln_buf_drop) struct mln_buf sig = {.max = 1024};
+    MLN_AUTO(mln_buf_drop) struct mln_buf input = {0};
+    struct mln_akey_how how = {.hash = MLN_HASH_SHA2_256, .salt = MLN_AKEY_SALT_HASH};
+    uint8_t digest[MLN_SHA256_BYTES];
+    mln_buf_add_text(&input, POP_CONTEXT);
+    mln_buf_add_byte(&input, 0);
+    mln_buf_add_bytes(&input, nonce);
+    MLN_TRY(mln_buf_ok(rq->cx, &input));
+    mln_sha256(mln_buf_bytes(&input), digest);
+    bool ok = !mln_failed(mln_base64_parse(rq->cx, sig64, MLN_B64_STD, &sig)) && !sig.has_failed;
+    for (size_t i = 0; ok && i < MLN_COUNT(kinds); i++) {
+        if (leaf->kind == kinds[i].kind && leaf->bits == kinds[i].bits) {
+            struct mln_err err =
+                mln_akey_verify(rq->cx, kinds[i].akey, leaf->spki, &how,
+                                mln_bytes_at(digest, sizeof(digest)), mln_buf_bytes(&sig));
+            return mln_failed(err) ? refuse(rq, "a signature that is not by the certificate's key")
+                                   : MLN_OK;
+        }
+    }
+    return refuse(rq, "no signature, or a key of another kind");
+}
+
+static struct mln_err by_x509pop(struct mln_request *rq, const struct mln_value *payload,
+                                 struct sp_node_proof *proof)
+{
+    const struct mln_value *config = NULL;
+    struct mln_x509_info chain[CHAIN_MAX];
+    size_t n = 0;
+    struct mln_bytes nonce = mln_get_bytes(mln_get(payload, "nonce"));
+    struct mln_err err = sp_row_get(rq, "node-config", MLN_BYTES_NONE, &config);
+    struct mln_bytes roots = mln_get_bytes(mln_get(config, "x509pop_ca"));
+    if (mln_is(err, MLN_E_NOT_FOUND) || (!mln_failed(err) && roots.len == 0)) {
+        return refuse(rq, "x509pop is not configured");
+    }
+    MLN_TRY(err);
+    MLN_TRY(check_nonce(rq, nonce));
+    MLN_TRY(read_chain(rq, mln_get(payload, "certificates"), chain, &n));
+    MLN_TRY(check_chain(rq, roots, chain, n));
+    if (chain[0].key_usage != 0 && (chain[0].key_usage & MLN_KU_DIGITAL_SIGNATURE) == 0) {
+        return refuse(rq, "a certificate that may not sign");
+    }
+    MLN_TRY(check_signature(rq, &chain[0], nonce, mln_get_bytes(mln_get(payload, "signature"))));
+    struct mln_value *facts = mln_object(rq->cx);
+    mln_put_bytes(rq->cx, facts, "common_name", chain[0].common_name);
+    mln_put_text(rq->cx, facts, "serial", mln_hex_text(rq->cx, chain[0].serial));
+    proof->facts = facts;
+    return id_of(rq, "x509pop", sp_node_hash(rq->cx, chain[0].der), &proof->id);
+}
+
+/* ---- Kubernetes ---- */
+
+static struct mln_err review(struct mln_request *rq, const struct mln_value *cluster,
+                             struct mln_bytes jwt, const struct mln_value **ret)
+{
+    struct mln_cx *cx = rq->cx;
+    struct mln_value *ask = mln_object(cx), *headers = mln_object(cx), *body = mln_object(cx),
+                     *spec = mln_object(cx), *audiences = mln_array(cx);
+    MLN_AUTO(mln_buf_drop) struct mln_buf text = {.is_secret = true};
+    const struct mln_value *answer = NULL;
+    mln_put(cx, spec, "token", mln_secret_string(cx, jwt));
+    mln_push_text(cx, audiences, AUDIENCE);
+    mln_put(cx, spec, "audiences", audiences);
+    mln_put_text(cx, body, "apiVersion", "authentication.k8s.io/v1");
+    mln_put_text(cx, body, "kind", "TokenReview");
+    mln_put(cx, body, "spec", spec);
+    mln_json_print(&text, body, MLN_JSON_COMPACT);
+    MLN_TRY(mln_buf_ok(cx, &text));
+    struct mln_bytes reviewer = mln_get_bytes(mln_get(cluster, "token_reviewer_jwt"));
+    struct mln_bytes bearer =
+        mln_bytes_format(cx, "Bearer %.*s", (int)reviewer.len, (const char *)reviewer.ptr);
+    mln_put(cx, headers, "Authorization", mln_secret_string(cx, bearer));
+    mln_put_text(cx, headers, "Content-Type", "application/json");
+    mln_put_text(cx, ask, "kind", "http");
+    mln_put_text(cx, ask, "method", "POST");
+    mln_put_text(cx, ask, "url",
+                 mln_text_format(cx, "%s/apis/authentication.k8s.io/v1/tokenreviews",
+                                 mln_get_text(cx, mln_get(cluster, "host"), "")));
+    mln_put(cx, ask, "headers", headers);
+    mln_put(cx, ask, "body", mln_secret_string(cx, mln_bytes_dup(cx, mln_buf_bytes(&text))));
+    if (mln_len(mln_get(cluster, "ca_cert")) > 0) {
+        mln_put(cx, ask, "ca_pem", mln_get(cluster, "ca_cert"));
+    }
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(rq->services->reach(rq, ask, &answer));
+    int64_t status = mln_get_int(mln_get(answer, "status"), 0);
+    if (status != 200 && status != 201) {
+        return refuse(rq, "the cluster does not review tokens for this server");
+    }
+    return mln_failed(mln_json_parse(cx, mln_get_bytes(mln_get(answer, "body")), ret))
+               ? refuse(rq, "the cluster's answer cannot be read")
+               : MLN_OK;
+}
+
+static bool has(const struct mln_value *list, struct mln_bytes text)
+{
+    bool is_there = false;
+    for (size_t i = 0; i < mln_len(list); i++) {
+        is_there = is_there || mln_bytes_eq(mln_get_bytes(mln_item(list, i)), text);
+    }
+    return is_there;
+}
+
+/* The first value of what the cluster says besides the name of the user. */
+static struct mln_bytes extra_of(const struct mln_value *user, const char *name)
+{
+    return mln_get_bytes(mln_item(mln_get(mln_get(user, "extra"), name), 0));
+}
+
+static struct mln_err by_k8s_psat(struct mln_request *rq, const struct mln_value *payload,
+                                  struct sp_node_proof *proof)
+{
+    const struct mln_value *config = NULL, *answer = NULL;
+    struct mln_bytes name = mln_get_bytes(mln_get(payload, "cluster")),
+                     jwt = mln_get_bytes(mln_get(payload, "token")), account;
+    struct mln_err err = sp_row_get(rq, "node-config", MLN_BYTES_NONE, &config);
+    const struct mln_value *cluster = mln_get_key(mln_get(config, "clusters"), name);
+    if (mln_is(err, MLN_E_NOT_FOUND) || (!mln_failed(err) && cluster == NULL) || jwt.len == 0) {
+        return refuse(rq, "a cluster that is not configured");
+    }
+    MLN_TRY(err);
+    MLN_TRY(review(rq, cluster, jwt, &answer));
+    const struct mln_value *status = mln_get(answer, "status"), *user = mln_get(status, "user");
+    struct mln_bytes full = mln_get_bytes(mln_get(user, "username")),
+                     node = extra_of(user, "authentication.kubernetes.io/node-uid");
+    account = mln_bytes_starts(full, MLN_BYTES("system:serviceaccount:")) ? mln_bytes_from(full, 22)
+                                                                          : MLN_BYTES_NONE;
+    if (!mln_get_bool(mln_get(status, "authenticated"), false) ||
+        !has(mln_get(status, "audiences"), MLN_BYTES(AUDIENCE))) {
+        return refuse(rq, "the cluster does not vouch for this token");
+    }
+    if (account.len == 0 || !has(mln_get(cluster, "service_accounts"), account) || node.len == 0) {
+        return refuse(rq,
+                      "a service account that is not listed, or a token that is bound to no node");
+    }
+    struct mln_value *facts = mln_object(rq->cx);
+    mln_put_bytes(rq->cx, facts, "cluster", name);
+    mln_put_bytes(rq->cx, facts, "service_account", account);
+    mln_put_bytes(rq->cx, facts, "node_name",
+                  extra_of(user, "authentication.kubernetes.io/node-name"));
+    proof->facts = facts;
+    return id_of(rq, "k8s_psat", mln_text_format(rq->cx, "%.*s/%.*s", MLN_FMT(name), MLN_FMT(node)),
+                 &proof->id);
+}
+
+/* ---- attestation ---- */
+
+static const struct {
+    const char *name;
+    struct mln_err (*check)(struct mln_request *rq, const struct mln_value *payload,
+                            struct sp_node_proof *proof);
+} methods[] = {{"join_token", by_join_token}, {"x509pop", by_x509pop}, {"k8s_psat", by_k8s_psat}};
+
+static struct mln_err attest(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_bytes wanted = mln_get_bytes(mln_field_of(rq, "method"));
+    for (size_t i = 0; i < MLN_COUNT(methods); i++) {
+        if (mln_bytes_is(wanted, methods[i].name)) {
+            struct sp_node_proof proof = {.method = methods[i].name, .facts = mln_object(rq->cx)};
+            MLN_TRY(methods[i].check(rq, mln_field_of(rq, "payload"), &proof));
+            return sp_node_begin(rq, &proof, re);
+        }
+    }
+    return mln_fail(rq->cx, MLN_E_INVALID, "method must be join_token, x509pop or k8s_psat");
+}
+
+/* ---- configuration ---- */
+
+static struct mln_err check_cluster(struct mln_request *rq, const struct mln_member *m)
+{
+    static const char *const names[] = {"host", "ca_cert", "token_reviewer_jwt",
+                                        "service_accounts"};
+    for (size_t i = 0; i < mln_len(&m->value); i++) {
+        bool is_known = false;
+        for (size_t n = 0; n < MLN_COUNT(names); n++) {
+            is_known = is_known || mln_bytes_is(mln_member_at(&m->value, i)->key, names[n]);
+        }
+        if (!is_known) {
+            return mln_fail(rq->cx, MLN_E_INVALID, "clusters: unknown key \"%.*s\"",
+                            MLN_FMT(mln_member_at(&m->value, i)->key));
+        }
+    }
+    bool ok = mln_bytes_starts(mln_get_bytes(mln_get(&m->value, "host")), MLN_BYTES("https://")) &&
+              mln_len(mln_get(&m->value, "token_reviewer_jwt")) > 0 &&
+              mln_len(mln_get(&m->value, "service_accounts")) > 0;
+    return ok ? MLN_OK
+              : mln_fail(rq->cx, MLN_E_INVALID,
+                         "a cluster needs host (https://...), token_reviewer_jwt and "
+                         "service_accounts (namespace:name)");
+}
+
+static struct mln_err write_config(struct mln_request *rq, struct mln_reply *re)
+{
+    const struct mln_value *clusters = mln_field_of(rq, "clusters"),
+                           *ca = mln_field_of(rq, "x509pop_ca");
+    struct mln_bytes pem = mln_get_bytes(ca), label, der;
+    struct mln_value *row = mln_object(rq->cx);
+    struct mln_x509_info info;
+    bool is_bad = false;
+    (void)re;
+    while (mln_pem_next(rq->cx, &pem, &label, &der, &is_bad)) {
+        MLN_TRY(mln_x509_cert_read(rq->cx, der, &info));
+        is_bad = is_bad || !info.is_ca;
+    }
+    if (is_bad || (mln_len(ca) > 0 &&
+                   mln_bytes_find_bytes(mln_get_bytes(ca),
+                                        MLN_BYTES("-----BEGIN CERTIFICATE-----")) == mln_len(ca))) {
+        return mln_fail(rq->cx, MLN_E_INVALID,
+                        "x509pop_ca must be certificates of authorities in PEM");
+    }
+    for (size_t i = 0; i < mln_len(clusters); i++) {
+        MLN_TRY(check_cluster(rq, mln_member_at(clusters, i)));
+    }
+    if (ca != NULL) {
+        mln_put(rq->cx, row, "x509pop_ca", ca);
+    }
+    if (clusters != NULL) {
+        mln_put(rq->cx, row, "clusters", clusters);
+    }
+    return sp_row_put(rq, "node-config", MLN_BYTES_NONE, row);
+}
+
+/* ---- paths ---- */
+
+static const struct mln_field join_fields[] = {{.name = "ttl",
+                                                .type = MLN_FIELD_DURATION,
+                                                .fallback = "600",
+                                                .help = "How long it may wait to be used."},
+                                               {0}};
+static const struct mln_field attest_fields[] = {
+    {.name = "method",
+     .type = MLN_FIELD_TEXT,
+     .help = "join_token, x509pop or k8s_psat.",
+     .is_required = true},
+    {.name = "payload",
+     .type = MLN_FIELD_MAP,
+     .help = "token; certificates, nonce, signature; or cluster, token."},
+    {0},
+};
+static const struct mln_field config_fields[] = {
+    {.name = "x509pop_ca",
+     .type = MLN_FIELD_TEXT,
+     .help = "Authorities of nodes' certificates, PEM."},
+    {.name = "clusters",
+     .type = MLN_FIELD_MAP,
+     .help = "Clusters by name: host, ca_cert, token_reviewer_jwt, service_accounts."},
+    {0},
+};
+static const struct mln_field no_fields[] = {{0}};
+
+const struct mln_path sp_node_attest_paths[] = {
+    {.pattern = "nodes/join-token",
+     .summary = "Make a token with which one node may join.",
+     .fields = join_fields,
+     .write = join_create,
+     .controls = "IA-3"},
+    {.pattern = "nodes/challenge",
+     .summary = "A text for a node to sign.",
+     .fields = no_fields,
+     .write = challenge,
+     .is_open = true},
+    {.pattern = "nodes/attest",
+     .summary = "Show that this is a node.",
+     .fields = attest_fields,
+     .write = attest,
+     .is_open = true,
+     .act = MLN_ACT_EVIDENCE,
+     .controls = "IA-3"},
+    {.pattern = "nodes/config",
+     .summary = "How nodes are attested.",
+     .fields = config_fields,
+     .write = write_config,
+     .controls = "IA-3"},
+    {0},
+};
