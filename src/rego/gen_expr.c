@@ -245,6 +245,16 @@ static bool with_target(struct rg_gen *g, const struct rg_with *w, struct rg_wit
     return true;
 }
 
+/* The rule at hand may call what stands in. */
+static void need(struct rg_compiler *c, struct rg_group *group)
+{
+    struct rg_group *own = c->group;
+    if (group != NULL && own != NULL) {
+        RG_GROW(c->heap, own->needs, own->needs_n, own->needs_cap);
+        own->needs[own->needs_n++] = group;
+    }
+}
+
 static bool with_value(struct rg_gen *g, const struct rg_with *w, struct rg_with_part *part,
                        uint32_t *ret_operand)
 {
@@ -256,10 +266,7 @@ static bool with_value(struct rg_gen *g, const struct rg_with *w, struct rg_with
             part->is_call = true;
             part->by_decl = callee.decl;
             part->by_group = callee.group;
-            if (callee.group != NULL && g->c->group != NULL) {
-                RG_GROW(g->heap, g->c->group->needs, g->c->group->needs_n, g->c->group->needs_cap);
-                g->c->group->needs[g->c->group->needs_n++] = callee.group;
-            }
+            need(g->c, callee.group);
             return true;
         }
     }
