@@ -55,8 +55,48 @@ static void test_tokens(void **state)
     rego_rows_check(rows, MLN_COUNT(rows));
 }
 
+static void test_signing(void **state)
+{
+    (void)state;
+    static const struct rego_row rows[] = {
+        {"io.jwt.decode_verify(io.jwt.encode_sign({\"alg\": \"HS256\"}, {\"a\": 1}, {\"kty\": \"oct\", "
+         "\"k\": base64url.encode_no_pad(\"42\")}), {\"secret\": \"42\"})",
+         "[true,{\"alg\":\"HS256\"},{\"a\":1}]"},
+        {"io.jwt.decode_verify(io.jwt.encode_sign({\"alg\": \"HS256\"}, {\"exp\": null}, {\"kty\": "
+         "\"oct\", \"k\": \"\"}), {\"secret\": \"\"})",
+         "!exp value must be a number"},
+        {"io.jwt.encode_sign_raw(\"{}\", \"{}\", \"{}\")", "!missing or invalid 'alg' header"},
+        {"io.jwt.encode_sign_raw(`{\"alg\":\"none\"}`, \"{}\", \"{}\")", "!unknown JWS algorithm: none"},
+        {"io.jwt.encode_sign_raw(`{\"alg\":\"HS256\"}`, \"x\", \"{}\")", "!payload is not JSON"},
+        {"io.jwt.encode_sign({\"alg\": \"RS256\"}, {}, {\"kty\": \"oct\", \"k\": \"AA\"})",
+         "!failed to parse a JWK key for RS256"},
+        {"io.jwt.encode_sign({\"alg\": \"ES256\"}, {}, {\"kty\": \"EC\", \"crv\": \"P-256\", \"x\": "
+         "\"AA\", \"y\": \"AA\", \"d\": \"AA\"})",
+         "!failed to parse a JWK key for ES256"},
+    };
+    rego_rows_check(rows, MLN_COUNT(rows));
+}
+
+static void test_aws(void **state)
+{
+    (void)state;
+#define AWS "{\"aws_access_key\": \"a\", \"aws_secret_access_key\": \"b\", \"aws_service\": \"s3\", \"aws_region\": \"r\"}"
+    static const struct rego_row rows[] = {
+        {"providers.aws.sign_req({\"method\": \"get\", \"url\": \"http://x.y/p?q\"}, " AWS ", 0).headers.host", "\"x.y\""},
+        {"providers.aws.sign_req({\"method\": \"get\", \"url\": \"http://x.y\"}, " AWS
+         ", 1451311705000000000).headers[\"x-amz-date\"]",
+         "\"20151228T140825Z\""},
+        {"providers.aws.sign_req({}, " AWS ", 0)", "!operand 1 missing required request parameters(s): {\"method\", \"url\"}"},
+        {"providers.aws.sign_req({\"method\": \"get\", \"url\": \"http://x\"}, " AWS ", -1)",
+         "!operand 3 could not convert time_ns value"},
+    };
+    rego_rows_check(rows, MLN_COUNT(rows));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hashes), cmocka_unit_test(test_tokens)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hashes), cmocka_unit_test(test_tokens),
+                                       cmocka_unit_test(test_signing),
+                                       cmocka_unit_test(test_aws)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
