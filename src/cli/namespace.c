@@ -118,37 +118,90 @@ static const struct mln_flag unlock_flags[] = {
     {0},
 };
 
-#define NAMESPACE(v, text, a, least, most)                                                                                         \
-    .noun = "namespace", .verb = v, .summary = text, .args = a, .min_args = least, .max_args = most
-
 static const char *const create_examples[] = {"merlon namespace create team-vision",
                                               "merlon namespace create --custom-metadata owner=ada team-vision",
                                               "merlon namespace create --namespace team-vision staging", NULL};
 const struct mln_command mln_command_namespace_create = {
-    NAMESPACE("create", "Make a namespace", "PATH", 1, 1), .examples = create_examples, .flags = create_flags, .run = run_create};
+    .noun = "namespace",
+    .verb = "create",
+    .summary = "Make a namespace",
+    .args = "PATH",
+    .min_args = 1,
+    .max_args = 1,
+    .examples = create_examples,
+    .flags = create_flags,
+    .run = run_create,
+};
 static const char *const list_examples[] = {"merlon namespace list", "merlon namespace list --recursive --detailed", NULL};
 const struct mln_command mln_command_namespace_list = {
-    NAMESPACE("list", "List namespaces", "", 0, 0), .examples = list_examples, .flags = list_flags, .run = run_list};
+    .noun = "namespace",
+    .verb = "list",
+    .summary = "List namespaces",
+    .args = "",
+    .min_args = 0,
+    .max_args = 0,
+    .examples = list_examples,
+    .flags = list_flags,
+    .run = run_list,
+};
 static const char *const lookup_examples[] = {"merlon namespace lookup team-vision", NULL};
 const struct mln_command mln_command_namespace_lookup = {
-    NAMESPACE("lookup", "Show a namespace", "PATH", 1, 1), .examples = lookup_examples, .run = run_lookup};
+    .noun = "namespace",
+    .verb = "lookup",
+    .summary = "Show a namespace",
+    .args = "PATH",
+    .min_args = 1,
+    .max_args = 1,
+    .examples = lookup_examples,
+    .run = run_lookup,
+};
 static const char *const patch_examples[] = {
     "merlon namespace patch --custom-metadata owner=bob --remove-custom-metadata cost team-vision", NULL};
 const struct mln_command mln_command_namespace_patch = {
-    NAMESPACE("patch", "Change a namespace's metadata", "PATH", 1, 1), .examples = patch_examples, .flags = patch_flags, .run = run_patch};
+    .noun = "namespace",
+    .verb = "patch",
+    .summary = "Change a namespace's metadata",
+    .args = "PATH",
+    .min_args = 1,
+    .max_args = 1,
+    .examples = patch_examples,
+    .flags = patch_flags,
+    .run = run_patch,
+};
 static const char *const delete_examples[] = {"merlon namespace delete --yes team-vision", NULL};
 const struct mln_command mln_command_namespace_delete = {
-    NAMESPACE("delete", "Delete a namespace with all that is in it", "PATH", 1, 1),
+    .noun = "namespace",
+    .verb = "delete",
+    .summary = "Delete a namespace with all that is in it",
+    .args = "PATH",
+    .min_args = 1,
+    .max_args = 1,
     .examples = delete_examples,
     .flags = delete_flags,
     .more = "It is closed at once. Mounts, leases, tokens, policies and identities are then deleted in the\n"
             "background, leases revoked where they came from, and its keys are destroyed last.",
-    .run = run_delete};
+    .run = run_delete,
+};
 static const char *const lock_examples[] = {"merlon namespace lock team-vision", NULL};
 const struct mln_command mln_command_namespace_lock = {
-    NAMESPACE("lock", "Refuse all requests to a namespace until it is unlocked", "[PATH]", 0, 1),
+    .noun = "namespace",
+    .verb = "lock",
+    .summary = "Refuse all requests to a namespace until it is unlocked",
+    .args = "[PATH]",
+    .min_args = 0,
+    .max_args = 1,
     .examples = lock_examples,
-    .run = run_lock};
+    .run = run_lock,
+};
 static const char *const unlock_examples[] = {"merlon namespace unlock --unlock-key - team-vision < key", NULL};
 const struct mln_command mln_command_namespace_unlock = {
-    NAMESPACE("unlock", "Let requests in again", "[PATH]", 0, 1), .examples = unlock_examples, .flags = unlock_flags, .run = run_unlock};
+    .noun = "namespace",
+    .verb = "unlock",
+    .summary = "Let requests in again",
+    .args = "[PATH]",
+    .min_args = 0,
+    .max_args = 1,
+    .examples = unlock_examples,
+    .flags = unlock_flags,
+    .run = run_unlock,
+};
