@@ -379,8 +379,39 @@ ERRORS = [
     ("PUT sys/policies/acl/root", {"policy": ""}, 400, "cannot update \"root\" policy"),
 ]
 
+# What the program `bao` sends for its commands, in its order; bao_cli.py has the program itself.
+CLI = [
+    ("PUT sys/policies/acl/dev", {"policy": 'path "secret/data/*" { capabilities = ["read"] }'}, 204, None),
+    ("GET sys/internal/ui/mounts/secret/a", None, 200, Some({"path": "secret/", "type": "kv", "options": {"version": "2"}})),
+    ("PUT secret/data/a", {"data": {"x": "1"}, "options": {}}, 200, version(1)),
+    ("PATCH secret/data/a", {"data": {"w": "4"}, "options": {"cas": 1}}, 200, version(2)),
+    ("PUT secret/data/a", {"data": {"x": "9"}, "options": {"cas": 1}}, 400, "check-and-set parameter did not match the current version"),
+    ("PUT secret/undelete/a", {"versions": ["1"]}, 204, None),
+    ("GET secret/data/a?version=1", None, 200, {"data": {"x": "1"}, "metadata": version(1)}),
+    ("SCAN secret/metadata", None, 200, {"keys": ["a"]}),
+    ("GET sys/internal/ui/mounts/none/a", None, 403, "preflight capability check returned 403", {"as_": "hvs.none"}),
+    ("POST auth/token/create", {"policies": ["dev"], "ttl": "1h", "display_name": "", "num_uses": 0, "renewable": True, "type": "service"},
+     200, auth(["default", "dev"], 3600), {"auth": True, "keep": {"t": "auth.client_token", "a": "auth.accessor"}}),
+    ("GET sys/internal/ui/mounts/secret/a", None, 200, Some({"path": "secret/"}), {"as_": "{t}"}),
+    ("GET sys/mounts", None, 403, "permission denied", {"as_": "{t}"}),
+    ("PUT auth/token/renew-self", {"increment": 0}, 200, auth(["default", "dev"], 3600), {"auth": True, "as_": "{t}"}),
+    ("POST sys/capabilities", {"token": "{t}", "path": "secret/data/a"}, 200,
+     {"capabilities": ["read"], "secret/data/a": ["read"]}, {"top": True}),
+    ("POST auth/token/lookup-accessor", {"accessor": "{a}"}, 200, Some({"accessor": Same("a"), "id": ""})),
+    ("POST auth/token/revoke-accessor", {"accessor": "{a}"}, 204, None),
+    ("POST auth/token/revoke-accessor", {"accessor": "{a}"}, 200, None),
+    ("GET auth/token/lookup-self", None, 403, "permission denied", {"as_": "{t}"}),
+    ("PUT sys/leases/lookup", {"lease_id": "nosuch"}, 400, "invalid lease"),
+    ("PUT sys/leases/renew", {"increment": 0, "lease_id": "nosuch"}, 400, "lease not found"),
+    ("POST sys/remount", {"from": "secret", "to": "other"}, 200, {"migration_id": UUID}, {"top": True, "keep": {"m": "data.migration_id"}}),
+    ("GET sys/remount/status/{m}", None, 200, Some({"migration_id": Same("m"), "migration_info": dict})),
+    ("GET other/data/a", None, 200, Some({"data": {"x": "1", "w": "4"}})),
+    ("POST sys/mounts/x", {"type": "nosuch", "config": {}}, 400, "plugin not found in the catalog: nosuch"),
+    ("POST sys/auth/token", {"type": "token"}, 400, "token credential backend cannot be instantiated"),
+]
+
 AREAS = {"kv": KV, "transit": TRANSIT, "tokens": TOKENS, "wrapping": WRAPPING, "leases": LEASES, "pki": PKI, "mounts": MOUNTS,
-         "approle": APPROLE, "identity": IDENTITY, "errors": ERRORS}
+         "approle": APPROLE, "identity": IDENTITY, "errors": ERRORS, "cli": CLI}
 
 
 def body():
