@@ -50,9 +50,19 @@ static struct mln_err save(struct mln_request *rq, struct mln_reply *re,
 }
 
 /*
- * By "id" (in path or body) or by "name", which makes one when there is none. One that only a login made, named after its alias, is not
- * found by name: whoever logs in as somebody at a weak mount must not be given what is meant for that somebody.
+ * An entity that only a login made, named after its alias, is not meant by that name: whoever logs in as somebody at a weak mount must
+ * not be given what is meant for that somebody. It gives the name up for one that is made up, as Vault names all that logins make.
  */
+static struct mln_err give_name_up(struct mln_request *rq, const struct mln_value *old)
+{
+    struct mln_value *fresh = mln_value_dup(rq->cx, old);
+    mln_put(rq->cx, fresh, "name", id_entity_name_made_up(rq->cx));
+    mln_put(rq->cx, rq->detail, "renamed_entity", mln_get(old, "id"));
+    return id_entity_put(rq->cx, rq->txn, old, fresh);
+}
+
+
+/* By "id" (in path or body) or by "name", which makes one when there is none. */
 static struct mln_err write_entity(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_bytes id = mln_get_bytes(mln_field_of(rq, "id")), name;
@@ -68,8 +78,8 @@ static struct mln_err write_entity(struct mln_request *rq, struct mln_reply *re)
         return err;
     }
     if (id.len == 0 && mln_get_bool(mln_get(old, "by_login"), false)) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "an entity of this name was made by a login: write to it by its id, %s",
-                        mln_get_text(rq->cx, mln_get(old, "id"), ""));
+        MLN_TRY(give_name_up(rq, old));
+        old = NULL;
     }
     return save(rq, re, old, name);
 }

@@ -68,6 +68,7 @@ struct mln_err id_entity_of_alias(struct mln_cx *cx, struct mln_txn *txn, const 
 struct mln_err id_entity_of_alias_id(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes id,
                                      const struct mln_value **ret);
 /* `name` NULL or taken: "entity_<random>". */
+struct mln_value *id_entity_name_made_up(struct mln_cx *cx); /* "entity_0a1b2c3d" */
 struct mln_value *id_entity_new(struct mln_cx *cx, const char *name, int64_t now_ns);
 /* Write it and what points to it; old NULL: new. errors INVALID: name or alias is another's */
 struct mln_err id_entity_put(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *old,

@@ -71,13 +71,16 @@ const struct mln_value *id_alias_of(const struct mln_value *entity, struct mln_b
 
 /* ---- building ---- */
 
+struct mln_value *id_entity_name_made_up(struct mln_cx *cx)
+{
+    return mln_text(cx, mln_text_format(cx, "entity_%08x", (unsigned)mln_random_u64()));
+}
+
 struct mln_value *id_entity_new(struct mln_cx *cx, const char *name, int64_t now_ns)
 {
     struct mln_value *e = mln_object(cx);
     mln_put_text(cx, e, "id", id_new_uuid(cx));
-    mln_put_text(cx, e, "name",
-                 name != NULL ? name
-                              : mln_text_format(cx, "entity_%08x", (unsigned)mln_random_u64()));
+    mln_put(cx, e, "name", name != NULL ? mln_text(cx, name) : id_entity_name_made_up(cx));
     mln_put(cx, e, "aliases", mln_array(cx));
     mln_put(cx, e, "metadata", mln_object(cx));
     mln_put(cx, e, "policies", mln_array(cx));

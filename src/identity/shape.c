@@ -125,7 +125,7 @@ struct mln_value *id_alias_show(struct mln_cx *cx, const struct mln_value *alias
     const struct mln_value *custom = mln_get(alias, "custom_metadata");
     mln_put_text(cx, out, "canonical_id", canonical_id);
     put_time(cx, out, "creation_time", alias, "created_ns");
-    mln_put(cx, out, "custom_metadata", custom != NULL ? custom : mln_object(cx));
+    mln_put(cx, out, "custom_metadata", id_list_or_null(cx, custom));
     put_time(cx, out, "last_update_time", alias, "updated_ns");
     mln_put_bool(cx, out, "local", false);
     mln_put(cx, out, "merged_from_canonical_ids",
