@@ -55,7 +55,7 @@ const struct mig_kind mig_system_kinds[] = {
     {.list = "sys/policies/acl", .item = "sys/policies/acl",
      .drop = "name,version,modified,data_base64,cas_required,expiration", .skip = "root"},
     {.list = "sys/policies/password", .item = "sys/policies/password", .drop = "name"},
-    {.list = "auth/token/roles", .item = "auth/token/roles", .drop = "name"},
+    {.list = "auth/token/roles", .item = "auth/token/roles", .drop = "name,period"},
     {0},
 };
 static const struct mig_kind quota_kinds[] = {

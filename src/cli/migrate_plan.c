@@ -151,13 +151,22 @@ bool mig_has_word(const char *words, struct mln_bytes word)
     return false;
 }
 
+/* What a server that does not know the member does anyway. */
+static bool is_default(const struct mln_member *x)
+{
+    return mig_is_empty(&x->value) || (mln_bytes_is(x->key, "issuer_ref") && mln_is_text(&x->value, "default")) ||
+           (mln_bytes_is(x->key, "role_cache_size") && mln_get_int(&x->value, 0) == 200);
+}
+
 const char *mig_differing(struct mln_cx *cx, const struct mln_value *wanted,
                           const struct mln_value *have, const char *except)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf buf = {0};
     for (size_t i = 0; i < mln_len(wanted); i++) {
         const struct mln_member *x = mln_member_at(wanted, i);
-        if (mig_has_word(except, x->key) || mig_same(&x->value, mln_get_key(have, x->key))) {
+        const struct mln_value *there = mln_get_key(have, x->key);
+        bool is_same = there == NULL ? is_default(x) : mig_same(&x->value, there);
+        if (mig_has_word(except, x->key) || is_same) {
             continue;
         }
         mln_buf_add_text(&buf, buf.len > 0 ? "," : "");

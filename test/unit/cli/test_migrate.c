@@ -120,6 +120,17 @@ static void test_members(void **state)
     assert_string_equal(mig_differing(cx, v, have, ""), "a,ab");
     assert_string_equal(mig_differing(cx, v, have, "a"), "ab");
     assert_string_equal(mig_differing(cx, v, have, "a,ab"), "");
+    static const struct {
+        const char *wanted, *have, *want;
+    } silent[] = {
+        {"{\"issuer_ref\":\"default\",\"role_cache_size\":200}", "{}", ""}, /* what is done without them */
+        {"{\"issuer_ref\":\"mine\",\"role_cache_size\":9}", "{}", "issuer_ref,role_cache_size"},
+        {"{\"issuer_ref\":\"default\"}", "{\"issuer_ref\":\"mine\"}", "issuer_ref"},
+        {"{\"other\":\"default\"}", "{}", "other"},
+    };
+    for (size_t i = 0; i < MLN_COUNT(silent); i++) {
+        assert_string_equal(mig_differing(cx, json(cx, silent[i].wanted), json(cx, silent[i].have), ""), silent[i].want);
+    }
     assert_true(mig_has_word("a,bc", MLN_BYTES("bc")));
     assert_false(mig_has_word("a,bc", MLN_BYTES("b")));
 }
