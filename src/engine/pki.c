@@ -120,6 +120,39 @@ static struct mln_err acme_off(struct mln_request *rq, struct mln_reply *re)
     return pki_raw_text(re, "", "application/json");
 }
 
+static struct mln_err acme_config(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_value *data = mln_object(rq->cx), *issuers = mln_array(rq->cx), *roles = mln_array(rq->cx);
+    if (mln_get_bool(mln_field_of(rq, "enabled"), false)) {
+        return mln_fail(rq->cx, MLN_E_UNSUPPORTED, "ACME is not served: take certificates from issue/ or sign/");
+    }
+    mln_push_text(rq->cx, issuers, "*");
+    mln_push_text(rq->cx, roles, "*");
+    mln_put_bool(rq->cx, data, "allow_role_ext_key_usage", false);
+    mln_put(rq->cx, data, "allowed_issuers", issuers);
+    mln_put(rq->cx, data, "allowed_roles", roles);
+    mln_put_text(rq->cx, data, "default_directory_policy", "sign-verbatim");
+    mln_put_text(rq->cx, data, "dns_resolver", "");
+    mln_put_text(rq->cx, data, "eab_policy", "not-required");
+    mln_put_bool(rq->cx, data, "enabled", false);
+    re->data = data;
+    return mln_cx_err(rq->cx);
+}
+
+static const struct mln_field acme_fields[] = {
+    {.name = "enabled", .type = MLN_FIELD_BOOL, .fallback = "false", .help = "true is refused: ACME is not served."}, {0}};
+
+/* As the lists are built, and said so: without delta lists there is none to build. */
+static struct mln_err rotate_delta(struct mln_request *rq, struct mln_reply *re)
+{
+    struct pki_crl_config config = {0};
+    MLN_TRY(pki_crl_config_load(rq, &config));
+    if (!config.enable_delta) {
+        mln_reply_warn(rq, re, "requested rebuild of delta CRL when delta CRL is not enabled; this is a no-op");
+    }
+    return pki_crl_rotate(rq, re);
+}
+
 static const struct mln_path pki_paths[] = {
     {.pattern = "issue/{role}", .summary = "Make a key and a certificate.", .fields = issue_fields,
      .write = pki_issue_write},
@@ -152,7 +185,7 @@ static const struct mln_path pki_paths[] = {
     {.pattern = "crl/rotate", .summary = "Build the revocation lists anew.", .fields = none_fields,
      .read = pki_crl_rotate, .write = pki_crl_rotate},
     {.pattern = "crl/rotate-delta", .summary = "Build the delta lists anew.",
-     .fields = none_fields, .read = pki_crl_rotate, .write = pki_crl_rotate},
+     .fields = none_fields, .read = rotate_delta, .write = rotate_delta},
     {.pattern = "crl", .summary = "The revocation list in DER.", .fields = none_fields,
      .read = pki_crl_read, .is_open = true},
     {.pattern = "crl/pem", .summary = "The revocation list in PEM.", .fields = none_fields,
@@ -265,6 +298,8 @@ static const struct mln_path pki_paths[] = {
     {.pattern = "config/auto-tidy", .summary = "Tidying by the clock.", .fields = auto_tidy_fields,
      .read = pki_auto_tidy_read,
      .write = pki_auto_tidy_write},
+    {.pattern = "config/acme", .summary = "ACME is off.", .fields = acme_fields,
+     .read = acme_config, .write = acme_config},
     {.pattern = "tidy", .summary = "Delete what expired.", .fields = tidy_fields,
      .write = pki_tidy_write, .is_relief = true, .may_block = true},
     {.pattern = "tidy-status", .summary = "The last tidying.", .fields = none_fields,

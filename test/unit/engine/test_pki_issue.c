@@ -431,6 +431,10 @@ static void test_refused(void **state)
              "{\"errors\":[\"1 error occurred:\\n\\t* unable to find PKI issuer for reference: "
              "none\\n\\n\"]}");
     EK_WANT(k, ek_read(k, "pki/acme/directory", NULL), 404);
+    EK_WANT(k, ek_read(k, "pki/config/acme", NULL), 200);
+    EK_VALUE(k, mln_get(k->re.data, "enabled"), "false");
+    EK_WANT(k, ek_write(k, "pki/config/acme", "{\"enabled\":true}"), 400);
+    EK_WANT(k, ek_write(k, "pki/config/acme", "{\"enabled\":false}"), 200);
 }
 
 static void test_several(void **state)
