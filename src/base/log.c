@@ -15,9 +15,9 @@
 
 static struct {
     _Atomic(const char *) process;
-    _Atomic int level;
+    _Atomic int level, first;
     _Atomic int form;
-} log_now = {.process = "merlon", .level = MLN_LOG_INFO, .form = MLN_LOG_TEXT};
+} log_now = {.process = "merlon", .level = MLN_LOG_INFO, .first = MLN_LOG_INFO, .form = MLN_LOG_TEXT};
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
@@ -26,7 +26,28 @@ void mln_log_setup(const char *process, enum mln_log_level level, enum mln_log_f
     MLN_CHECK(process != NULL);
     atomic_store(&log_now.process, process);
     atomic_store(&log_now.level, (int)level);
+    atomic_store(&log_now.first, (int)level);
     atomic_store(&log_now.form, (int)form);
+}
+
+enum mln_log_level mln_log_level_now(void)
+{
+    return (enum mln_log_level)atomic_load(&log_now.level);
+}
+
+enum mln_log_level mln_log_level_first(void)
+{
+    return (enum mln_log_level)atomic_load(&log_now.first);
+}
+
+void mln_log_level_set(enum mln_log_level level)
+{
+    atomic_store(&log_now.level, (int)level);
+}
+
+const char *mln_log_level_name(enum mln_log_level level)
+{
+    return level_names[level];
 }
 
 bool mln_log_level_parse(struct mln_bytes text, enum mln_log_level *ret)

@@ -16,7 +16,7 @@ static bool is_inner(struct mln_err err)
 static bool is_listed(const struct mln_run *run, struct mln_err err)
 {
     bool has_engine = run->rq.mount != NULL && run->rq.mount->engine != NULL;
-    return mln_is(err, MLN_E_METHOD) || (mln_is(err, MLN_E_DENIED) && run->is_refused) ||
+    return (mln_is(err, MLN_E_METHOD) && !run->is_off) || (mln_is(err, MLN_E_DENIED) && run->is_refused) ||
            (mln_is(err, MLN_E_NO_ROUTE) && has_engine && run->rq.route == NULL);
 }
 

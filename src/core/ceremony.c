@@ -62,7 +62,7 @@ struct mln_err mln_ceremony_give(struct mln_request *rq, struct mln_ceremony *c,
         return mln_fail(rq->cx, MLN_E_INVALID, "missing nonce");
     }
     if (!mln_eq_ct(given.ptr, given.len, nonce, mln_bytes_of(nonce).len)) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "incorrect nonce supplied");
+        return mln_fail(rq->cx, MLN_E_INVALID, "incorrect nonce supplied; nonce for this operation is \"%s\"", nonce);
     }
     bool is_known = false;
     for (unsigned i = 0; i < c->n; i++) {

@@ -389,8 +389,12 @@ static struct mln_err first_rows(struct mln_cx *cx, struct mln_core *core, const
     MLN_TRY(add_mounts(&run));
     MLN_TRY(mln_policies_start(cx, txn));
     MLN_TRY(mln_version_note(cx, txn, run.rq.now_ns));
-    struct mln_token_spec spec = {
-        .id = root_token, .policies = root, .display_name = "root", .path = "auth/token/root"};
+    /* The token that a developer chose looks like one that was made with the first one. */
+    bool is_chosen = core->config.is_dev && root_token != NULL;
+    struct mln_token_spec spec = {.id = root_token,
+                                  .policies = root,
+                                  .display_name = is_chosen ? "token" : "root",
+                                  .path = is_chosen ? "auth/token/create" : MLN_PATH_FIRST_TOKEN};
     MLN_TRY(mln_token_create(core, cx, txn, run.rq.now_ns, &spec, &auth, NULL));
     MLN_TRY(mln_core_commit(core, cx, txn, "initialise", NULL));
     *ret_token = mln_get_text(cx, mln_get(auth, "client_token"), "");

@@ -13,6 +13,8 @@
 #include "core/space.h"
 #include "policy/acl.h"
 
+#define MLN_PATH_FIRST_TOKEN "auth/token/root" /* of a token that no request asked for: of init, of shares */
+
 /* Core's own rows lie beside the mounts' (whose ids are UUIDs, so they cannot meet): "root/<noun>/". */
 static inline struct mln_view
 mln_core_view(const char *prefix) /* "root/token/" with its final "/" */
@@ -275,6 +277,7 @@ struct mln_run {
     bool has_audit_request;      /* its first line is made */
     bool is_system;   /* the system's own work: everything is allowed */
     bool is_refused;  /* by token or policy: recorded as denied */
+    bool is_off;      /* its path is turned off: told in one line, as Vault's server tells it before its core hears of it */
     const char *rule; /* the pattern that decided */
     const char *lease_id; /* of reply.lease, "" = none */
     int64_t lease_ttl_s;

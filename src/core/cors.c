@@ -9,7 +9,7 @@
     "Content-Type, X-Requested-With, X-Vault-AWS-IAM-Server-ID, X-Vault-MFA, X-Vault-Namespace, "  \
     "X-Vault-No-Request-Forwarding, X-Vault-Policy-Override, X-Vault-Token, X-Vault-Wrap-Format, " \
     "X-Vault-Wrap-TTL, Authorization"
-#define METHODS "DELETE, GET, LIST, OPTIONS, PATCH, POST, PUT"
+#define METHODS "DELETE, GET, LIST, OPTIONS, PATCH, POST, PUT, SCAN"
 
 void mln_cors_forget(struct mln_core *core)
 {

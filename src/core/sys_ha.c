@@ -24,7 +24,7 @@ static struct mln_err ha_status(struct mln_request *rq, struct mln_reply *re)
         host[0] = 0;
     }
     mln_put_text(rq->cx, node, "hostname", mln_text_dup(rq->cx, mln_bytes_of(host)));
-    mln_put_text(rq->cx, node, "api_address", "");
+    mln_put_text(rq->cx, node, "api_address", rq->services->address(rq));
     mln_put_text(rq->cx, node, "cluster_address", "");
     mln_put_bool(rq->cx, node, "active_node", true);
     mln_put_null(rq->cx, node, "last_echo");

@@ -115,6 +115,13 @@ static struct mln_err catalog_refused(struct mln_request *rq, struct mln_reply *
     return mln_fail(rq->cx, MLN_E_UNSUPPORTED, "engines are built in: none can be registered or removed");
 }
 
+/* What is not there is gone, as wished. */
+static struct mln_err catalog_remove(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_err err = catalog_one(rq, re);
+    return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : mln_failed(err) ? err : catalog_refused(rq, re);
+}
+
 /* ---- versions ---- */
 
 static struct mln_view info_view(void)
@@ -225,6 +232,22 @@ static struct mln_err count_tokens(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(cx);
 }
 
+/* Those of the request's namespace. */
+static struct mln_err count_entities(struct mln_request *rq, struct mln_reply *re)
+{
+    uint64_t n = 0;
+    struct mln_cx *cx = rq->cx;
+    struct mln_value *data = mln_object(cx), *counters = mln_object(cx), *entities = mln_object(cx);
+    const char *prefix = mln_text_format(cx, "%.*s/entity/id/", MLN_FMT(rq->ns));
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(mln_count_keys(cx, mln_core_of(rq), mln_bytes_of(prefix), &n));
+    mln_put_int(cx, entities, "total", (int64_t)n);
+    mln_put(cx, counters, "entities", entities);
+    mln_put(cx, data, "counters", counters);
+    re->data = data;
+    return mln_cx_err(cx);
+}
+
 static const struct mln_field catalog_fields[] = {
     F_TEXT("type", "auth, database or secret."), F_TEXT("name", "Name of the engine."), {0}};
 
@@ -255,7 +278,7 @@ const struct mln_path mln_sys_info[] = {
      .fields = catalog_fields,
      .read = catalog_one,
      .write = catalog_refused,
-     .remove = catalog_refused,
+     .remove = catalog_remove,
      .is_sudo = true},
     {.pattern = "version-history",
      .summary = "Versions that this store has seen.",
@@ -265,6 +288,10 @@ const struct mln_path mln_sys_info[] = {
     {.pattern = "internal/counters/tokens",
      .summary = "How many tokens there are.",
      .read = count_tokens,
+     .may_block = true},
+    {.pattern = "internal/counters/entities",
+     .summary = "How many entities there are.",
+     .read = count_entities,
      .may_block = true},
     {0},
 };

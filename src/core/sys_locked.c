@@ -34,13 +34,11 @@ static struct mln_err list(struct mln_request *rq, struct mln_reply *re)
             MLN_TRY(add_mount(rq, mount, mounts, &total));
         }
     }
-    if (total > 0) {
-        mln_put_bytes(rq->cx, space, "namespace_id", rq->ns);
-        mln_put_bytes(rq->cx, space, "namespace_path", mln_space_path(mln_run_of(rq)->space));
-        mln_put_int(rq->cx, space, "counts", total);
-        mln_put(rq->cx, space, "mount_accessors", mounts);
-        mln_push(rq->cx, spaces, space);
-    }
+    mln_put_bytes(rq->cx, space, "namespace_id", rq->ns);
+    mln_put_bytes(rq->cx, space, "namespace_path", mln_space_path(mln_run_of(rq)->space));
+    mln_put_int(rq->cx, space, "counts", total);
+    mln_put(rq->cx, space, "mount_accessors", mounts);
+    mln_push(rq->cx, spaces, space);
     mln_put(rq->cx, data, "by_namespace", spaces);
     mln_put_int(rq->cx, data, "total", total);
     re->data = data;

@@ -58,6 +58,18 @@ static struct mln_value *show_config(struct mln_cx *cx, const struct mln_value *
     return out;
 }
 
+/* Mounts that every server has are in no catalog, so nothing says how long they stay. */
+static bool is_of_server(struct mln_bytes type)
+{
+    static const char *const types[] = {"cubbyhole", "identity", "system", "token"};
+    for (size_t i = 0; i < MLN_COUNT(types); i++) {
+        if (mln_bytes_is(type, types[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 struct mln_value *sys_mount_show(struct mln_cx *cx, const struct mln_value *row)
 {
     struct mln_value *out = mln_object(cx);
@@ -65,7 +77,9 @@ struct mln_value *sys_mount_show(struct mln_cx *cx, const struct mln_value *row)
     mln_put(cx, out, "config",
             show_config(cx, row, mln_get_int(mln_get(row, "default_ttl_s"), 0),
                         mln_get_int(mln_get(row, "max_ttl_s"), 0)));
-    mln_put_text(cx, out, "deprecation_status", "supported");
+    if (!is_of_server(mln_get_bytes(mln_get(row, "type")))) {
+        mln_put_text(cx, out, "deprecation_status", "supported");
+    }
     mln_put(cx, out, "description", mln_get(row, "description"));
     mln_put_bool(cx, out, "external_entropy_access", false);
     mln_put_bool(cx, out, "local", mln_get_bool(mln_get(row, "local"), false));

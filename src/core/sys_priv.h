@@ -32,7 +32,9 @@
 struct mln_err sys_share_of(struct mln_request *rq, struct mln_buf *ret);
 /* Do the shares given to a ceremony open the seal? FORGED, INVALID */
 struct mln_err sys_prove_shares(struct mln_request *rq, const struct mln_ceremony *c);
-/* A path without a token that is off: for strangers as if they had none, for others as if it were not there. */
+/* What is wrong with n shares of which t open the seal; NULL when nothing is. */
+const char *sys_shares_wrong(int64_t n, int64_t t);
+/* A path without a token that is off: METHOD, whoever asks. */
 struct mln_err sys_refuse_open(struct mln_request *rq, bool is_on);
 
 /* ---- what quotas share (sys_quotas.c) ---- */

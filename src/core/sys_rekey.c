@@ -128,10 +128,8 @@ static struct mln_err read_config(struct mln_request *rq, struct mln_seal_config
 {
     int64_t n = mln_get_int(mln_field_of(rq, "secret_shares"), 0),
             t = mln_get_int(mln_field_of(rq, "secret_threshold"), 0);
-    if (n < 1 || n > 255 || t < 1 || t > n || (t == 1 && n > 1)) {
-        return mln_fail(rq->cx, MLN_E_INVALID,
-                        "invalid rekey seal configuration: 1 to 255 shares, a threshold of 2 to "
-                        "their number (1 share: threshold 1)");
+    if (sys_shares_wrong(n, t) != NULL) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "invalid rekey seal configuration: %s", sys_shares_wrong(n, t));
     }
     *ret = (struct mln_seal_config){
         .kind = MLN_SEAL_SHAMIR, .shares = (unsigned)n, .threshold = (unsigned)t};

@@ -43,7 +43,7 @@ static struct mln_err status(struct mln_request *rq, const struct mln_ceremony *
     mln_put(cx, out, "encoded_root_token", mln_secret_string(cx, mln_bytes_of(encoded)));
     mln_put_text(cx, out, "pgp_fingerprint", "");
     mln_put(cx, out, "otp", mln_secret_string(cx, mln_bytes_of(otp)));
-    mln_put_int(cx, out, "otp_length", TOKEN_BYTES);
+    mln_put_int(cx, out, "otp_length", rq->route->remove == NULL ? 0 : TOKEN_BYTES); /* not at the update */
     *ret = out;
     return mln_cx_err(cx);
 }
@@ -67,7 +67,7 @@ static struct mln_err take_otp(struct mln_request *rq, struct mln_ceremony *c)
                         "pgp_key is not supported: begin with an otp, or without one to be given one");
     }
     if (given.len != 0 && given.len != TOKEN_BYTES) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "OTP string is wrong length");
+        return mln_fail(rq->cx, MLN_E_INVALID, "OTP string has incorrect length");
     }
     mln_random_base62(made, TOKEN_BYTES);
     struct mln_err err = mln_secret_from(
@@ -87,7 +87,8 @@ static struct mln_err begin(struct mln_request *rq, struct mln_reply *re, struct
         mln_uuid(c->nonce);
         c->stage = MLN_CEREMONY_GIVING;
     }
-    const char *otp = mln_text_dup(rq->cx, mln_secret_bytes(&c->otp));
+    bool is_theirs = mln_get_bytes(mln_field_of(rq, "otp")).len > 0; /* it is not sent back */
+    const char *otp = is_theirs ? "" : mln_text_dup(rq->cx, mln_secret_bytes(&c->otp));
     mln_put_text(rq->cx, rq->detail, "root_token", "begun");
     MLN_TRY(mln_cx_err(rq->cx));
     MLN_TRY(status(rq, c, otp, "", &out));
@@ -143,7 +144,7 @@ static struct mln_err store_token(struct mln_request *rq, const struct mln_cerem
     struct mln_token_spec spec = {.id = mln_text_dup(rq->cx, mln_secret_bytes(&c->token)),
                                   .policies = root,
                                   .display_name = "root",
-                                  .path = "auth/token/root"};
+                                  .path = MLN_PATH_FIRST_TOKEN};
     MLN_TRY(mln_cx_err(rq->cx));
     return mln_token_create(mln_core_of(rq), rq->cx, rq->txn, rq->now_ns, &spec, &auth, NULL);
 }
@@ -171,6 +172,35 @@ static struct mln_err update(struct mln_request *rq, struct mln_reply *re, struc
     }
     MLN_TRY(status(rq, c, "", encoded, &out));
     return answer(rq, re, out);
+}
+
+/* ---- opening what was made ---- */
+
+/* Nothing of the server is in it: for who has the pad and no program for it. */
+static struct mln_err decode(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_bytes encoded = mln_get_bytes(mln_field_of(rq, "encoded_token")), otp = mln_get_bytes(mln_field_of(rq, "otp"));
+    MLN_AUTO(mln_buf_drop) struct mln_buf token = {.is_secret = true};
+    struct mln_value *data = mln_object(rq->cx);
+    while (encoded.len > 0 && encoded.ptr[encoded.len - 1] == '=') {
+        encoded.len--;
+    }
+    if (encoded.len == 0 || otp.len == 0) {
+        return mln_fail(rq->cx, MLN_E_INVALID, encoded.len == 0 ? "missing encoded_token" : "missing otp");
+    }
+    if (mln_failed(mln_base64_parse(rq->cx, encoded, MLN_B64_STD_RAW, &token))) {
+        return mln_refail(rq->cx, MLN_E_INVALID, "error decoding base64'd token");
+    }
+    if (token.len != otp.len) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "error xoring token: length of byte slices is not equivalent: %zu != %zu", token.len,
+                        otp.len);
+    }
+    for (size_t i = 0; i < token.len; i++) {
+        token.ptr[i] ^= otp.ptr[i];
+    }
+    mln_put(rq->cx, data, "token", mln_secret_string(rq->cx, mln_bytes_of(mln_text_dup(rq->cx, mln_buf_bytes(&token)))));
+    re->data = data;
+    return mln_cx_err(rq->cx);
 }
 
 /* ---- paths ---- */
@@ -215,6 +245,12 @@ static const struct mln_field update_fields[] = {
     {0},
 };
 
+static const struct mln_field decode_fields[] = {
+    {.name = "encoded_token", .type = MLN_FIELD_SECRET, .help = "As the last share's answer had it."},
+    {.name = "otp", .type = MLN_FIELD_SECRET, .help = "The pad."},
+    {0},
+};
+
 #define ATTEMPT(at, open)                                                                          \
     {                                                                                              \
         .pattern = at, .summary = "Begin, watch or cancel making a root token.",                   \
@@ -233,5 +269,7 @@ const struct mln_path mln_sys_root[] = {
     UPDATE("generate-root/update", true),
     ATTEMPT("generate-root-token/attempt", false),
     UPDATE("generate-root-token/update", false),
+    {.pattern = "decode-token", .summary = "Open an encoded root token with its pad.", .fields = decode_fields, .write = decode,
+     .is_open = true, .controls = "AC-6"},
     {0},
 };

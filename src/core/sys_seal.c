@@ -130,10 +130,8 @@ static struct mln_err sys_init(struct mln_request *rq, struct mln_reply *re)
             t = mln_get_int(mln_field_of(rq, "secret_threshold"), 0);
     bool is_shamir = core->config.seal == MLN_SEAL_SHAMIR;
     MLN_TRY(check_init(rq, is_shamir));
-    if (is_shamir && (n < 1 || n > 255 || t < 1 || t > n || (t == 1 && n > 1))) {
-        return mln_fail(cx, MLN_E_INVALID,
-                        "invalid seal configuration: 1 to 255 shares, a threshold of 2 to their "
-                        "number (1 share: threshold 1)");
+    if (is_shamir && sys_shares_wrong(n, t) != NULL) {
+        return mln_fail(cx, MLN_E_INVALID, "invalid seal configuration: %s", sys_shares_wrong(n, t));
     }
     struct mln_seal_config config = {.kind = core->config.seal,
                                      .shares = is_shamir ? (unsigned)n : 1,
@@ -147,6 +145,18 @@ static struct mln_err sys_init(struct mln_request *rq, struct mln_reply *re)
     put_shares(cx, shares, is_shamir ? n_shares : 0, token, bare);
     re->bare = bare;
     return mln_cx_err(cx);
+}
+
+/* In the order in which Vault looks. */
+const char *sys_shares_wrong(int64_t n, int64_t t)
+{
+    return n < 1               ? "shares must be at least one"
+           : t < 1             ? "threshold must be at least one"
+           : n > 1 && t == 1   ? "threshold must be greater than one for multiple shares"
+           : n > 255           ? "shares must be less than 256"
+           : t > 255           ? "threshold must be less than 256"
+           : t > n             ? "threshold cannot be larger than shares"
+                               : NULL;
 }
 
 struct mln_err sys_share_of(struct mln_request *rq, struct mln_buf *ret)
@@ -200,9 +210,8 @@ struct mln_err sys_refuse_open(struct mln_request *rq, bool is_on)
     if (!rq->route->is_open || is_on) {
         return MLN_OK;
     }
-    return rq->actor->kind == MLN_ACTOR_STRANGER
-               ? mln_fail(rq->cx, MLN_E_DENIED, "permission denied")
-               : mln_fail(rq->cx, MLN_E_NO_ROUTE, "unsupported path");
+    mln_run_of(rq)->is_off = true;
+    return mln_fail(rq->cx, MLN_E_METHOD, "unsupported operation");
 }
 
 static struct mln_err give_share(struct mln_request *rq)

@@ -14,7 +14,6 @@
 
 /* What an answer can carry: core holds it three times (file, arena, message), a message of the ring has at most 80 MiB. */
 #define SNAPSHOT_MAX ((size_t)48 << 20)
-#define NODE         "merlon"
 
 /* ---- taking one ---- */
 
@@ -248,30 +247,6 @@ struct mln_err mln_core_restore(struct mln_run *run)
     return err;
 }
 
-/* ---- a cluster of one ---- */
-
-static struct mln_err configuration(struct mln_request *rq, struct mln_reply *re)
-{
-    struct mln_value *data = mln_object(rq->cx), *config = mln_object(rq->cx), *servers = mln_array(rq->cx), *one = mln_object(rq->cx);
-    mln_put_text(rq->cx, one, "node_id", NODE);
-    mln_put_text(rq->cx, one, "address", rq->services->address(rq));
-    mln_put_bool(rq->cx, one, "leader", true);
-    mln_put_text(rq->cx, one, "protocol_version", "3");
-    mln_put_bool(rq->cx, one, "voter", true);
-    mln_push(rq->cx, servers, one);
-    mln_put(rq->cx, config, "servers", servers);
-    mln_put_int(rq->cx, config, "index", 0);
-    mln_put(rq->cx, data, "config", config);
-    re->data = data;
-    return mln_cx_err(rq->cx);
-}
-
-static struct mln_err no_raft(struct mln_request *rq, struct mln_reply *re)
-{
-    (void)re;
-    return mln_fail(rq->cx, MLN_E_INVALID, "raft storage is not in use");
-}
-
 /* ---- paths ---- */
 
 const struct mln_path mln_sys_snapshot[] = {
@@ -288,12 +263,5 @@ const struct mln_path mln_sys_snapshot[] = {
      .is_sudo = true,
      .may_block = true,
      .controls = "CP-10"},
-    {.pattern = "storage/raft/configuration", .summary = "The servers of this cluster: one.", .read = configuration},
-    {.pattern = "storage/raft/autopilot/state", .summary = "Refused: no raft here.", .read = no_raft},
-    {.pattern = "storage/raft/autopilot/configuration",
-     .summary = "Refused: no raft here.",
-     .read = no_raft,
-     .write = no_raft},
-    {.pattern = "storage/raft/remove-peer", .summary = "Refused: no raft here.", .write = no_raft, .is_sudo = true},
     {0},
 };

@@ -41,12 +41,10 @@ static void put_times(struct mln_request *rq, const struct mln_value *entry, str
     mln_put_int(cx, data, "creation_time", created_ns / 1000000000);
     mln_put(cx, data, "creation_ttl", mln_get(entry, "ttl_s"));
     mln_put(cx, data, "explicit_max_ttl", mln_get(entry, "explicit_max_ttl_s"));
-    if (expires_ns == 0) {
-        mln_put_null(cx, data, "expire_time");
-    } else {
-        mln_put_text(cx, data, "expire_time", mln_time_text_go(cx, expires_ns));
+    mln_put(cx, data, "expire_time", expires_ns == 0 ? mln_null(cx) : mln_text(cx, mln_time_text_go(cx, expires_ns)));
+    if (!mln_is_text(mln_get(entry, "path"), MLN_PATH_FIRST_TOKEN)) { /* that one was not issued to a request */
         mln_put_text(cx, data, "issue_time", mln_time_text_go(cx, created_ns));
-        mln_put(cx, data, "renewable", mln_get(entry, "renewable"));
+        mln_put_bool(cx, data, "renewable", expires_ns != 0 && mln_get_bool(mln_get(entry, "renewable"), false));
     }
     mln_put_int(cx, data, "ttl", expires_ns == 0 ? 0 : (expires_ns - rq->now_ns) / 1000000000);
     if (renewed_ns != 0) {

@@ -52,6 +52,40 @@ static void test_info(void **state)
     assert_non_null(strstr(ck_at(k, "data|secret"), "\"kv\",\"spiffe\",\"transit\""));
 }
 
+static void test_server(void **state)
+{
+    (void)state;
+    CK(k);
+    static const struct ck_step t[] = {
+        {R, "read", "sys/config/state/sanitized", NULL, 200, "data|storage|type", "\"lmdb\""},
+        {R, "read", "sys/config/state/sanitized", NULL, 200, "data|raw_storage_endpoint", "false"},
+        {R, "write", "sys/loggers", "{\"level\":\"error\"}", 204, NULL, NULL},
+        {R, "read", "sys/loggers/core", NULL, 200, "data|core", "\"error\""},
+        {R, "write", "sys/loggers/core", "{\"level\":\"trace\"}", 204, NULL, NULL},
+        {R, "read", "sys/loggers", NULL, 200, "data|core", "\"debug\""},
+        {R, "delete", "sys/loggers", NULL, 204, NULL, NULL},
+        {R, "read", "sys/loggers", NULL, 200, "data|core", "\"info\""},
+        {R, "write", "sys/loggers", "{\"level\":\"bogus\"}", 400, NULL, "invalid level provided: unknown log level: bogus"},
+        {R, "write", "sys/loggers", "{}", 400, NULL, "level is required"},
+        {R, "read", "sys/loggers/other", NULL, 404, NULL, "logger \"other\" not found"},
+        {NULL, "write", "sys/loggers", "{\"level\":\"debug\"}", 403, NULL, "permission denied"},
+        {R, "read", "sys/monitor", NULL, 400, NULL,
+         "the log is not streamed: read it where the server's standard error goes, e.g. with 'journalctl -fu merlon'"},
+        {R, "read", "sys/pprof/heap", NULL, 400, NULL,
+         "this server is not written in Go and has no profiles of its runtime: use perf on its processes, or sys/metrics"},
+        {R, "write", "sys/plugins/reload/backend", "{\"plugin\":\"kv\"}", 200, NULL, NULL},
+        {R, "write", "sys/plugins/reload/backend", "{\"plugin\":\"kv\",\"mounts\":[\"secret/\"]}", 400, NULL,
+         "plugin and mounts cannot be set at the same time"},
+        {R, "write", "sys/plugins/reload/backend", "{}", 400, NULL, "plugin or mounts must be provided"},
+        {R, "delete", "sys/plugins/catalog/secret/mine", NULL, 204, NULL, NULL},
+        {R, "delete", "sys/plugins/catalog/secret/kv", NULL, 400, NULL, "engines are built in: none can be registered or removed"},
+        {R, "read", "sys/internal/counters/entities", NULL, 200, "data|counters|entities|total", "0"},
+        {R, "write", "identity/entity", "{\"name\":\"a\"}", 200, NULL, NULL},
+        {R, "read", "sys/internal/counters/entities", NULL, 200, "data|counters|entities|total", "1"},
+    };
+    CK_PLAY(k, t);
+}
+
 static void test_metrics(void **state)
 {
     (void)state;
@@ -72,6 +106,6 @@ static void test_metrics(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_tools), cmocka_unit_test(test_info),
-                                       cmocka_unit_test(test_metrics)};
+                                       cmocka_unit_test(test_metrics), cmocka_unit_test(test_server)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,11 +81,11 @@ static void test_refused(void **state)
     (void)state;
     MLN_AUTO(ck_drop) struct ck *k = ck_new_shamir(1, 1, false);
     const struct ck_step t[] = {
-        {NULL, "read", "sys/generate-root/attempt", NULL, 403, NULL, "permission denied"},
-        {R, "read", "sys/generate-root/attempt", NULL, 404, NULL, "unsupported path"},
+        {NULL, "read", "sys/generate-root/attempt", NULL, 405, NULL, "unsupported operation"},
+        {R, "read", "sys/generate-root/attempt", NULL, 405, NULL, "unsupported operation"},
         {NULL, "write", "sys/generate-root-token/attempt", "{}", 403, NULL, "permission denied"},
         {R, "write", "sys/generate-root-token/attempt", "{\"otp\":\"short\"}", 400, NULL,
-         "OTP string is wrong length"},
+         "OTP string has incorrect length"},
         {R, "write", "sys/generate-root-token/attempt", "{\"pgp_key\":\"x\"}", 400, NULL,
          "pgp_key is not supported: begin with an otp, or without one to be given one"},
         {R, "write", "sys/generate-root-token/attempt", "{}", 200, NULL, NULL},
@@ -93,6 +93,25 @@ static void test_refused(void **state)
          "'key' must be specified in request body as JSON, or 'reset' set to true"},
         {R, "write", "sys/generate-root-token/update",
          "{\"key\":\"00112233445566778899aabbccddeeff\"}", 400, NULL, "missing nonce"},
+    };
+    CK_PLAY(k, t);
+}
+
+/* A pad that the caller brought is not sent back; what was made opens without a token. */
+static void test_decode(void **state)
+{
+    (void)state;
+    MLN_AUTO(ck_drop) struct ck *k = ck_new_shamir(1, 1, false);
+    const struct ck_step t[] = {
+        {R, "write", "sys/generate-root-token/attempt", "{\"otp\":\"" OTP "\"}", 200, "data|otp", "\"\""},
+        {R, "read", "sys/generate-root-token/attempt", NULL, 200, "data|otp_length", "28"},
+        {NULL, "write", "sys/decode-token", "{\"encoded_token\":\"AAAA\",\"otp\":\"abc\"}", 200, "data|token", "\"abc\""},
+        {NULL, "write", "sys/decode-token", "{\"encoded_token\":\"AA==\",\"otp\":\"a\"}", 200, "data|token", "\"a\""},
+        {NULL, "write", "sys/decode-token", "{\"encoded_token\":\"AAAA\",\"otp\":\"ab\"}", 400, NULL,
+         "error xoring token: length of byte slices is not equivalent: 3 != 2"},
+        {NULL, "write", "sys/decode-token", "{\"encoded_token\":\"!\",\"otp\":\"ab\"}", 400, NULL, "error decoding base64'd token"},
+        {NULL, "write", "sys/decode-token", "{\"otp\":\"ab\"}", 400, NULL, "missing encoded_token"},
+        {NULL, "write", "sys/decode-token", "{\"encoded_token\":\"AAAA\"}", 400, NULL, "missing otp"},
     };
     CK_PLAY(k, t);
 }
@@ -115,6 +134,7 @@ static void test_key_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_open), cmocka_unit_test(test_with_token),
-                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_key_file)};
+                                       cmocka_unit_test(test_refused), cmocka_unit_test(test_key_file),
+                                       cmocka_unit_test(test_decode)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -95,7 +95,7 @@ static void test_round(void **state)
     const struct mln_value *why = mln_get(mln_get(first, "content"), "restore");
     assert_true(mln_is_text(mln_get(mln_get(why, "replaces"), "origin"), "test.local/ledger"));
     int64_t size = mln_get_int(mln_get(mln_get(why, "replaces"), "size"), 0);
-    assert_true(mln_is_text(mln_get(mln_get(why, "by"), "name"), "root"));
+    assert_true(mln_is_text(mln_get(mln_get(why, "by"), "name"), "token"));
     assert_true(mln_get_bool(mln_get(mln_get(why, "snapshot"), "authentic"), false));
     assert_int_equal(audit(k, "past/1/ledger", &origin), size);
     assert_true(mln_bytes_is(origin, "test.local/ledger"));
@@ -206,8 +206,24 @@ static void test_rights(void **state)
         {"plain", "read", SNAP, NULL, 403, NULL, NULL},
         {NULL, "read", SNAP, NULL, 403, NULL, NULL},
         {"plain", "read", "sys/storage/raft/configuration", NULL, 200, "data|config|servers", NULL},
-        {"root", "read", "sys/storage/raft/autopilot/state", NULL, 400, NULL, "raft storage is not in use"},
-        {"root", "write", "sys/storage/raft/remove-peer", "{\"server_id\":\"x\"}", 400, NULL, "raft storage is not in use"},
+        {"root", "read", "sys/storage/raft/autopilot/state", NULL, 200, "data|servers|merlon|status", "\"leader\""},
+        {"root", "read", "sys/storage/raft/autopilot/state", NULL, 200, "data|voters", "[\"merlon\"]"},
+        {"root", "read", "sys/storage/raft/autopilot/configuration", NULL, 200, "data|dead_server_last_contact_threshold", "\"24h0m0s\""},
+        {"root", "write", "sys/storage/raft/autopilot/configuration", "{\"min_quorum\":3,\"last_contact_threshold\":\"90s\"}", 204,
+         NULL, NULL},
+        {"root", "read", "sys/storage/raft/autopilot/configuration", NULL, 200, "data|last_contact_threshold", "\"1m30s\""},
+        {"root", "read", "sys/storage/raft/autopilot/configuration", NULL, 200, "data|min_quorum", "3"},
+        {"root", "read", "sys/storage/raft/autopilot/configuration", NULL, 200, "data|max_trailing_logs", "1000"},
+        {"root", "write", "sys/storage/raft/autopilot/configuration", "{\"min_quorum\":-1}", 400, NULL, "min_quorum must not be negative"},
+        {"root", "write", "sys/storage/raft/remove-peer", "{\"server_id\":\"x\"}", 204, NULL, NULL},
+        {"root", "write", "sys/storage/raft/remove-peer", "{\"server_id\":\"merlon\"}", 400, NULL,
+         "the only server cannot be removed from its cluster"},
+        {"root", "write", "sys/storage/raft/remove-peer", "{}", 400, NULL, "no server id provided"},
+        {"root", "write", "sys/storage/raft/promote", "{\"server_id\":\"x\"}", 400, NULL, "server is not a non-voter"},
+        {"root", "write", "sys/storage/raft/demote", "{\"server_id\":\"x\"}", 204, NULL, NULL},
+        {"root", "write", "sys/storage/raft/demote", "{\"server_id\":\"merlon\"}", 400, NULL, "the only server of a cluster is its voter"},
+        {"root", "write", "sys/storage/raft/join", "{}", 400, NULL, NULL},
+        {NULL, "read", "sys/storage/raft/autopilot/state", NULL, 403, NULL, "permission denied"},
     };
     CK_PLAY(k, steps);
     CK_WANT(k, call_raw(k, "plain", SNAP, mln_buf_bytes(&file)), 403);
