@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 
-from kit import TOKEN, Api, Server, case, finish, free_port, run, skip
+from kit import MERLON, TOKEN, Api, Server, case, finish, free_port, run, skip
 
 BAO = os.environ.get("MERLON_TEST_BAO") or shutil.which("bao")
 
@@ -139,8 +139,94 @@ bao write ssh/roles/otp key_type=otp default_user=u cidr_list=127.0.0.0/8
 bao write ssh/lookup ip=127.0.0.1
 bao write identity/entity name=e1 policies=dev
 bao read -field=name identity/entity/name/e1
+bao read sys/internal/counters/entities
+bao read sys/loggers/core
+bao write sys/loggers level=bogus
+bao write sys/loggers level=info
+bao delete sys/loggers
+bao plugin deregister auth foo
+bao write sys/decode-token encoded_token=AAAA otp=BB
+bao read pki/config/acme
+bao pki verify-sign -format=json pki/issuer/rootx pki/issuer/rootx
+bao read pki/crl/rotate-delta
+bao list sys/namespaces
+bao namespace create team | grep -v '^id '
+bao secrets enable -ns=team kv
+bao kv put -ns=team kv/a x=1
+bao kv get -ns=team kv/a
+bao secrets disable -ns=team kv
+bao namespace lookup nosuch
+BAO_TOKEN= bao operator rekey -status
+bao token lookup
+bao operator seal
 bao operator seal
 bao kv get secret/a
+"""
+
+# The same at a server with shares, from its first minute on.
+SHARES = r"""
+bao operator init -status
+bao operator init -key-shares=3 -key-threshold=5
+bao operator init -key-shares=3 -key-threshold=2 -format=json >init.json
+bao operator init
+BAO_TOKEN=$(python3 -c "import json; print(json.load(open('init.json'))['root_token'])")
+K1=$(python3 -c "import json; print(json.load(open('init.json'))['unseal_keys_b64'][0])")
+K2=$(python3 -c "import json; print(json.load(open('init.json'))['unseal_keys_hex'][1])")
+bao secrets list
+bao operator unseal $K1
+bao operator unseal $K1
+bao operator unseal -reset
+bao operator unseal -reset
+bao operator unseal $K1
+bao operator unseal $K2
+sleep 5; bao status
+bao operator raft autopilot get-config
+bao operator raft autopilot set-config -min-quorum=3
+bao operator raft autopilot get-config
+bao operator raft remove-peer nosuch
+bao operator raft demote nosuch
+bao operator rotate
+bao operator rekey -status
+bao operator rekey -init -key-shares=1 -key-threshold=1
+bao operator rotate-keys -status
+bao operator rotate-keys -init -key-shares=3 -key-threshold=2
+bao operator rotate-keys -cancel
+bao operator rotate-keys -init -key-shares=3 -key-threshold=2 -verify | grep -v Nonce
+N=$(bao operator rotate-keys -status -format=json | python3 -c "import json,sys; print(json.load(sys.stdin)['nonce'])")
+bao operator rotate-keys -nonce=$N $K1
+bao operator rotate-keys -nonce=$N -format=json $K2 >new.json
+V=$(python3 -c "import json; print(json.load(open('new.json'))['verification_nonce'])")
+N1=$(python3 -c "import json; print(json.load(open('new.json'))['keys'][0])")
+N2=$(python3 -c "import json; print(json.load(open('new.json'))['keys_base64'][1])")
+bao operator rotate-keys -verify -nonce=$V $N1
+bao operator rotate-keys -verify -nonce=$V $N2
+O=$(bao operator generate-root -generate-otp)
+bao operator generate-root -init -otp=short
+bao operator generate-root -init -otp=$O -format=json | grep '"otp"'
+G=$(bao operator generate-root -status -format=json | python3 -c "import json,sys; print(json.load(sys.stdin)['nonce'])")
+bao operator generate-root -nonce=$G $N1
+E=$(bao operator generate-root -nonce=$G -format=json $N2 | python3 -c "import json,sys; print(json.load(sys.stdin)['encoded_token'])")
+R=$(bao operator generate-root -decode=$E -otp=$O)
+BAO_TOKEN=$R bao token lookup
+bao secrets enable -version=2 -path=secret kv
+sleep 1; bao kv put secret/a x=1
+bao operator raft snapshot save s.snap
+bao kv put secret/a x=2
+bao operator raft snapshot restore s.snap
+sleep 5; bao kv get -field=x secret/a
+bao operator step-down
+sleep 6; bao operator seal
+bao operator seal
+bao operator unseal $N1
+bao operator unseal $N2
+sleep 5; bao kv get -field=x secret/a
+"""
+SHARED = """
+storage "raft" { path = "%(dir)s/data" node_id = "merlon" }
+listener "tcp" { address = "127.0.0.1:%(port)d" tls_disable = true }
+api_addr = "http://127.0.0.1:%(port)d"
+cluster_addr = "https://127.0.0.1:%(cluster)d"
+disable_mlock = true
 """
 
 # What is another at each server, or each time, is replaced by what it is.
@@ -149,7 +235,8 @@ NORMAL = ((r"\x1b\[[0-9;]*m", ""), (r"127\.0\.0\.1:\d+", "ADDRESS"), (r"[0-9a-f]
           (r"\b1[6-9]\d{8}\b", "UNIX"), (r"(\w+)_[0-9a-f]{8}\b", r"\1_ACCESSOR"), (r"\b[A-Za-z0-9]{24}\b", "ACCESSOR"),
           (r"vault:v\d+:[A-Za-z0-9+/=]+", "CIPHER"), (r"\b\d+h\d+m\d+s\b", "DURATION"), (r"\b2764[78]\d\d\b", "TTL"), (r"\b7[56]\dh\b", "DURATION"),
           (r"(?s)-----BEGIN.*?-----END [A-Z ]+-----", "PEM"), (r"v?\d+\.\d+\.\d+(\+(builtin|merlon)\S*)?", "VERSION"), (r"-{3,}", "---"),
-          (r"(?m)^release/ .*\n", ""), (r"Waiting for terminal status .*\n", ""), (r"[ \t]+", " "))
+          (r"(?m)^(release|spiffe)/ .*\n", ""), (r"(?m)^(Storage Type|HA Enabled|HA Cluster|HA Mode|Active Since|Raft .* Index|Cluster Name|Cluster ID) .*\n", ""),
+          (r"\bOTP Length +2[68]", "OTP"), (r"Waiting for terminal status .*\n", ""), (r"[ \t]+", " "))
 
 
 def normal(text):
@@ -193,19 +280,49 @@ def shell(line, server, folder, kept):
                           stderr=subprocess.PIPE, timeout=60, universal_newlines=True)
 
 
+def compare(lines, sides):
+    for line in lines.strip().split("\n"):
+        keeps = re.fullmatch(r"(\w+)=\$\((.*)\)", line)
+        done = [shell(keeps.group(2) if keeps else line, *side) for side in sides]
+        if keeps:
+            for (_, _, kept), one in zip(sides, done):
+                kept[keeps.group(1)] = one.stdout.strip()
+            case(line, all(one.returncode == 0 and one.stdout.strip() for one in done), done[1].stderr)
+            continue
+        want, got = ((one.returncode, normal(one.stdout), " ".join(normal(one.stderr)).split()) for one in done)
+        case(line, want == got, "%s, not %s" % (got, want))
+
+
 def commands():
     with Bao() as theirs, Server() as ours, tempfile.TemporaryDirectory() as a, tempfile.TemporaryDirectory() as b:
-        sides = ((theirs, pathlib.Path(a), {}), (ours, pathlib.Path(b), {}))
-        for line in COMMANDS.strip().split("\n"):
-            keeps = re.fullmatch(r"(\w+)=\$\((.*)\)", line)
-            done = [shell(keeps.group(2) if keeps else line, *side) for side in sides]
-            if keeps:
-                for (_, _, kept), one in zip(sides, done):
-                    kept[keeps.group(1)] = one.stdout.strip()
-                case(line, all(one.returncode == 0 and one.stdout.strip() for one in done), done[1].stderr)
-                continue
-            want, got = ((one.returncode, normal(one.stdout), " ".join(normal(one.stderr)).split()) for one in done)
-            case(line, want == got, "%s, not %s" % (got, want))
+        compare(COMMANDS, ((theirs, pathlib.Path(a), {}), (ours, pathlib.Path(b), {})))
+
+
+class Shared:
+    """A server with shares, of either program, by the same kind of configuration."""
+
+    def __init__(self, program):
+        self.port, self.folder = free_port(), pathlib.Path(tempfile.mkdtemp(prefix="merlon-bao-"))
+        (self.folder / "data").mkdir()
+        (self.folder / "c.hcl").write_text(SHARED % {"dir": self.folder, "port": self.port, "cluster": free_port()})
+        with open(self.folder / "log", "wb") as log:
+            self.child = subprocess.Popen([program, "server", "-config" if program == BAO else "--config", str(self.folder / "c.hcl")],
+                                          stdout=log, stderr=log)
+        if not until(lambda: Api(self.port, None).once("GET", "sys/init").code == 200):
+            raise RuntimeError("no server: " + (self.folder / "log").read_text()[-1500:])
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.child.terminate()
+        self.child.wait(30)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def shares():
+    with Shared(BAO) as theirs, Shared(MERLON) as ours:
+        compare(SHARES, ((theirs, theirs.folder, {}), (ours, ours.folder, {})))
 
 
 AGENT = """
@@ -314,6 +431,8 @@ def move(a, b, name):
     env = {"MERLON_FROM_TOKEN": TOKEN, "MERLON_TO_TOKEN": TOKEN, "HOME": "/nonexistent"}
     done = run("migrate", "--from", "http://127.0.0.1:%d" % a.port, "--to", "http://127.0.0.1:%d" % b.port, "--format", "json", env=env, timeout=120)
     report = json.loads(done.stdout or "{}")
+    kept = [row for row in report["objects"] if "the target holds otherwise" in row.get("reason", "") and "/roles/" in row["path"]]
+    case("migrate %s: roles are the same" % name, not kept, kept)
     case("migrate %s: nothing failed" % name, done.returncode in (0, 8) and report["counts"]["failed"] == 0, "%d %s" % (done.returncode, done.stdout[-1500:]))
 
 
@@ -322,6 +441,8 @@ def migrations():
         for path, body in (("sys/policies/acl/dev", {"policy": 'path "secret/*" { capabilities = ["read"] }'}),
                            ("sys/mounts/old", {"type": "kv"}), ("old/a/b", {"x": "y"}), ("sys/auth/approle", {"type": "approle"}),
                            ("auth/approle/role/app", {"token_policies": ["dev"], "token_ttl": "1h"}),
+                           ("auth/token/roles/r", {"allowed_policies": ["dev"], "token_period": "2h"}),
+                           ("sys/mounts/ssh", {"type": "ssh"}), ("ssh/roles/r", {"key_type": "otp", "default_user": "u", "cidr_list": "0.0.0.0/0"}),
                            ("sys/mounts/pki", {"type": "pki"}), ("pki/roles/web", {"allowed_domains": ["x.org"]}),
                            ("secret/data/app", {"data": {"n": 1}}), ("secret/data/app", {"data": {"n": 2}}),
                            ("secret/metadata/app", {"custom_metadata": {"who": "ann"}}), ("identity/entity", {"name": "ann", "policies": ["dev"]})):
@@ -336,6 +457,7 @@ def migrations():
             case("migrate %s: version 1" % name, server.api("GET", "old/a/b").data == {"x": "y"})
             case("migrate %s: a role" % name, server.api("GET", "auth/approle/role/app").data.get("token_ttl") == 3600)
             case("migrate %s: a policy" % name, "secret/*" in server.api("GET", "sys/policies/acl/dev").data.get("policy", ""))
+            case("migrate %s: a token's role" % name, server.api("GET", "auth/token/roles/r").data.get("token_period") == 7200)
             case("migrate %s: an entity" % name, server.api("GET", "identity/entity/name/ann").data.get("policies") == ["dev"])
 
 
@@ -343,6 +465,7 @@ def body():
     if not BAO:
         return skip("bao", "no program `bao` in PATH nor in MERLON_TEST_BAO")
     commands()
+    shares()
     agents()
     return migrations()
 

@@ -358,6 +358,15 @@ IDENTITY = [
     ("DELETE identity/group/id/{g}", None, 204, None),
     ("DELETE identity/entity/id/{e}", None, 204, None),
     ("GET identity/entity/name/ann", None, 404, ""),
+    ("POST sys/auth/up", {"type": "userpass"}, 204, None),
+    ("POST auth/up/users/kim", {"password": "pw"}, 204, None),
+    ("POST auth/up/login/kim", {"password": "pw"}, 200, auth(["default"], metadata={"username": "kim"}, entity_id=UUID, orphan=True),
+     {"auth": True, "as_": "", "keep": {"k": "auth.entity_id"}}),
+    ("POST identity/entity", {"name": "kim", "policies": "p"}, 200, {"id": UUID, "name": "kim", "aliases": None}),
+    ("GET identity/entity/id/{k}", None, 200,
+     Some({"name": re.compile("entity_[0-9a-f]{8}"), "policies": [], "aliases": [Some({"name": "kim", "custom_metadata": None})]})),
+    ("DELETE identity/entity/name/kim", None, 204, None),
+    ("DELETE sys/auth/up", None, 204, None),
 ]
 
 ERRORS = [
@@ -372,8 +381,8 @@ ERRORS = [
     ("GET sys/mounts", None, 200, dict, {"top": True, "headers": {"X-Vault-Namespace": "root"}}),
     ("LIST sys/namespaces", None, 404, ""),
     ("GET sys/namespaces/team", None, 404, ""),
-    ("POST sys/namespaces/team", {}, 400, "namespaces are not supported"),
-    ("DELETE sys/namespaces/team", None, 404, ""),
+    ("POST sys/namespaces/team", {}, 200, Some({"path": "team/", "id": str, "uuid": UUID, "locked": False, "tainted": False})),
+    ("DELETE sys/namespaces/team", None, 200, {"status": "in-progress"}),
     ("POST sys/policies/acl/p", {"policy": "path {"}, 400, "failed to parse policy"),
     ("GET sys/policies/acl/none", None, 404, ""),
     ("PUT sys/policies/acl/root", {"policy": ""}, 400, "cannot update \"root\" policy"),
@@ -410,7 +419,29 @@ CLI = [
     ("POST sys/auth/token", {"type": "token"}, 400, "token credential backend cannot be instantiated"),
 ]
 
-AREAS = {"kv": KV, "transit": TRANSIT, "tokens": TOKENS, "wrapping": WRAPPING, "leases": LEASES, "pki": PKI, "mounts": MOUNTS,
+SERVER = [
+    ("GET sys/storage/raft/configuration", None, 200,
+     {"config": {"index": 0, "servers": [{"address": re.compile(r"127\.0\.0\.1:\d+"), "leader": True, "node_id": "merlon",
+                                          "protocol_version": "3", "voter": True}]}}),
+    ("GET sys/storage/raft/autopilot/state", None, 200, Some({"healthy": True, "failure_tolerance": 0, "leader": "merlon", "voters": ["merlon"],
+                                                              "servers": {"merlon": Some({"status": "leader", "node_type": "voter"})}})),
+    ("POST sys/storage/raft/autopilot/configuration", {"min_quorum": 3}, 204, None),
+    ("GET sys/storage/raft/autopilot/configuration", None, 200,
+     {"cleanup_dead_servers": False, "dead_server_last_contact_threshold": "24h0m0s", "last_contact_threshold": "10s",
+      "max_trailing_logs": 1000, "min_quorum": 3, "server_stabilization_time": "10s"}),
+    ("GET sys/rekey/init", None, 405, "unsupported operation"),
+    ("GET sys/generate-root/attempt", None, 405, "unsupported operation", {"as_": ""}),
+    ("POST sys/decode-token", {"encoded_token": "AAAA", "otp": "abc"}, 200, {"token": "abc"}, {"as_": ""}),
+    ("GET sys/config/state/sanitized", None, 200, Some({"storage": Some({"type": "lmdb"}), "seals": list, "raw_storage_endpoint": False})),
+    ("POST sys/loggers", {"level": "bogus"}, 400, "unknown log level: bogus"),
+    ("GET sys/loggers", None, 200, {"core": "info"}),
+    ("GET sys/internal/counters/entities", None, 200, {"counters": {"entities": {"total": int}}}),
+    ("POST sys/plugins/reload/backend", {"plugin": "kv"}, 200, {"reload_id": UUID}),
+    ("GET auth/token/lookup-self", None, 200,
+     lookup(id=ANY, policies=["root"], orphan=True, expire_time=None, renewable=False, ttl=0, creation_ttl=0)),
+]
+
+AREAS = {"server": SERVER, "kv": KV, "transit": TRANSIT, "tokens": TOKENS, "wrapping": WRAPPING, "leases": LEASES, "pki": PKI, "mounts": MOUNTS,
          "approle": APPROLE, "identity": IDENTITY, "errors": ERRORS, "cli": CLI}
 
 
