@@ -221,7 +221,7 @@ static void test_records(void **state)
     assert_string_equal(mln_get_text(&k->cx, mln_get(content, "resource"), ""), "secret/data/a");
     assert_string_equal(mln_get_text(&k->cx, mln_get(content, "decision"), ""), "allow");
     assert_string_equal(mln_get_text(&k->cx, mln_get(mln_get(content, "actor"), "name"), ""),
-                        "root");
+                        "token");
     CK_WANT(k, ck_call(k, "root", "read", "sys/ledger/entries", "{\"max\":1000}"), 200);
     const char *all = ck_json(k, mln_get(k->answer, "data"));
     assert_true(mln_bytes_find_bytes(mln_bytes_of(all), MLN_BYTES("hush-hush")) ==
