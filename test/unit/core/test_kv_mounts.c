@@ -26,7 +26,8 @@ static void test_upgrade(void **state)
         {R, "list", "k/metadata", NULL, 200, "data|keys", "[\"data/\"]"},
         {R, "list", "k/metadata", "{\"path\":\"data\"}", 200, "data|keys", "[\"data/\"]"},
         {R, "read", "k/a", NULL, 404, "errors", "absent"},
-        {R, "write", "sys/mounts/j", "{\"type\":\"kv\",\"options\":{\"version\":\"3\"}}", 400, NULL, "nil backend of type \"kv\" returned from factory: version is \"1\" or \"2\""},
+        {R, "write", "sys/mounts/j", "{\"type\":\"kv\",\"options\":{\"version\":\"3\"}}", 400, NULL,
+         "nil backend of type \"kv\" returned from factory: version is \"1\" or \"2\""},
     };
     CK_PLAY(k, t);
 }
