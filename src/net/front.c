@@ -141,7 +141,8 @@ static void *thread_main(void *arg)
 static struct mln_err check_config(struct mln_cx *cx, const struct mln_front_config *config)
 {
     if (config->n_rings == 0 || config->n_rings > MLN_FRONT_THREADS_MAX ||
-        config->n_listeners > MLN_FRONT_LISTENERS_MAX || config->api == NULL) {
+        config->n_listeners > MLN_FRONT_LISTENERS_MAX || config->api == NULL ||
+        (config->rings == NULL && config->local.answer == NULL)) {
         return mln_fail(cx, MLN_E_INVALID,
                         "front: threads, listeners or API are missing or too many");
     }

@@ -44,9 +44,21 @@ struct mln_front_api {
                   struct mln_buf *body);
 };
 
+/*
+ * Answers without core: who sets it needs no rings, and neither request nor answer of the API (fault is used). It runs in the
+ * thread of the connection: the others of that thread wait. `thread` counts from 0, so that each may have memory of its own.
+ * An error is answered by fault.
+ */
+struct mln_front_local {
+    struct mln_err (*answer)(void *arg, unsigned thread, struct mln_cx *cx, const struct mln_http_request *http,
+                             struct mln_http_answer *ret, struct mln_buf *body);
+    void *arg;
+};
+
 struct mln_front_config {
-    const struct mln_ring_fds *rings; /* one per thread */
-    unsigned n_rings;
+    const struct mln_ring_fds *rings; /* one per thread; NULL with `local` */
+    unsigned n_rings;                 /* threads */
+    struct mln_front_local local;     /* answer NULL = requests go to core */
     const struct mln_front_listener *listeners;
     unsigned n_listeners;
     const struct mln_front_api *api;

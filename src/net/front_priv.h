@@ -155,7 +155,7 @@ struct loop {
     struct front *front;
     unsigned index;
     int epoll_fd;
-    struct mln_ring *ring;
+    struct mln_ring *ring; /* NULL when nothing goes to core */
     struct mln_cx cx;
     int64_t now_ns;
     bool is_stopping, has_failed, is_accepting;

@@ -203,12 +203,33 @@ static struct mln_http_request view_of(struct conn *conn)
     };
 }
 
+static void answer_here(struct conn *conn)
+{
+    struct loop *loop = conn->loop;
+    const struct mln_front_local *local = &loop->front->config.local;
+    struct mln_http_request http = view_of(conn);
+    struct mln_http_answer ans = {.status = 200};
+    struct mln_buf *out = begin_out(conn);
+    struct mln_err err = local->answer(local->arg, loop->index, &loop->cx, &http, &ans, out);
+    err = mln_failed(err) ? err : mln_buf_ok(&loop->cx, out);
+    request_done(conn);
+    if (mln_failed(err)) {
+        send_fault(conn, err, 0, false);
+        return;
+    }
+    send_answer(conn, &ans);
+}
+
 /*
  * A whole request stands in conn->in and loop->head is its head: send it on, or wait for a credit.
  */
 static void dispatch(struct conn *conn)
 {
     struct loop *loop = conn->loop;
+    if (loop->front->config.local.answer != NULL) {
+        answer_here(conn);
+        return;
+    }
     if (loop->in_flight >= loop->front->config.in_flight_max) {
         conn->state = CONN_CREDIT;
         conn_deadline(conn, FRONT_ANSWER_NS);

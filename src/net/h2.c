@@ -202,12 +202,35 @@ static struct mln_err check(struct mln_cx *cx, const struct h2_stream *stream)
     return MLN_OK;
 }
 
+static void answer_here(struct h2 *h2, struct h2_stream *stream)
+{
+    struct loop *loop = h2->conn->loop;
+    const struct mln_front_local *local = &loop->front->config.local;
+    struct mln_http_answer ans = {.status = 200};
+    struct mln_http_request http = view_of(h2, stream);
+    struct mln_err err = check(&loop->cx, stream);
+    err = mln_failed(err) ? err : local->answer(local->arg, loop->index, &loop->cx, &http, &ans, &stream->out);
+    err = mln_failed(err) ? err : mln_buf_ok(&loop->cx, &stream->out);
+    if (mln_failed(err)) {
+        h2_send_fault(h2, stream, err, 0);
+    } else {
+        h2_send_answer(h2, stream, &ans);
+    }
+    mln_buf_drop(&stream->text);
+    mln_buf_drop(&stream->body);
+    loop_clean(loop);
+}
+
 /* The request is whole: send it on, or wait for a credit. */
 static void dispatch(struct h2 *h2, struct h2_stream *stream)
 {
     struct loop *loop = h2->conn->loop;
     const struct mln_value *request = NULL;
     stream->deadline_ns = loop->now_ns + FRONT_ANSWER_NS;
+    if (loop->front->config.local.answer != NULL) {
+        answer_here(h2, stream);
+        return;
+    }
     stream->is_waiting = loop->in_flight >= loop->front->config.in_flight_max;
     if (stream->is_waiting) {
         loop_waiting(loop, h2->conn);

@@ -355,7 +355,7 @@ static void wake_waiting(struct loop *loop)
 static bool receive_some(struct loop *loop)
 {
     unsigned n = 0;
-    while (n < RECEIVED_MAX && !loop->has_failed) {
+    while (loop->ring != NULL && n < RECEIVED_MAX && !loop->has_failed) {
         struct mln_ring_head head;
         struct mln_err err = mln_ring_receive(loop->ring, &head, &loop->received);
         if (mln_is(err, MLN_E_NOT_FOUND)) {
@@ -382,6 +382,9 @@ static bool receive_some(struct loop *loop)
 
 static void ring_turn(struct loop *loop)
 {
+    if (loop->ring == NULL) {
+        return;
+    }
     if (mln_failed(mln_ring_flush(loop->ring))) {
         fail_all(loop);
     }
@@ -472,9 +475,9 @@ bool loop_turn(struct loop *loop, bool has_more)
 {
     struct epoll_event events[EVENTS_PER_TURN];
     int ms = has_more ? 0 : timeout_of(loop);
-    bool may_sleep = ms != 0 && mln_ring_sleep(loop->ring);
+    bool may_sleep = ms != 0 && (loop->ring == NULL || mln_ring_sleep(loop->ring));
     int n = epoll_wait(loop->epoll_fd, events, EVENTS_PER_TURN, may_sleep ? ms : 0);
-    if (ms != 0) {
+    if (ms != 0 && loop->ring != NULL) {
         mln_ring_awake(loop->ring);
     }
     loop->now_ns = mln_mono_ns();
@@ -512,7 +515,9 @@ struct mln_err loop_init(struct mln_cx *cx, struct loop *loop, struct front *fro
     if (loop->epoll_fd < 0 || loop->cx.arena == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "front: out of memory or descriptors");
     }
-    MLN_TRY(mln_ring_attach(cx, &config->rings[index], MLN_RING_FRONT, &loop->ring));
+    if (config->rings != NULL) {
+        MLN_TRY(mln_ring_attach(cx, &config->rings[index], MLN_RING_FRONT, &loop->ring));
+    }
     loop->message.is_secret = loop->received.is_secret = true;
     loop->message.max = MLN_RING_MESSAGE_MAX;
     loop->head_text.max = MLN_HTTP_HEAD_BYTES_MAX;
@@ -525,7 +530,8 @@ struct mln_err loop_init(struct mln_cx *cx, struct loop *loop, struct front *fro
     loop->abort_source.kind = SOURCE_ABORT;
     loop->bell_source.kind = SOURCE_BELL;
     bool is_watched =
-        watch(loop, config->rings[index].bell_front, &loop->bell_source, EPOLLIN | EPOLLET) &&
+        (config->rings == NULL ||
+         watch(loop, config->rings[index].bell_front, &loop->bell_source, EPOLLIN | EPOLLET)) &&
         (config->stop_fd < 0 ||
          watch(loop, config->stop_fd, &loop->stop_source, EPOLLIN | EPOLLRDHUP)) &&
         watch(loop, front->abort_fd, &loop->abort_source, EPOLLIN);
