@@ -65,10 +65,22 @@ static const struct mln_command *find_command(int argc, char **argv, int *used)
     return bare;
 }
 
+/* A command with formats of its own reads them itself. */
+static bool has_own_format(const struct mln_command *command)
+{
+    for (const struct mln_flag *flag = command->flags; flag != NULL && flag->name != NULL; flag++) {
+        if (mln_bytes_is(mln_bytes_of(flag->name), "format")) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static struct mln_err setup_output(struct mln_cli *cli)
 {
-    const char *format = mln_cli_text(cli, "format");
-    format = format != NULL ? format : mln_cli_env(cli, "FORMAT");
+    bool is_own = has_own_format(cli->command);
+    const char *format = is_own ? NULL : mln_cli_text(cli, "format");
+    format = format != NULL || is_own ? format : mln_cli_env(cli, "FORMAT");
     static const char *const names[] = {"table", "json", "yaml", "raw"};
     for (size_t i = 0; format != NULL && i < MLN_COUNT(names); i++) {
         if (mln_bytes_is(mln_bytes_of(format), names[i])) {

@@ -10,6 +10,7 @@
 struct mln_cli;
 struct mln_server_options; /* contract/server.h */
 struct mln_node_options;   /* the same */
+struct mln_rego_server_options;
 
 enum mln_flag_kind { MLN_FLAG_BOOL, MLN_FLAG_TEXT, MLN_FLAG_INT, MLN_FLAG_LIST };
 
@@ -31,6 +32,7 @@ struct mln_command {
     unsigned min_args, max_args;   /* max 0 with min 0: none */
     bool is_local;                 /* never talks to a server: connection flags are not shown */
     const char *more;              /* a paragraph for help and man, may be NULL */
+    const char *const *letters;    /* short forms of its flags in pairs: "d", "data", ..., NULL; may be NULL */
     struct mln_err (*run)(struct mln_cli *cli);
 };
 
@@ -38,6 +40,7 @@ struct mln_command {
 struct mln_cli_hooks {
     int (*server_run)(const struct mln_server_options *options);
     int (*node_run)(const struct mln_node_options *options);
+    struct mln_err (*rego_run)(struct mln_cx *cx, const struct mln_rego_server_options *options, int *ret_code);
 };
 
 /* The whole program's command side; returns the exit code. */

@@ -58,6 +58,22 @@ static void add_set(struct mln_cli *cli, const struct mln_flag *flag, const char
     cli->n_sets++;
 }
 
+/* The letters of the command come before those that all commands have. */
+static struct mln_bytes long_name(const struct mln_cli *cli, struct mln_bytes name)
+{
+    static const char *const common[] = {"h", "help",  "v",  "verbose",   "o",                  "output",
+                                         "f", "force", "ns", "namespace", "output-curl-string", "curl", NULL};
+    const char *const *lists[] = {cli->command->letters, common};
+    for (size_t k = 0; k < MLN_COUNT(lists); k++) {
+        for (size_t i = 0; lists[k] != NULL && lists[k][i] != NULL; i += 2) {
+            if (mln_bytes_is(name, lists[k][i])) {
+                return mln_bytes_of(lists[k][i + 1]);
+            }
+        }
+    }
+    return name;
+}
+
 /* One flag; *i moves on when its value is the next argument. */
 static struct mln_err take_flag(struct mln_cli *cli, int argc, char **argv, int *i)
 {
@@ -65,20 +81,7 @@ static struct mln_err take_flag(struct mln_cli *cli, int argc, char **argv, int 
     word = mln_bytes_from(word, word.len > 1 && word.ptr[1] == '-' ? 2 : 1);
     struct mln_bytes value = {0};
     bool has_value = mln_bytes_find(word, '=') < word.len;
-    struct mln_bytes name = mln_bytes_cut(word, '=', &value);
-    if (mln_bytes_is(name, "h")) {
-        name = MLN_BYTES("help");
-    } else if (mln_bytes_is(name, "v")) {
-        name = MLN_BYTES("verbose");
-    } else if (mln_bytes_is(name, "o")) {
-        name = MLN_BYTES("output");
-    } else if (mln_bytes_is(name, "f")) {
-        name = MLN_BYTES("force");
-    } else if (mln_bytes_is(name, "ns")) {
-        name = MLN_BYTES("namespace");
-    } else if (mln_bytes_is(name, "output-curl-string")) {
-        name = MLN_BYTES("curl");
-    }
+    struct mln_bytes name = long_name(cli, mln_bytes_cut(word, '=', &value));
     const struct mln_flag *flag = find_flag(cli, name);
     if (flag == NULL) {
         return mln_cli_usage(cli, "unknown flag --%.*s", MLN_FMT(name));

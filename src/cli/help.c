@@ -37,6 +37,7 @@ const char *const mln_cli_noun_summaries[][2] = {
     {"release", "Protect and release a model, step by step"},
     {"approve", "Approve a release as a second person"},
     {"ledger", "Show, prove and verify the evidence"},
+    {"rego", "Evaluate, check, serve and measure policies in Rego"},
     {"completion", "Print shell completion"},
     {"man", "Write the manual pages"},
     {NULL, NULL},

@@ -27,3 +27,24 @@ struct mln_node_options {
     const char *cluster, *psat_token_file;  /* k8s_psat */
     const char *log_level, *log_format;
 };
+
+struct mln_rego_data; /* rego/rego.h */
+
+/* A policy as it was read from its file. */
+struct mln_rego_source {
+    const char *name;
+    struct mln_bytes text;
+};
+
+/* How a server of policies alone is started (mln_cli_hooks.rego_run). */
+struct mln_rego_server_options {
+    const char *address; /* "127.0.0.1:8181"; port 0 = any free one, printed */
+    bool is_v0;          /* reads policies as of OPA's v0 */
+    const struct mln_rego_source *modules;
+    size_t n_modules;
+    struct mln_rego_data *data; /* taken over; NULL: empty */
+    int64_t threads;            /* 0 = one a CPU, at most 64 */
+    int64_t time_s;             /* one evaluation may take; 0 = no limit */
+    const char *log_level;
+    const char *log_format;
+};

@@ -50,7 +50,7 @@ int main(int argc, char **argv)
         {"merlon-attest", attest_main},
         {"merlon-node", node_main},
     };
-    static const struct mln_cli_hooks hooks = {.server_run = server_run, .node_run = node_run};
+    static const struct mln_cli_hooks hooks = {.server_run = server_run, .node_run = node_run, .rego_run = rego_run};
     struct mln_bytes name = base_name(argc > 0 ? argv[0] : "");
     name_keep(argc, argv);
     for (size_t i = 0; i < MLN_COUNT(kinds); i++) {

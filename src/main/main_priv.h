@@ -75,6 +75,10 @@ void workload_socket_close(const char *path, int *fd); /* and remove it, when it
 
 /* ---- the processes ---- */
 int server_run(const struct mln_server_options *options); /* becomes the monitor */
+/* Listen at an address; *ret_url in the arena. server.c */
+struct mln_err server_listen(struct mln_cx *cx, const char *address, int *ret_fd, const char **ret_url);
+/* Serves policies alone until it is told to stop. */
+struct mln_err rego_run(struct mln_cx *cx, const struct mln_rego_server_options *options, int *ret_code);
 int core_main(void);
 int front_main(void);
 int reach_main(void);

@@ -115,6 +115,15 @@ static struct mln_err open_socket(struct mln_cx *cx, const struct server_address
     return MLN_OK;
 }
 
+struct mln_err server_listen(struct mln_cx *cx, const char *address, int *ret_fd, const char **ret_url)
+{
+    struct server_address at = {.text = address};
+    MLN_TRY(server_address_parse(cx, address, &at));
+    MLN_TRY(open_socket(cx, &at, ret_fd));
+    *ret_url = mln_text_format(cx, "http://%s:%u", host_of(cx, &at), port_of(*ret_fd));
+    return mln_cx_err(cx);
+}
+
 static struct mln_err open_listeners(struct server *s)
 {
     struct mln_cx *cx = &s->cx;

@@ -128,7 +128,7 @@ static struct chunk *new_chunk(struct rg_heap *heap, size_t n)
 {
     size_t size = heap->used_bytes < CHUNK_FIRST ? CHUNK_FIRST : heap->used_bytes;
     size = size > CHUNK_MOST ? CHUNK_MOST : size;
-    size = n >= RG_SMALL ? n : size;
+    size = n >= RG_SMALL || n > size ? n : size; /* the first chunk may be asked for more than its usual size */
     struct chunk *c = mln_alloc(sizeof(*c) + size);
     if (c != NULL) {
         c->size = size;

@@ -197,6 +197,24 @@ static void test_bodies(void **state)
     }
 }
 
+/* Sizes around the first chunks of a heap: nothing is written behind them (ASan looks). */
+static void test_sizes(void **state)
+{
+    struct fixture *f = *state;
+    for (size_t n = 8192; n <= 131072; n += 4096) {
+        MLN_AUTO(mln_rego_drop) struct mln_rego *rego = NULL;
+        MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
+        mln_buf_add_text(&text, "package a\n#");
+        while (text.len < n) {
+            mln_buf_add_byte(&text, 'x');
+        }
+        mln_buf_add_text(&text, "\np := 1\n");
+        assert_false(mln_failed(mln_rego_new(&f->cx, NULL, &rego)));
+        assert_false(mln_failed(mln_rego_add(rego, &f->cx, "a", mln_buf_bytes(&text))));
+        assert_false(mln_failed(mln_rego_compile(rego, &f->cx)));
+    }
+}
+
 static void test_indent(void **state)
 {
     (void)state;
@@ -224,6 +242,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_long_pointer, begin, end),
         cmocka_unit_test_setup_teardown(test_clashes, begin, end),
         cmocka_unit_test_setup_teardown(test_bodies, begin, end),
+        cmocka_unit_test_setup_teardown(test_sizes, begin, end),
         cmocka_unit_test_setup_teardown(test_indent, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* merlon rego eval: one query, with OPA's flags and exit codes. */
+#include "cli/rego_eval_priv.h"
+
+#define EXIT_FAIL 1
+
+static struct mln_err read_input(struct mln_cli *cli, struct rego_answer *a)
+{
+    const char *path = mln_cli_bool(cli, "stdin-input") ? "-" : mln_cli_text(cli, "input");
+    struct mln_bytes text;
+    if (path == NULL) {
+        return MLN_OK;
+    }
+    MLN_TRY(mln_cli_read_file(cli, path, REGO_FILE_MAX, &text));
+    struct mln_bytes name = mln_bytes_of(path);
+    if (mln_bytes_ends(name, MLN_BYTES(".yaml")) || mln_bytes_ends(name, MLN_BYTES(".yml"))) {
+        const struct mln_value *value = NULL;
+        MLN_TRY(mln_yaml_parse(cli->cx, text, &value));
+        return mln_rego_eval_input_value(a->eval, cli->cx, value);
+    }
+    return mln_rego_eval_input(a->eval, cli->cx, text);
+}
+
+static const char **imports_of(struct mln_cli *cli)
+{
+    const char **list = mln_new_array(cli->cx, cli->n_sets + 1, sizeof(*list));
+    size_t n = 0;
+    for (size_t i = 0; list != NULL && i < cli->n_sets; i++) {
+        if (mln_bytes_is(mln_bytes_of(cli->sets[i].flag->name), "import")) {
+            list[n++] = cli->sets[i].text;
+        }
+    }
+    return list;
+}
+
+static struct mln_err read_query(struct mln_cli *cli, struct rego_answer *a)
+{
+    bool is_stdin = mln_cli_bool(cli, "stdin");
+    if (is_stdin == (cli->n_args == 1)) {
+        return mln_cli_usage(cli, "give one query, or --stdin");
+    }
+    if (is_stdin) {
+        return mln_cli_read_file(cli, "-", MLN_REGO_MODULE_MAX, &a->query_text);
+    }
+    a->query_text = mln_bytes_of(cli->args[0]);
+    return MLN_OK;
+}
+
+static struct mln_err load(struct mln_cli *cli, struct rego_answer *a)
+{
+    struct mln_rego_options options = {
+        .version = mln_cli_bool(cli, "v0-compatible") ? MLN_REGO_V0 : MLN_REGO_V1,
+        .is_strict = mln_cli_bool(cli, "strict")};
+    MLN_TRY(rego_files_of_flag(cli, "data", &a->files));
+    a->files.is_bundle = true;
+    MLN_TRY(rego_files_of_flag(cli, "bundle", &a->files));
+    MLN_TRY(rego_compile(cli, &a->files, &options, &a->rego, &a->errors));
+    MLN_TRY(mln_rego_eval_new(cli->cx, &a->eval));
+    MLN_TRY(read_input(cli, a));
+    struct mln_rego_query_options how = {.package = mln_cli_text(cli, "package"),
+                                         .imports = imports_of(cli),
+                                         .version = options.version};
+    struct mln_err err = mln_rego_prepare(a->rego, cli->cx, a->query_text, &how, &a->query);
+    if (mln_failed(err) && a->query != NULL) {
+        a->errors = rego_query_errors_of(cli->cx, a->query);
+    }
+    return err;
+}
+
+static struct mln_err evaluate(struct mln_cli *cli, struct rego_answer *a)
+{
+    int64_t time_s = 0;
+    const char *limit = mln_cli_text(cli, "timeout");
+    if (limit != NULL && !mln_duration_parse(mln_bytes_of(limit), &time_s)) {
+        return mln_cli_usage(cli, "--timeout is a duration: 5s, 1m");
+    }
+    struct mln_rego_run_options options = {
+        .budget.time_ns = (uint64_t)(time_s < 0 ? 0 : time_s) * 1000000000u,
+        .is_strict = mln_cli_bool(cli, "strict-builtin-errors")};
+    MLN_TRY(load(cli, a));
+    struct mln_err err = mln_rego_run(a->eval, cli->cx, a->query, a->files.data, &options);
+    const struct mln_rego_error *e = mln_rego_eval_error(a->eval);
+    if (mln_failed(err) && e != NULL) {
+        a->errors = mln_array(cli->cx);
+        mln_push(cli->cx, a->errors, rego_error_value(cli->cx, e));
+    }
+    return err;
+}
+
+/* What is asked for by a flag of OPA's that there is no answer to here. */
+static struct mln_err refuse_missing(struct mln_cli *cli)
+{
+    static const char *const missing[] = {"partial", "explain", "profile", "coverage", "instrument"};
+    for (size_t i = 0; i < MLN_COUNT(missing); i++) {
+        const char *given = mln_cli_text(cli, missing[i]);
+        if (given != NULL && !mln_bytes_is(mln_bytes_of(given), "off") &&
+            !mln_bytes_is(mln_bytes_of(given), "false")) {
+            return mln_fail(cli->cx, MLN_E_UNSUPPORTED, "--%s is not supported by merlon rego eval",
+                            missing[i]);
+        }
+    }
+    return MLN_OK;
+}
+
+static struct mln_err run(struct mln_cli *cli)
+{
+    MLN_AUTO(rego_answer_drop) struct rego_answer a = {0};
+    MLN_TRY(refuse_missing(cli));
+    MLN_TRY(rego_format_of(cli, &a.format));
+    MLN_TRY(read_query(cli, &a));
+    if (mln_cli_bool(cli, "fail") && mln_cli_bool(cli, "fail-defined")) {
+        return mln_cli_usage(cli, "--fail and --fail-defined exclude one another");
+    }
+    struct mln_err err = evaluate(cli, &a);
+    if (mln_is(err, MLN_E_USAGE)) {
+        return err;
+    }
+    if (mln_failed(err)) {
+        a.errors = a.errors != NULL ? a.errors : rego_errors_text(cli->cx, cli->cx->text);
+        rego_print_errors(cli, &a);
+        cli->exit_code = REGO_EXIT_BAD;
+        return MLN_OK;
+    }
+    rego_print_answer(cli, &a);
+    bool is_empty = mln_rego_rows(a.eval) == 0;
+    if ((mln_cli_bool(cli, "fail") && is_empty) || (mln_cli_bool(cli, "fail-defined") && !is_empty)) {
+        cli->exit_code = EXIT_FAIL;
+    }
+    return MLN_OK;
+}
+
+static const struct mln_flag flags[] = {
+    {"data", MLN_FLAG_LIST, "PATH", NULL, "Policies and documents: a file, a folder, or a.b:FILE"},
+    {"bundle", MLN_FLAG_LIST, "PATH", NULL, "A folder that is a bundle"},
+    {"input", MLN_FLAG_TEXT, "FILE", NULL, "Input, JSON or YAML"},
+    {"stdin-input", MLN_FLAG_BOOL, NULL, NULL, "Input from the standard input"},
+    {"stdin", MLN_FLAG_BOOL, NULL, NULL, "The query from the standard input"},
+    {"format", MLN_FLAG_TEXT, "FORM", "json", "json, values, bindings, pretty, raw or discard"},
+    {"package", MLN_FLAG_TEXT, "NAME", NULL, "Package that the query stands in: a.b"},
+    {"import", MLN_FLAG_LIST, "REF", NULL, "Import for the query: data.x"},
+    {"fail", MLN_FLAG_BOOL, NULL, NULL, "Exit code 1 when the answer is undefined"},
+    {"fail-defined", MLN_FLAG_BOOL, NULL, NULL, "Exit code 1 when the answer is defined"},
+    {"strict", MLN_FLAG_BOOL, NULL, NULL, "Unused imports and variables are errors"},
+    {"strict-builtin-errors", MLN_FLAG_BOOL, NULL, NULL, "The first error of a builtin ends the evaluation"},
+    {"timeout", MLN_FLAG_TEXT, "TIME", NULL, "Give up after this time (default: never)"},
+    {"v0-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v0"},
+    {"v1-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v1 (the default)"},
+    {"partial", MLN_FLAG_BOOL, NULL, NULL, "Refused: partial evaluation is not there"},
+    {"explain", MLN_FLAG_TEXT, "MODE", NULL, "off; others are refused"},
+    {"profile", MLN_FLAG_BOOL, NULL, NULL, "Refused"},
+    {"coverage", MLN_FLAG_BOOL, NULL, NULL, "Refused"},
+    {"instrument", MLN_FLAG_BOOL, NULL, NULL, "Refused"},
+    {0},
+};
+static const char *const letters[] = {"d", "data", "b", "bundle", "i", "input", "I", "stdin-input",
+                                      "f", "format", "p", "partial", "S", "strict", NULL};
+static const char *const examples[] = {
+    "merlon rego eval -d policy.rego -i input.json 'data.example.allow'",
+    "merlon rego eval --fail-defined -d policies/ -I -f raw 'data.example.deny[_]'",
+    "merlon rego eval -f pretty 'x := [1, 2][_]; x > 1'",
+    NULL,
+};
+const struct mln_command mln_command_rego_eval = {
+    .noun = "rego",
+    .verb = "eval",
+    .summary = "Evaluate a query",
+    .args = "QUERY",
+    .examples = examples,
+    .flags = flags,
+    .max_args = 1,
+    .is_local = true,
+    .letters = letters,
+    .more = "Exit code 2 with an error of the policies, of the query or while it is evaluated.",
+    .run = run,
+};
