@@ -6,6 +6,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -101,6 +102,15 @@ static void pool_start(void)
 {
     MLN_CHECK(pthread_key_create(&pool_key, pool_end) == 0);
     MLN_CHECK(pthread_atfork(NULL, NULL, pool_forked) == 0);
+}
+
+/*
+ * A process may end while its threads still work: the cleanup that OpenSSL does at exit would pull its locks from under them.
+ * Its memory goes with the process.
+ */
+__attribute__((constructor)) static void keep_openssl(void)
+{
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 }
 
 static void fetch(void *to, size_t n)
