@@ -13,6 +13,7 @@ enum mln_seal_kind { MLN_SEAL_SHAMIR, MLN_SEAL_KEYFILE };
 struct mln_seal_config { /* stored in clear at "core/seal-config": no secret in it */
     enum mln_seal_kind kind;
     unsigned shares, threshold;
+    unsigned recovery_shares, recovery_threshold; /* wanted at init of a key file; 0 = none. Not in the row */
 };
 struct mln_seal;
 
@@ -65,6 +66,14 @@ struct mln_err mln_seal_change_prove(struct mln_cx *cx, const struct mln_seal_ch
 struct mln_err mln_seal_change_commit(struct mln_cx *cx, struct mln_seal *seal,
                                       const struct mln_seal_change *change);
 void mln_seal_change_drop(struct mln_seal_change *change);
+
+/* ---- recovery keys: shares of a key that opens nothing, for decisions under a seal that opens by itself ---- */
+/* shares 0: there are none. Also while sealed; nothing may be decided by it. CORRUPT */
+struct mln_err mln_seal_recovery_config(struct mln_cx *cx, struct mln_seal *seal, struct mln_seal_config *ret);
+/* Are these the recovery keys? FORGED when not or of a wrong number, NOT_FOUND (there are none), SEALED, CORRUPT */
+struct mln_err mln_seal_recovery_prove(struct mln_cx *cx, struct mln_seal *seal, const struct mln_bytes *shares, size_t n);
+/* From now on these (mln_seal_change_begin), and none of before: one batch. SEALED, CONFLICT, FULL, IO */
+struct mln_err mln_seal_recovery_commit(struct mln_cx *cx, struct mln_seal *seal, const struct mln_seal_change *change);
 /*
  * Forget a seal whose initialisation was cut off before anything was stored: all rows go. The caller has made sure of that.
  * keyfile   removed when it is this seal's; may be NULL

@@ -7,6 +7,8 @@
 static const struct mln_flag init_flags[] = {
     {"key-shares", MLN_FLAG_INT, "N", "5", "Shares of the unseal key"},
     {"key-threshold", MLN_FLAG_INT, "N", "3", "Shares that unseal"},
+    {"recovery-shares", MLN_FLAG_INT, "N", NULL, "Recovery keys, of a server that unseals by itself"},
+    {"recovery-threshold", MLN_FLAG_INT, "N", NULL, "Recovery keys that decide"},
     {0},
 };
 
@@ -16,9 +18,16 @@ static void init_table(struct mln_cli *cli, const struct mln_value *v)
     for (size_t i = 0; i < mln_len(keys); i++) {
         mln_cli_out("Unseal key %zu:  %s\n", i + 1, mln_cli_scalar(cli, mln_item(keys, i)));
     }
+    const struct mln_value *recovery = mln_get(v, "recovery_keys_base64");
+    for (size_t i = 0; i < mln_len(recovery); i++) {
+        mln_cli_out("Recovery key %zu:  %s\n", i + 1, mln_cli_scalar(cli, mln_item(recovery, i)));
+    }
     mln_cli_out("Root token:    %s\n", mln_cli_scalar(cli, mln_get(v, "root_token")));
-    mln_cli_say(cli, "\nGive each share to another person; they are shown this once. Then 'merlon "
-                     "operator unseal'.\n");
+    mln_cli_say(cli, mln_len(keys) > 0 ? "\nGive each share to another person; they are shown this once. Then 'merlon "
+                                         "operator unseal'.\n"
+                     : mln_len(recovery) > 0
+                         ? "\nGive each recovery key to another person; they are shown this once. The server is open.\n"
+                         : "\nThe server is open.\n");
 }
 
 /* The server's members, and the names that vault's command gives them, which scripts read. */
@@ -29,9 +38,25 @@ static const struct mln_value *with_names(struct mln_cli *cli, const struct mln_
     mln_put(cli->cx, all, "unseal_keys_hex", mln_get(body, "keys"));
     mln_put_int(cli->cx, all, "unseal_shares", shares);
     mln_put_int(cli->cx, all, "unseal_threshold", threshold);
-    mln_put(cli->cx, all, "recovery_keys_b64", mln_array(cli->cx));
-    mln_put(cli->cx, all, "recovery_keys_hex", mln_array(cli->cx));
+    const struct mln_value *recovery = mln_get(body, "recovery_keys");
+    bool has_recovery = mln_len(recovery) > 0;
+    mln_put(cli->cx, all, "recovery_keys_b64", has_recovery ? mln_get(body, "recovery_keys_base64") : mln_array(cli->cx));
+    mln_put(cli->cx, all, "recovery_keys_hex", has_recovery ? recovery : mln_array(cli->cx));
     return all;
+}
+
+/* Only when asked for: a Shamir seal refuses them. */
+static struct mln_err put_recovery(struct mln_cli *cli, struct mln_value *body)
+{
+    int64_t shares = 0;
+    int64_t threshold = 0;
+    MLN_TRY(mln_cli_int(cli, "recovery-shares", 0, &shares));
+    MLN_TRY(mln_cli_int(cli, "recovery-threshold", 0, &threshold));
+    if (shares != 0 || threshold != 0) {
+        mln_put_int(cli->cx, body, "recovery_shares", shares);
+        mln_put_int(cli->cx, body, "recovery_threshold", threshold);
+    }
+    return MLN_OK;
 }
 
 static struct mln_err run_init(struct mln_cli *cli)
@@ -43,6 +68,7 @@ static struct mln_err run_init(struct mln_cli *cli)
     struct mln_value *body = mln_object(cli->cx);
     mln_put_int(cli->cx, body, "secret_shares", shares);
     mln_put_int(cli->cx, body, "secret_threshold", threshold);
+    MLN_TRY(put_recovery(cli, body));
     struct mln_cli_reply reply = {0};
     MLN_TRY(mln_cli_call(cli, "PUT", "sys/init", body, &reply));
     return mln_cli_answer(cli, cli->format == MLN_FORMAT_TABLE ? reply.body : with_names(cli, reply.body, shares, threshold), init_table);

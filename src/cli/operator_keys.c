@@ -65,7 +65,7 @@ static void rekey_table(struct mln_cli *cli, const struct mln_value *v)
 {
     const struct mln_value *keys = mln_get(v, "keys_base64");
     for (size_t i = 0; i < mln_len(keys); i++) {
-        mln_cli_out("Unseal key %zu:  %s\n", i + 1, mln_cli_scalar(cli, mln_item(keys, i)));
+        mln_cli_out("Key %zu:  %s\n", i + 1, mln_cli_scalar(cli, mln_item(keys, i)));
     }
     bool must_verify = mln_get_bool(mln_get(v, "verification_required"), false);
     mln_cli_say(cli, must_verify ? "\nThe new shares count once they were given back: 'merlon operator rekey --verify'.\n"
@@ -74,7 +74,13 @@ static void rekey_table(struct mln_cli *cli, const struct mln_value *v)
 
 static struct mln_err run_rekey(struct mln_cli *cli)
 {
-    const char *base = base_of(cli, "sys/rotate/root", "sys/rekey");
+    const char *target = mln_cli_text(cli, "target");
+    bool is_recovery = target != NULL && mln_bytes_is(mln_bytes_of(target), "recovery");
+    if (target != NULL && !is_recovery && !mln_bytes_is(mln_bytes_of(target), "barrier")) {
+        return mln_cli_usage(cli, "--target is barrier or recovery");
+    }
+    const char *base = is_recovery ? base_of(cli, "sys/rotate/recovery", "sys/rekey-recovery-key")
+                                   : base_of(cli, "sys/rotate/root", "sys/rekey");
     bool is_verify = mln_cli_bool(cli, "verify");
     const char *state = path_of(cli, base, is_verify ? "verify" : "init");
     struct mln_cli_reply reply = {0};
@@ -187,6 +193,7 @@ static const struct mln_flag rekey_flags[] = {
     {"key-threshold", MLN_FLAG_INT, "N", "3", "New shares that unseal (--init)"},
     {"verify-new-shares", MLN_FLAG_BOOL, NULL, NULL, "New shares count only once they were given back (--init)"},
     {"verify", MLN_FLAG_BOOL, NULL, NULL, "Give a new share back"},
+    {"target", MLN_FLAG_TEXT, "NAME", "barrier", "barrier, or recovery: new recovery keys"},
     {0},
 };
 static const struct mln_flag root_flags[] = {
@@ -203,7 +210,7 @@ static const char *const rekey_examples[] = {"merlon operator rekey --init --key
 const struct mln_command mln_command_operator_rekey = {
     .noun = "operator",
     .verb = "rekey",
-    .summary = "Make new shares of the unseal key, with the old ones",
+    .summary = "Make new shares of the unseal key, or new recovery keys, with the old ones",
     .args = "[- | @FILE]",
     .examples = rekey_examples,
     .flags = rekey_flags,

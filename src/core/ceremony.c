@@ -30,6 +30,7 @@ void mln_ceremonies_forget(struct mln_core *core)
 {
     pthread_mutex_lock(&core->ceremonies.lock);
     mln_ceremony_clear(&core->ceremonies.rekey);
+    mln_ceremony_clear(&core->ceremonies.recovery);
     mln_ceremony_clear(&core->ceremonies.root);
     pthread_mutex_unlock(&core->ceremonies.lock);
 }
@@ -47,6 +48,7 @@ void mln_ceremonies_tick(struct mln_core *core)
 {
     pthread_mutex_lock(&core->ceremonies.lock);
     tick_one(&core->ceremonies.rekey);
+    tick_one(&core->ceremonies.recovery);
     tick_one(&core->ceremonies.root);
     pthread_mutex_unlock(&core->ceremonies.lock);
 }

@@ -35,7 +35,7 @@ struct mln_ceremony {
 
 struct mln_ceremonies {
     pthread_mutex_t lock; /* held by a whole step; nothing else is waited for under it but the seal and one commit */
-    struct mln_ceremony rekey, root;
+    struct mln_ceremony rekey, recovery, root;
 };
 
 void mln_ceremony_clear(struct mln_ceremony *c);

@@ -414,6 +414,23 @@ static struct mln_err unseal_with(struct mln_cx *cx, struct mln_core *core,
     return MLN_OK;
 }
 
+/* Recovery keys of a seal that opens by itself, when they are wanted: what is cut off before the first rows is thrown away with them. */
+static struct mln_err make_recovery(struct mln_cx *cx, struct mln_core *core, const struct mln_seal_config *seal,
+                                    struct mln_bytes *ret_shares, size_t *ret_n)
+{
+    struct mln_seal_change change = {0};
+    struct mln_seal_config config = {
+        .kind = MLN_SEAL_SHAMIR, .shares = seal->recovery_shares, .threshold = seal->recovery_threshold};
+    if (seal->kind == MLN_SEAL_SHAMIR || config.shares == 0) {
+        return MLN_OK;
+    }
+    MLN_TRY(mln_seal_change_begin(cx, &config, ret_shares, &change));
+    struct mln_err err = mln_seal_recovery_commit(cx, core->seal, &change);
+    mln_seal_change_drop(&change);
+    *ret_n = config.shares;
+    return err;
+}
+
 static struct mln_err init_locked(struct mln_cx *cx, struct mln_core *core,
                                   const struct mln_seal_config *seal, const char *root_token,
                                   struct mln_bytes *ret_shares, size_t *ret_n,
@@ -426,7 +443,8 @@ static struct mln_err init_locked(struct mln_cx *cx, struct mln_core *core,
     MLN_TRY(mln_seal_init(cx, core->seal, seal, core->config.keyfile, ret_shares, ret_n));
     MLN_TRY(unseal_with(cx, core, ret_shares, *ret_n));
     MLN_TRY(mln_core_unsealed(cx, core, "initialise"));
-    struct mln_err err = first_rows(cx, core, root_token, ret_token);
+    struct mln_err err = make_recovery(cx, core, seal, ret_shares, ret_n);
+    err = mln_failed(err) ? err : first_rows(cx, core, root_token, ret_token);
     if (mln_failed(err) || core->config.seal == MLN_SEAL_SHAMIR) {
         mln_core_seal_now(core, true); /* a Shamir seal stays closed until its shares are given */
     }

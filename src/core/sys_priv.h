@@ -30,7 +30,11 @@
 /* ---- what parts of the seal share (sys_seal.c) ---- */
 /* The field "key": one share, hex or base64. INVALID */
 struct mln_err sys_share_of(struct mln_request *rq, struct mln_buf *ret);
-/* Do the shares given to a ceremony open the seal? FORGED, INVALID */
+/* Are there recovery keys, which then decide instead of what opens the seal? config, as those, only if so. */
+bool sys_has_recovery(struct mln_request *rq, struct mln_seal_config *config);
+/* How many keys people hold and how many of them decide. UNINIT, CORRUPT */
+struct mln_err sys_holders(struct mln_request *rq, struct mln_seal_config *ret);
+/* Are the shares given to a ceremony those that decide? FORGED, INVALID */
 struct mln_err sys_prove_shares(struct mln_request *rq, const struct mln_ceremony *c);
 /* What is wrong with n shares of which t open the seal; NULL when nothing is. */
 const char *sys_shares_wrong(int64_t n, int64_t t);

@@ -2,11 +2,16 @@
 /*
  * New shares by the holders of the old ones: sys/rekey (without a token, off unless configured) and, as OpenBao has it,
  * sys/rotate/root (with one that has sudo). The new shares are in force in one batch, at the end of giving or of verifying; until then
- * the old ones open.
+ * the old ones open. sys/rekey-recovery-key and sys/rotate/recovery do the same with the recovery keys of a seal that opens by itself.
  */
 #include "core/sys_priv.h"
 
 #include "base/clock.h"
+
+static bool is_recovery(struct mln_request *rq, const struct mln_ceremony *c)
+{
+    return c == &mln_core_of(rq)->ceremonies.recovery;
+}
 
 static struct mln_err answer(struct mln_request *rq, struct mln_reply *re, struct mln_value *status)
 {
@@ -26,7 +31,7 @@ static struct mln_err status(struct mln_request *rq, const struct mln_ceremony *
     struct mln_cx *cx = rq->cx;
     struct mln_seal_config config = {0};
     struct mln_value *out = mln_object(cx);
-    MLN_TRY(mln_seal_read_config(cx, mln_core_of(rq)->seal, &config));
+    MLN_TRY(sys_holders(rq, &config));
     bool is_verifying = c->stage == MLN_CEREMONY_VERIFYING;
     mln_put_text(cx, out, "nonce", mln_text_dup(cx, mln_bytes_of(c->nonce)));
     mln_put_bool(cx, out, "started", c->stage != MLN_CEREMONY_NONE);
@@ -107,7 +112,20 @@ static struct mln_err show(struct mln_request *rq, struct mln_reply *re, struct 
 
 /* ---- beginning ---- */
 
-static struct mln_err check_begin(struct mln_request *rq)
+/* A server without recovery keys gets its first ones by what its key file holds. */
+static struct mln_err check_seal(struct mln_request *rq, bool of_recovery)
+{
+    bool is_shamir = mln_core_of(rq)->config.seal == MLN_SEAL_SHAMIR;
+    if (of_recovery && is_shamir) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "recovery rekeying not supported");
+    }
+    return of_recovery || is_shamir
+               ? MLN_OK
+               : mln_fail(rq->cx, MLN_E_UNSUPPORTED,
+                          "this seal has a key file: there are no shares to make anew");
+}
+
+static struct mln_err check_begin(struct mln_request *rq, const struct mln_ceremony *c)
 {
     if (mln_len(mln_field_of(rq, "pgp_keys")) > 0) {
         return mln_fail(rq->cx, MLN_E_UNSUPPORTED,
@@ -118,10 +136,7 @@ static struct mln_err check_begin(struct mln_request *rq)
                         "cannot request a backup of the new keys without providing PGP keys for "
                         "encryption");
     }
-    return mln_core_of(rq)->config.seal == MLN_SEAL_SHAMIR
-               ? MLN_OK
-               : mln_fail(rq->cx, MLN_E_UNSUPPORTED,
-                          "this seal has a key file: there are no shares to make anew");
+    return check_seal(rq, is_recovery(rq, c));
 }
 
 static struct mln_err read_config(struct mln_request *rq, struct mln_seal_config *ret)
@@ -140,7 +155,7 @@ static struct mln_err begin(struct mln_request *rq, struct mln_reply *re, struct
 {
     struct mln_value *out = NULL;
     struct mln_seal_config config = {0};
-    MLN_TRY(check_begin(rq));
+    MLN_TRY(check_begin(rq, c));
     MLN_TRY(read_config(rq, &config));
     if (!is_again(rq, c)) {
         if (c->stage != MLN_CEREMONY_NONE) {
@@ -183,7 +198,9 @@ static struct mln_err make_shares(struct mln_request *rq, struct mln_ceremony *c
 /* A conflict would have the request run again, which has handed nothing out: it is told as it is. */
 static struct mln_err commit(struct mln_request *rq, struct mln_ceremony *c)
 {
-    struct mln_err err = mln_seal_change_commit(rq->cx, mln_core_of(rq)->seal, &c->change);
+    struct mln_err err = is_recovery(rq, c)
+                             ? mln_seal_recovery_commit(rq->cx, mln_core_of(rq)->seal, &c->change)
+                             : mln_seal_change_commit(rq->cx, mln_core_of(rq)->seal, &c->change);
     return mln_is(err, MLN_E_CONFLICT)
                ? mln_refail(rq->cx, MLN_E_PRECONDITION, "the seal was changed meanwhile")
                : err;
@@ -210,11 +227,11 @@ static struct mln_err take(struct mln_request *rq, struct mln_ceremony *c)
     if (c->stage != MLN_CEREMONY_GIVING) {
         return mln_fail(rq->cx, MLN_E_INVALID,
                         c->stage == MLN_CEREMONY_NONE
-                            ? "no barrier rekey in progress"
+                            ? is_recovery(rq, c) ? "no recovery rekey in progress" : "no barrier rekey in progress"
                             : "rekey operation already finished; verification must be performed");
     }
     MLN_TRY(sys_share_of(rq, &share));
-    MLN_TRY(mln_seal_read_config(rq->cx, mln_core_of(rq)->seal, &config));
+    MLN_TRY(sys_holders(rq, &config));
     MLN_TRY(mln_ceremony_give(rq, c, c->nonce, mln_buf_bytes(&share)));
     if (c->n < config.threshold) {
         return MLN_OK;
@@ -310,12 +327,15 @@ static struct mln_err verify(struct mln_request *rq, struct mln_reply *re, struc
 
 typedef struct mln_err (*step)(struct mln_request *rq, struct mln_reply *re, struct mln_ceremony *c);
 
-static struct mln_err locked(struct mln_request *rq, struct mln_reply *re, step what)
+static struct mln_err locked(struct mln_request *rq, struct mln_reply *re, bool of_recovery, step what)
 {
     struct mln_core *core = mln_core_of(rq);
     MLN_TRY(sys_refuse_open(rq, core->config.unauthed_rekey));
+    if (of_recovery) {
+        MLN_TRY(check_seal(rq, true));
+    }
     pthread_mutex_lock(&core->ceremonies.lock);
-    struct mln_err err = what(rq, re, &core->ceremonies.rekey);
+    struct mln_err err = what(rq, re, of_recovery ? &core->ceremonies.recovery : &core->ceremonies.rekey);
     pthread_mutex_unlock(&core->ceremonies.lock);
     return err;
 }
@@ -323,7 +343,11 @@ static struct mln_err locked(struct mln_request *rq, struct mln_reply *re, step 
 #define STEP(name, what)                                                                           \
     static struct mln_err name(struct mln_request *rq, struct mln_reply *re)                       \
     {                                                                                              \
-        return locked(rq, re, what);                                                               \
+        return locked(rq, re, false, what);                                                        \
+    }                                                                                              \
+    static struct mln_err recovery_##name(struct mln_request *rq, struct mln_reply *re)            \
+    {                                                                                              \
+        return locked(rq, re, true, what);                                                         \
     }
 STEP(rekey_read, show)
 STEP(rekey_begin, begin)
@@ -348,14 +372,6 @@ static struct mln_err backup_remove(struct mln_request *rq, struct mln_reply *re
     return MLN_OK;
 }
 
-/* Recovery keys belong to seals that open by themselves. */
-static struct mln_err recovery(struct mln_request *rq, struct mln_reply *re)
-{
-    (void)re;
-    MLN_TRY(sys_refuse_open(rq, mln_core_of(rq)->config.unauthed_rekey));
-    return mln_fail(rq->cx, MLN_E_INVALID, "recovery rekeying not supported");
-}
-
 static const struct mln_field init_fields[] = {
     F_INT("secret_shares", NULL, "How many new shares."),
     F_INT("secret_threshold", NULL, "How many of them unseal."),
@@ -370,29 +386,25 @@ static const struct mln_field share_fields[] = {
     {0},
 };
 
-#define INIT(at, open)                                                                             \
+#define INIT(at, open, of)                                                                            \
     {                                                                                              \
         .pattern = at, .summary = "Begin, watch or cancel making new shares.",                     \
-        .fields = init_fields, .read = rekey_read, .write = rekey_begin, .remove = rekey_cancel,   \
+        .fields = init_fields, .read = of##rekey_read, .write = of##rekey_begin,                   \
+        .remove = of##rekey_cancel,                                                                \
         .is_open = open, .is_sudo = !open, .controls = "SC-12"                                     \
     }
-#define UPDATE(at, open)                                                                           \
+#define UPDATE(at, open, of)                                                                          \
     {                                                                                              \
         .pattern = at, .summary = "Give an old share towards new ones.", .fields = share_fields,   \
-        .write = rekey_update, .is_open = open, .is_sudo = !open, .may_block = true,               \
+        .write = of##rekey_update, .is_open = open, .is_sudo = !open, .may_block = true,               \
         .controls = "SC-12"                                                                        \
     }
-#define VERIFY(at, open)                                                                           \
+#define VERIFY(at, open, of)                                                                          \
     {                                                                                              \
         .pattern = at, .summary = "Show the new shares before they are in force.",                 \
-        .fields = share_fields, .read = rekey_verify_read, .write = rekey_verify,                  \
-        .remove = rekey_verify_cancel, .is_open = open, .is_sudo = !open, .may_block = true,       \
+        .fields = share_fields, .read = of##rekey_verify_read, .write = of##rekey_verify,          \
+        .remove = of##rekey_verify_cancel, .is_open = open, .is_sudo = !open, .may_block = true,       \
         .controls = "SC-12"                                                                        \
-    }
-#define RECOVERY(at, open)                                                                         \
-    {                                                                                              \
-        .pattern = at, .summary = "Refused: this seal has no recovery keys.", .read = recovery,    \
-        .write = recovery, .remove = recovery, .is_open = open, .is_sudo = !open                   \
     }
 #define BACKUP(at)                                                                                 \
     {                                                                                              \
@@ -401,16 +413,21 @@ static const struct mln_field share_fields[] = {
     }
 
 const struct mln_path mln_sys_rekey[] = {
-    INIT("rekey/init", true),
-    UPDATE("rekey/update", true),
-    VERIFY("rekey/verify", true),
+    INIT("rekey/init", true, ),
+    UPDATE("rekey/update", true, ),
+    VERIFY("rekey/verify", true, ),
     BACKUP("rekey/backup"),
     BACKUP("rekey/recovery-key-backup"),
-    RECOVERY("rekey-recovery-key/{what...}", true),
-    INIT("rotate/root/init", false),
-    UPDATE("rotate/root/update", false),
-    VERIFY("rotate/root/verify", false),
+    INIT("rekey-recovery-key/init", true, recovery_),
+    UPDATE("rekey-recovery-key/update", true, recovery_),
+    VERIFY("rekey-recovery-key/verify", true, recovery_),
+    INIT("rotate/root/init", false, ),
+    UPDATE("rotate/root/update", false, ),
+    VERIFY("rotate/root/verify", false, ),
     BACKUP("rotate/root/backup"),
-    RECOVERY("rotate/recovery/{what...}", false),
+    INIT("rotate/recovery/init", false, recovery_),
+    UPDATE("rotate/recovery/update", false, recovery_),
+    VERIFY("rotate/recovery/verify", false, recovery_),
+    BACKUP("rotate/recovery/backup"),
     {0},
 };

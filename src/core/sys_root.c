@@ -32,7 +32,7 @@ static struct mln_err status(struct mln_request *rq, const struct mln_ceremony *
     struct mln_cx *cx = rq->cx;
     struct mln_seal_config config = {0};
     struct mln_value *out = mln_object(cx);
-    MLN_TRY(mln_seal_read_config(cx, mln_core_of(rq)->seal, &config));
+    MLN_TRY(sys_holders(rq, &config));
     bool is_complete = encoded[0] != 0;
     mln_put_text(cx, out, "nonce", mln_text_dup(cx, mln_bytes_of(c->nonce)));
     mln_put_bool(cx, out, "started", c->stage != MLN_CEREMONY_NONE);
@@ -122,7 +122,7 @@ static struct mln_err take(struct mln_request *rq, struct mln_ceremony *c)
         return mln_fail(rq->cx, MLN_E_INVALID, "no root generation in progress");
     }
     MLN_TRY(sys_share_of(rq, &share));
-    MLN_TRY(mln_seal_read_config(rq->cx, mln_core_of(rq)->seal, &config));
+    MLN_TRY(sys_holders(rq, &config));
     MLN_TRY(mln_ceremony_give(rq, c, c->nonce, mln_buf_bytes(&share)));
     if (c->n < config.threshold) {
         return MLN_OK;

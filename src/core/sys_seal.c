@@ -43,6 +43,27 @@ static struct mln_err sys_health(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(cx);
 }
 
+bool sys_has_recovery(struct mln_request *rq, struct mln_seal_config *config)
+{
+    struct mln_seal_config recovery = {0};
+    struct mln_core *core = mln_core_of(rq);
+    if (core->config.seal == MLN_SEAL_SHAMIR) {
+        return false;
+    }
+    if (mln_failed(mln_seal_recovery_config(rq->cx, core->seal, &recovery))) {
+        mln_cx_clear(rq->cx);
+    }
+    *config = recovery.shares > 0 ? recovery : *config;
+    return recovery.shares > 0;
+}
+
+struct mln_err sys_holders(struct mln_request *rq, struct mln_seal_config *ret)
+{
+    MLN_TRY(mln_seal_read_config(rq->cx, mln_core_of(rq)->seal, ret));
+    (void)sys_has_recovery(rq, ret);
+    return MLN_OK;
+}
+
 static const struct mln_value *seal_status(struct mln_request *rq)
 {
     struct mln_cx *cx = rq->cx;
@@ -54,6 +75,7 @@ static const struct mln_value *seal_status(struct mln_request *rq)
     if (ready && mln_failed(mln_seal_read_config(cx, core->seal, &config))) {
         mln_cx_clear(cx);
     }
+    bool has_recovery = ready && sys_has_recovery(rq, &config);
     mln_seal_progress(core->seal, &progress);
     mln_put_text(cx, bare, "type", core->config.seal == MLN_SEAL_SHAMIR ? "shamir" : "keyfile");
     mln_put_bool(cx, bare, "initialized", ready);
@@ -68,7 +90,10 @@ static const struct mln_value *seal_status(struct mln_request *rq)
     if (!mln_core_is_sealed(core)) {
         mln_put_text(cx, bare, "cluster_name", CLUSTER_NAME);
     }
-    mln_put_bool(cx, bare, "recovery_seal", false);
+    mln_put_bool(cx, bare, "recovery_seal", has_recovery);
+    if (has_recovery) {
+        mln_put_text(cx, bare, "recovery_seal_type", "shamir");
+    }
     mln_put_text(cx, bare, "storage_type", "lmdb");
     return bare;
 }
@@ -87,9 +112,9 @@ static struct mln_err sys_init_read(struct mln_request *rq, struct mln_reply *re
     return mln_cx_err(rq->cx);
 }
 
-/* Shares as hex and base64, the root token: given out once. */
-static void put_shares(struct mln_cx *cx, const struct mln_bytes *shares, size_t n,
-                       const char *token, struct mln_value *bare)
+/* Shares as hex and base64: given out once. */
+static void put_shares(struct mln_cx *cx, const struct mln_bytes *shares, size_t n, bool is_recovery,
+                       struct mln_value *bare)
 {
     struct mln_value *hex = mln_array(cx), *base64 = mln_array(cx);
     for (size_t i = 0; i < n; i++) {
@@ -97,52 +122,65 @@ static void put_shares(struct mln_cx *cx, const struct mln_bytes *shares, size_t
         mln_push(cx, base64,
                  mln_secret_string(cx, mln_bytes_of(mln_base64_text(cx, shares[i], MLN_B64_STD))));
     }
-    mln_put(cx, bare, "keys", hex);
-    mln_put(cx, bare, "keys_base64", base64);
-    mln_put(cx, bare, "root_token", mln_secret_string(cx, mln_bytes_of(token)));
+    mln_put(cx, bare, is_recovery ? "recovery_keys" : "keys", hex);
+    mln_put(cx, bare, is_recovery ? "recovery_keys_base64" : "keys_base64", base64);
 }
 
 /* What Vault takes and this server does not is refused: shares that should have come encrypted must not come in clear. */
 static struct mln_err check_init(struct mln_request *rq, bool is_shamir)
 {
     static const char *const recovery[] = {"recovery_shares", "recovery_threshold"};
-    if (mln_len(mln_field_of(rq, "pgp_keys")) > 0 || mln_len(mln_field_of(rq, "root_token_pgp_key")) > 0) {
+    bool has_pgp = mln_len(mln_field_of(rq, "recovery_pgp_keys")) > 0, has_recovery = has_pgp;
+    if ((has_pgp && !is_shamir) || mln_len(mln_field_of(rq, "pgp_keys")) > 0 || mln_len(mln_field_of(rq, "root_token_pgp_key")) > 0) {
         return mln_fail(rq->cx, MLN_E_UNSUPPORTED,
-                        "pgp_keys and root_token_pgp_key are not supported: shares and token are "
+                        "pgp_keys, recovery_pgp_keys and root_token_pgp_key are not supported: shares and token are "
                         "answered as they are");
     }
-    bool has_recovery = mln_len(mln_field_of(rq, "recovery_pgp_keys")) > 0;
     for (size_t i = 0; i < MLN_COUNT(recovery); i++) {
         has_recovery = has_recovery || mln_get_int(mln_field_of(rq, recovery[i]), 0) != 0;
     }
-    return !has_recovery ? MLN_OK
-                         : mln_fail(rq->cx, MLN_E_INVALID,
-                                    "parameters recovery_shares,recovery_threshold,recovery_pgp_keys "
-                                    "not applicable to seal type %s",
-                                    is_shamir ? "shamir" : "keyfile");
+    return !has_recovery || !is_shamir
+               ? MLN_OK
+               : mln_fail(rq->cx, MLN_E_INVALID,
+                          "parameters recovery_shares,recovery_threshold,recovery_pgp_keys "
+                          "not applicable to seal type shamir");
+}
+
+/* Of a Shamir seal its shares; of another its recovery keys, which need not be. */
+static struct mln_err init_config(struct mln_request *rq, bool is_shamir, struct mln_seal_config *ret)
+{
+    int64_t n = mln_get_int(mln_field_of(rq, is_shamir ? "secret_shares" : "recovery_shares"), 0),
+            t = mln_get_int(mln_field_of(rq, is_shamir ? "secret_threshold" : "recovery_threshold"), 0);
+    bool is_none = !is_shamir && n == 0 && t == 0;
+    if (!is_none && sys_shares_wrong(n, t) != NULL) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "invalid %s configuration: %s", is_shamir ? "seal" : "recovery",
+                        sys_shares_wrong(n, t));
+    }
+    *ret = is_shamir ? (struct mln_seal_config){.kind = MLN_SEAL_SHAMIR, .shares = (unsigned)n, .threshold = (unsigned)t}
+                     : (struct mln_seal_config){.kind = MLN_SEAL_KEYFILE, .shares = 1, .threshold = 1,
+                                                .recovery_shares = (unsigned)n, .recovery_threshold = (unsigned)t};
+    return MLN_OK;
 }
 
 static struct mln_err sys_init(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_core *core = mln_core_of(rq);
-    int64_t n = mln_get_int(mln_field_of(rq, "secret_shares"), 0),
-            t = mln_get_int(mln_field_of(rq, "secret_threshold"), 0);
     bool is_shamir = core->config.seal == MLN_SEAL_SHAMIR;
+    struct mln_seal_config config = {0};
     MLN_TRY(check_init(rq, is_shamir));
-    if (is_shamir && sys_shares_wrong(n, t) != NULL) {
-        return mln_fail(cx, MLN_E_INVALID, "invalid seal configuration: %s", sys_shares_wrong(n, t));
-    }
-    struct mln_seal_config config = {.kind = core->config.seal,
-                                     .shares = is_shamir ? (unsigned)n : 1,
-                                     .threshold = is_shamir ? (unsigned)t : 1};
+    MLN_TRY(init_config(rq, is_shamir, &config));
     struct mln_bytes *shares = mln_new_array(cx, 256, sizeof(*shares));
     struct mln_value *bare = mln_object(cx);
     const char *token = NULL;
     size_t n_shares = 0;
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(mln_core_init(cx, core, &config, NULL, shares, &n_shares, &token));
-    put_shares(cx, shares, is_shamir ? n_shares : 0, token, bare);
+    put_shares(cx, shares, is_shamir ? n_shares : 0, false, bare);
+    if (!is_shamir && n_shares > 0) {
+        put_shares(cx, shares, n_shares, true, bare);
+    }
+    mln_put(cx, bare, "root_token", mln_secret_string(cx, mln_bytes_of(token)));
     re->bare = bare;
     return mln_cx_err(cx);
 }
@@ -200,6 +238,10 @@ struct mln_err sys_prove_shares(struct mln_request *rq, const struct mln_ceremon
 {
     struct mln_bytes given[255];
     size_t n = mln_ceremony_given(c, given);
+    struct mln_seal_config config = {0};
+    if (sys_has_recovery(rq, &config)) {
+        return mln_seal_recovery_prove(rq->cx, mln_core_of(rq)->seal, given, n);
+    }
     return mln_core_of(rq)->config.seal == MLN_SEAL_KEYFILE
                ? check_keyfile(rq, n == 1 ? given[0] : MLN_BYTES_NONE)
                : mln_seal_prove(rq->cx, mln_core_of(rq)->seal, given, n);
@@ -294,9 +336,9 @@ static const struct mln_field init_fields[] = {
     F_INT("secret_threshold", "3", "How many of them unseal."),
     F_LIST("pgp_keys", "Refused: not supported."),
     F_TEXT("root_token_pgp_key", "Refused: not supported."),
-    F_INT("recovery_shares", NULL, "Refused: this seal has no recovery keys."),
-    F_INT("recovery_threshold", NULL, "Refused: this seal has no recovery keys."),
-    F_LIST("recovery_pgp_keys", "Refused: this seal has no recovery keys."),
+    F_INT("recovery_shares", NULL, "How many recovery keys, of a seal that opens by itself."),
+    F_INT("recovery_threshold", NULL, "How many of them decide."),
+    F_LIST("recovery_pgp_keys", "Refused: not supported."),
     F_INT("stored_shares", NULL, "Old, without meaning."),
     {0},
 };

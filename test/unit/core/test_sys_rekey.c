@@ -162,7 +162,7 @@ static void test_refused(void **state)
         {R, "read", "sys/rotate/root/backup", NULL, 400, NULL, "no backed-up keys found"},
         {R, "delete", "sys/rotate/root/backup", NULL, 204, NULL, NULL},
         {NULL, "write", "sys/init", "{\"secret_shares\":1,\"secret_threshold\":1,\"pgp_keys\":[\"x\"]}", 400, NULL,
-         "pgp_keys and root_token_pgp_key are not supported: shares and token are answered as they are"},
+         "pgp_keys, recovery_pgp_keys and root_token_pgp_key are not supported: shares and token are answered as they are"},
         {NULL, "write", "sys/init", "{\"secret_shares\":1,\"secret_threshold\":1,\"recovery_shares\":1}", 400, NULL,
          "parameters recovery_shares,recovery_threshold,recovery_pgp_keys not applicable to seal type shamir"},
     };
@@ -177,11 +177,158 @@ static void test_key_file(void **state)
     assert_string_equal(ck_error(k), "this seal has a key file: there are no shares to make anew");
 }
 
+static const char *item(struct ck *k, const char *member, size_t i)
+{
+    return mln_get_text(&k->cx, mln_item(mln_get(mln_get(k->answer, "bare"), member), i), "");
+}
+
+/* A key file's server with recovery keys; *keys as hex. */
+static struct ck *with_recovery(const char *keys[8])
+{
+    struct ck *k = ck_new_bare(false, true);
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/init", "{\"recovery_shares\":3,\"recovery_threshold\":2}"), 200);
+    for (size_t i = 0; i < 3; i++) {
+        keys[i] = item(k, "recovery_keys", i);
+        assert_int_equal(strlen(keys[i]), 66);
+        assert_int_equal(strlen(item(k, "recovery_keys_base64", i)), 44);
+    }
+    assert_string_equal(ck_at(k, "bare|keys"), "[]");
+    k->root = text_at(k, "bare|root_token");
+    return k;
+}
+
+static void test_recovery_init(void **state)
+{
+    (void)state;
+    const char *keys[8] = {0};
+    MLN_AUTO(ck_drop) struct ck *k = with_recovery(keys);
+    const struct ck_step t[] = {
+        {NULL, "read", "sys/seal-status", NULL, 200, "bare|recovery_seal", "true"},
+        {NULL, "read", "sys/seal-status", NULL, 200, "bare|recovery_seal_type", "\"shamir\""},
+        {NULL, "read", "sys/seal-status", NULL, 200, "bare|type", "\"keyfile\""},
+        {NULL, "read", "sys/seal-status", NULL, 200, "bare|n", "3"},
+        {NULL, "read", "sys/seal-status", NULL, 200, "bare|t", "2"},
+        {NULL, "read", "sys/seal-status", NULL, 200, "bare|sealed", "false"},
+        {NULL, "read", "sys/generate-root/attempt", NULL, 200, "bare|required", "2"},
+        {NULL, "write", "sys/rekey/init", "{\"secret_shares\":1,\"secret_threshold\":1}", 400, NULL,
+         "this seal has a key file: there are no shares to make anew"},
+        {k->root, "write", "sys/seal", NULL, 204, NULL, NULL},
+        {NULL, "read", "sys/seal-status", NULL, 200, "bare|recovery_seal", "true"},
+    };
+    CK_PLAY(k, t);
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/unseal", mln_text_format(&k->cx, "{\"key\":\"%s\"}", keys[0])), 400);
+    assert_true(mln_core_is_sealed(k->core)); /* recovery keys open nothing */
+}
+
+static void test_recovery_init_refused(void **state)
+{
+    (void)state;
+    MLN_AUTO(ck_drop) struct ck *k = ck_new_bare(false, true);
+    const struct ck_step t[] = {
+        {NULL, "write", "sys/init", "{\"recovery_shares\":3,\"recovery_threshold\":1}", 400, NULL, NULL},
+        {NULL, "write", "sys/init", "{\"recovery_shares\":3}", 400, NULL, NULL},
+        {NULL, "write", "sys/init", "{\"recovery_threshold\":3}", 400, NULL, NULL},
+        {NULL, "write", "sys/init", "{\"recovery_shares\":-1,\"recovery_threshold\":-1}", 400, NULL, NULL},
+        {NULL, "write", "sys/init", "{\"recovery_shares\":256,\"recovery_threshold\":2}", 400, NULL, NULL},
+        {NULL, "write", "sys/init", "{\"recovery_shares\":1,\"recovery_threshold\":1,\"recovery_pgp_keys\":[\"x\"]}", 400,
+         NULL, NULL},
+        {NULL, "read", "sys/init", NULL, 200, "bare|initialized", "false"},
+        {NULL, "write", "sys/init", "{}", 200, "bare|recovery_keys", "absent"},
+        {NULL, "read", "sys/seal-status", NULL, 200, "bare|recovery_seal", "false"},
+    };
+    CK_PLAY(k, t);
+}
+
+static int root_by(struct ck *k, const char *const *keys, unsigned n)
+{
+    int status = 0;
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/generate-root/attempt", "{}"), 200);
+    const char *nonce = text_at(k, "bare|nonce");
+    for (unsigned i = 0; i < n; i++) {
+        status = give(k, NULL, "sys/generate-root/update", keys[i], nonce);
+    }
+    return status;
+}
+
+static const char *keyfile_text(struct ck *k)
+{
+    char text[80] = {0};
+    FILE *file = fopen(k->keyfile, "r");
+    assert_non_null(file);
+    assert_int_equal(fread(text, 1, 64, file), 64);
+    assert_int_equal(fclose(file), 0);
+    return mln_text_dup(&k->cx, mln_bytes_of(text));
+}
+
+/* Only recovery keys make a root token: not a wrong one, and the key file no longer. */
+static void test_recovery_root(void **state)
+{
+    (void)state;
+    const char *keys[8] = {0};
+    MLN_AUTO(ck_drop) struct ck *k = with_recovery(keys);
+    const char *file[] = {keyfile_text(k), keyfile_text(k)};
+    const char *mixed[] = {keys[0], "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff77"};
+    assert_int_equal(root_by(k, file, 1), 200);
+    assert_string_equal(ck_at(k, "bare|complete"), "false");
+    CK_WANT(k, ck_call(k, NULL, "delete", "sys/generate-root/attempt", NULL), 204);
+    assert_int_equal(root_by(k, mixed, 2), 400);
+    CK_WANT(k, ck_call(k, NULL, "delete", "sys/generate-root/attempt", NULL), 204);
+    assert_int_equal(root_by(k, keys + 1, 2), 200);
+    assert_string_equal(ck_at(k, "bare|complete"), "true");
+}
+
+static void test_recovery_rekey(void **state)
+{
+    (void)state;
+    const char *keys[8] = {0}, *fresh[8] = {0};
+    MLN_AUTO(ck_drop) struct ck *k = with_recovery(keys);
+    const char *path = "sys/rekey-recovery-key/init";
+    CK_WANT(k, give(k, NULL, "sys/rekey-recovery-key/update", keys[0], "x"), 400);
+    assert_string_equal(ck_error(k), "no recovery rekey in progress");
+    CK_WANT(k, ck_call(k, NULL, "write", path,
+                       "{\"secret_shares\":2,\"secret_threshold\":2,\"require_verification\":true}"), 200);
+    const char *nonce = text_at(k, "bare|nonce");
+    assert_string_equal(ck_at(k, "bare|required"), "2");
+    CK_WANT(k, give(k, NULL, "sys/rekey-recovery-key/update", keys[0], nonce), 200);
+    CK_WANT(k, give(k, NULL, "sys/rekey-recovery-key/update", keys[2], nonce), 200);
+    keep_keys(k, "bare", fresh);
+    const char *verify = text_at(k, "bare|verification_nonce");
+    assert_int_equal(root_by(k, keys, 2), 200); /* the old ones decide until the new ones were shown */
+    CK_WANT(k, give(k, NULL, "sys/rekey-recovery-key/verify", fresh[0], verify), 200);
+    CK_WANT(k, give(k, NULL, "sys/rekey-recovery-key/verify", fresh[1], verify), 200);
+    assert_string_equal(ck_at(k, "bare|complete"), "true");
+    assert_int_equal(root_by(k, keys, 2), 400);
+    CK_WANT(k, ck_call(k, NULL, "delete", "sys/generate-root/attempt", NULL), 204);
+    assert_int_equal(root_by(k, fresh, 2), 200);
+    assert_string_equal(ck_at(k, "bare|complete"), "true");
+}
+
+/* A server that was initialised without them gets recovery keys by its key file. A seal in between forgets all that was begun. */
+static void test_recovery_first(void **state)
+{
+    (void)state;
+    MLN_AUTO(ck_drop) struct ck *k = ck_new();
+    const char *begin = "{\"secret_shares\":1,\"secret_threshold\":1}", *file = keyfile_text(k);
+    CK_WANT(k, ck_call(k, R, "write", "sys/rotate/recovery/init", begin), 200);
+    CK_WANT(k, ck_call(k, R, "write", "sys/seal", NULL), 204);
+    CK_WANT(k, ck_call(k, NULL, "write", "sys/unseal", mln_text_format(&k->cx, "{\"key\":\"%s\"}", file)), 200);
+    CK_WANT(k, ck_call(k, R, "read", "sys/rotate/recovery/init", NULL), 200);
+    assert_string_equal(ck_at(k, "data|started"), "false");
+    CK_WANT(k, ck_call(k, R, "write", "sys/rotate/recovery/init", begin), 200);
+    CK_WANT(k, give(k, R, "sys/rotate/recovery/update", file, text_at(k, "data|nonce")), 200);
+    assert_string_equal(ck_at(k, "data|complete"), "true");
+    CK_WANT(k, ck_call(k, NULL, "read", "sys/seal-status", NULL), 200);
+    assert_string_equal(ck_at(k, "bare|recovery_seal"), "true");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_open),    cmocka_unit_test(test_wrong_shares), cmocka_unit_test(test_verified),
         cmocka_unit_test(test_cut_off), cmocka_unit_test(test_refused),      cmocka_unit_test(test_key_file),
+        cmocka_unit_test(test_recovery_init), cmocka_unit_test(test_recovery_init_refused),
+        cmocka_unit_test(test_recovery_root), cmocka_unit_test(test_recovery_rekey),
+        cmocka_unit_test(test_recovery_first),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
