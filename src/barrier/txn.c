@@ -86,7 +86,7 @@ void mln_txn_drop(struct mln_txn **txn)
     *txn = NULL;
 }
 
-struct mln_err mln_txn_tally(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes path,
+struct mln_err mln_txn_tally(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes ns, struct mln_bytes path,
                              struct mln_bytes role, int delta)
 {
     struct mln_tally *tally = MLN_NEW(cx, struct mln_tally);
@@ -94,6 +94,7 @@ struct mln_err mln_txn_tally(struct mln_cx *cx, struct mln_txn *txn, struct mln_
         return mln_cx_err(cx);
     }
     *tally = (struct mln_tally){.next = txn->tallies,
+                                .ns = mln_bytes_dup(cx, ns),
                                 .path = mln_bytes_dup(cx, path),
                                 .role = mln_bytes_dup(cx, role),
                                 .delta = delta};

@@ -54,15 +54,15 @@ struct mln_err mln_txn_delete_all(struct mln_cx *cx, struct mln_txn *txn, struct
                                   struct mln_bytes prefix);
 
 /*
- * What this transaction changes in counts that its owner keeps, newest first: +1 of a thing of this path and role, or -1. The list is
- * in the arena and outlives the transaction.
+ * What this transaction changes in counts that its owner keeps, newest first: +1 of a thing of this namespace, path and role, or -1. The
+ * list is in the arena and outlives the transaction.
  */
 struct mln_tally {
     const struct mln_tally *next;
-    struct mln_bytes path, role;
+    struct mln_bytes ns, path, role;
     int delta;
 };
-struct mln_err mln_txn_tally(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes path,
+struct mln_err mln_txn_tally(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes ns, struct mln_bytes path,
                              struct mln_bytes role, int delta);
 const struct mln_tally *mln_txn_tallies(const struct mln_txn *txn); /* NULL = none */
 

@@ -5,7 +5,6 @@
 #include "base/clock.h"
 
 #define S_NS    1000000000LL
-#define ID_TAIL 25u /* "/" and what is random: see new_id */
 
 static const char *text_of(struct mln_cx *cx, const struct mln_value *lease, const char *key)
 {
@@ -60,12 +59,10 @@ static struct mln_bytes token_key(struct mln_cx *cx, const struct mln_value *lea
                          : mln_bytes_format(cx, "token/%s/%.*s", token, MLN_FMT(id_of(lease)));
 }
 
-/* Leases of namespaces count for no quota. */
 static struct mln_err tally(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *lease, int delta)
 {
-    return mln_bytes_eq(mln_lease_ns(id_of(lease)), MLN_NS_ROOT)
-               ? mln_txn_tally(cx, txn, mln_lease_quota_path(id_of(lease)), MLN_BYTES_NONE, delta)
-               : MLN_OK;
+    struct mln_bytes id = id_of(lease);
+    return mln_txn_tally(cx, txn, mln_lease_ns(id), mln_lease_quota_path(id), MLN_BYTES_NONE, delta);
 }
 
 struct mln_err mln_lease_put(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *old,
@@ -141,7 +138,11 @@ struct mln_err mln_lease_token_gone(struct mln_core *core, struct mln_cx *cx, st
 
 struct mln_bytes mln_lease_quota_path(struct mln_bytes id)
 {
-    return mln_bytes_sub(id, 0, id.len > ID_TAIL ? id.len - ID_TAIL : 0);
+    size_t n = id.len;
+    while (n > 0 && id.ptr[n - 1] != '/') {
+        n--;
+    }
+    return mln_bytes_sub(id, 0, n > 0 ? n - 1 : 0);
 }
 
 /* ---- making ---- */

@@ -32,7 +32,7 @@ static inline struct mln_bytes mln_lease_id_key(struct mln_cx *cx, struct mln_by
 /* NOT_FOUND without text. */
 struct mln_err mln_lease_get(struct mln_cx *cx, struct mln_txn *txn, struct mln_bytes id,
                              const struct mln_value **ret);
-/* The path in front of its id, by which it counts for quotas. */
+/* The path in front of its id, in its namespace, by which it counts for quotas. */
 struct mln_bytes mln_lease_quota_path(struct mln_bytes id);
 /* Put a changed lease, moving its row of expiry; old NULL: a new one. */
 struct mln_err mln_lease_put(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *old,

@@ -111,14 +111,21 @@ static bool is_nearer(const struct mln_lease_rule *rule, const struct mln_lease_
     return mln_bytes_of(rule->path).len > mln_bytes_of(best->path).len;
 }
 
-/* A lease counts for one rule: the nearest. NULL: for none. */
-static struct mln_lease_rule *rule_of(const struct mln_lease_quotas *q, struct mln_bytes path,
+/* One that is not inherited does not count what namespaces below its path have. */
+static bool is_reached(const struct mln_lease_rule *rule, struct mln_bytes space)
+{
+    struct mln_bytes path = mln_bytes_of(rule->path);
+    return rule->is_inheritable || path.len >= space.len || !mln_bytes_starts(space, path);
+}
+
+/* A lease counts for one rule: the nearest. NULL: for none. space: its namespace's path; path: from the root */
+static struct mln_lease_rule *rule_of(const struct mln_lease_quotas *q, struct mln_bytes space, struct mln_bytes path,
                                       struct mln_bytes role)
 {
     struct mln_lease_rule *best = NULL;
     for (size_t i = 0; i < q->n; i++) {
         struct mln_lease_rule *rule = &q->rules[i];
-        bool fits = mln_quota_covers(mln_bytes_of(rule->path), path) &&
+        bool fits = is_reached(rule, space) && mln_quota_covers(mln_bytes_of(rule->path), path) &&
                     (!has_role(rule) || mln_bytes_is(role, rule->role));
         best = fits && is_nearer(rule, best) ? rule : best;
     }
@@ -132,42 +139,64 @@ struct counting {
     struct mln_cx *cx;
     struct mln_arena *arena; /* of a batch */
     struct mln_lease_quotas *q;
+    const struct mln_spaces *spaces;
 };
 
-static void count_one(struct mln_lease_quotas *q, struct mln_bytes path, struct mln_bytes role)
+/* The rule for a lease of a namespace. One that is gone has no leases left. */
+static struct mln_err find_rule(struct mln_cx *cx, const struct mln_lease_quotas *q, const struct mln_spaces *spaces,
+                                const struct mln_tally *lease, struct mln_lease_rule **ret)
 {
-    struct mln_lease_rule *rule = rule_of(q, path, role);
+    const struct mln_space *space = mln_space_by_id(spaces, lease->ns);
+    struct mln_bytes above = mln_space_path(space), path = lease->path;
+    if (space != NULL) {
+        path = mln_bytes_format(cx, "%.*s%.*s", MLN_FMT(above), MLN_FMT(path));
+    }
+    MLN_TRY(mln_cx_err(cx));
+    *ret = space == NULL && !mln_bytes_eq(lease->ns, MLN_NS_ROOT) ? NULL : rule_of(q, above, path, lease->role);
+    return MLN_OK;
+}
+
+static struct mln_err count_one(struct counting *c, struct mln_cx *cx, const struct mln_tally *lease)
+{
+    struct mln_lease_rule *rule = NULL;
+    MLN_TRY(find_rule(cx, c->q, c->spaces, lease, &rule));
     if (rule != NULL) {
         rule->count++;
     }
+    return MLN_OK;
 }
 
 /* The id has the path in front: no row is opened. */
 static struct mln_err count_lease(struct counting *c, struct mln_cx *cx, struct mln_txn *txn,
                                   struct mln_bytes id)
 {
-    (void)cx;
+    struct mln_tally lease = {.ns = mln_lease_ns(id), .path = mln_lease_quota_path(id)};
     (void)txn;
-    count_one(c->q, mln_lease_quota_path(id), MLN_BYTES_NONE);
-    return MLN_OK;
+    return count_one(c, cx, &lease);
+}
+
+/* "<namespace>/<id>" */
+static struct mln_err count_lease_below(struct counting *c, struct mln_cx *cx, struct mln_txn *txn,
+                                        struct mln_bytes name)
+{
+    struct mln_bytes id = MLN_BYTES_NONE;
+    (void)mln_bytes_cut(name, '/', &id);
+    return count_lease(c, cx, txn, id);
 }
 
 static struct mln_err count_token(struct counting *c, struct mln_cx *cx, struct mln_txn *txn,
                                   struct mln_bytes name)
 {
     const struct mln_value *entry = NULL;
-    if (!mln_bytes_eq(mln_token_name_ns(name), MLN_NS_ROOT)) {
-        return MLN_OK; /* those of namespaces count for no quota */
-    }
     struct mln_err err = mln_token_by_name(cx, txn, mln_text_dup(cx, name), &entry);
     if (mln_life_is_lost(cx, err)) {
         return MLN_OK;
     }
     MLN_TRY(err);
-    if (mln_get_int(mln_get(entry, "expires_ns"), 0) != 0) {
-        count_one(c->q, mln_get_bytes(mln_get(entry, "path")), mln_token_quota_role(entry));
-    }
-    return MLN_OK;
+    struct mln_tally lease = {.ns = mln_token_name_ns(name),
+                              .path = mln_get_bytes(mln_get(entry, "path")),
+                              .role = mln_token_quota_role(entry)};
+    return mln_get_int(mln_get(entry, "expires_ns"), 0) != 0 ? count_one(c, cx, &lease) : MLN_OK;
 }
 
 typedef struct mln_err (*counter)(struct counting *c, struct mln_cx *cx, struct mln_txn *txn,
@@ -215,7 +244,8 @@ static struct mln_err count_all(struct mln_cx *cx, struct mln_core *core, struct
 {
     MLN_AUTO(mln_arena_drop) struct mln_arena *arena =
         q->n == 0 ? NULL : mln_arena_new(COUNT_ARENA_BYTES, false);
-    struct counting c = {.core = core, .cx = cx, .arena = arena, .q = q};
+    MLN_AUTO(mln_spaces_release_drop) struct mln_spaces *spaces = mln_spaces_hold(core);
+    struct counting c = {.core = core, .cx = cx, .arena = arena, .q = q, .spaces = spaces};
     if (q->n == 0) {
         return MLN_OK;
     }
@@ -223,6 +253,7 @@ static struct mln_err count_all(struct mln_cx *cx, struct mln_core *core, struct
         return mln_fail(cx, MLN_E_MEMORY, "no memory to count leases");
     }
     MLN_TRY(count_rows(&c, MLN_LEASE_PREFIX "id/", count_lease));
+    MLN_TRY(count_rows(&c, MLN_LEASE_PREFIX "ns/", count_lease_below));
     return count_rows(&c, "root/token/id/", count_token);
 }
 
@@ -238,6 +269,7 @@ static struct mln_err read_rule(struct mln_cx *cx, struct mln_txn *txn, struct m
     MLN_TRY(mln_txn_get_value(cx, txn, mln_quota_view(), key, &row));
     rule->path = mln_strdup(mln_get_text(cx, mln_get(row, "path"), ""));
     rule->role = mln_strdup(mln_get_text(cx, mln_get(row, "role"), ""));
+    rule->is_inheritable = mln_get_bool(mln_get(row, "inheritable"), rule->path != NULL && rule->path[0] == 0);
     rule->max = mln_get_int(mln_get(row, "max_leases"), 0);
     q->names[q->n++] = mln_strdup(mln_text_dup(cx, name));
     return rule->path != NULL && rule->role != NULL && q->names[q->n - 1] != NULL
@@ -313,15 +345,18 @@ static void add(struct mln_lease_quotas *q, const int64_t *net, int sign, bool i
 }
 
 /* What is made is claimed now, what ends is given back when it is committed: in between nobody has too much. */
-static struct mln_err claim(struct mln_cx *cx, struct mln_lease_quotas *q, const struct mln_tally *tallies,
+static struct mln_err claim(struct mln_cx *cx, struct mln_core *core, const struct mln_tally *tallies,
                             struct mln_bytes path, struct mln_lease_claim *ret)
 {
+    MLN_AUTO(mln_spaces_release_drop) struct mln_spaces *spaces = mln_spaces_hold(core);
+    struct mln_lease_quotas *q = &core->lease_quotas;
     ret->net = mln_new_array(cx, q->n, sizeof(*ret->net));
     if (ret->net == NULL) {
         return mln_cx_err(cx);
     }
     for (; tallies != NULL; tallies = tallies->next) {
-        const struct mln_lease_rule *rule = rule_of(q, tallies->path, tallies->role);
+        struct mln_lease_rule *rule = NULL;
+        MLN_TRY(find_rule(cx, q, spaces, tallies, &rule));
         if (rule != NULL) {
             ret->net[rule - q->rules] += tallies->delta;
         }
@@ -346,7 +381,7 @@ struct mln_err mln_lease_claim(struct mln_cx *cx, struct mln_core *core, const s
         return MLN_OK;
     }
     gate_enter(&q->gate);
-    struct mln_err err = q->n == 0 ? MLN_OK : claim(cx, q, tallies, path, ret);
+    struct mln_err err = q->n == 0 ? MLN_OK : claim(cx, core, tallies, path, ret);
     if (mln_failed(err)) {
         gate_leave(&q->gate);
         *ret = (struct mln_lease_claim){0};

@@ -16,7 +16,8 @@
 struct mln_core;
 
 struct mln_lease_rule {
-    char *path, *role; /* as in struct mln_quota; role "" = any. A rule with a role stands for an auth mount */
+    char *path, *role; /* as in struct mln_quota, from the root; role "" = any. A rule with a role stands for an auth mount */
+    bool is_inheritable; /* also counts what lies in namespaces below `path` */
     int64_t max, count;
 };
 

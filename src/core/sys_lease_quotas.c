@@ -125,7 +125,7 @@ static const struct mln_field fields[] = {
     F_INT("max_leases", NULL, "Leases that may live at once, above 0."),
     F_TEXT("path", "A mount, a path, or a beginning with \"*\"; empty: everything."),
     F_TEXT("role", "Only logins by this role of the auth method at `path`."),
-    F_BOOL("inheritable", NULL, "Kept; there are no namespaces below."),
+    F_BOOL("inheritable", NULL, "Also counts what is in namespaces below the path; usual without a path."),
     {0},
 };
 

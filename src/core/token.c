@@ -348,13 +348,13 @@ struct mln_bytes mln_token_quota_role(const struct mln_value *entry)
     return mln_get_bytes(role);
 }
 
-/* A token that expires is a lease and counts for quotas; those of namespaces count for none. */
+/* A token that expires is a lease and counts for quotas. */
 static struct mln_err tally(struct mln_cx *cx, struct mln_txn *txn, const struct mln_value *entry,
                             int delta)
 {
-    bool counts = mln_get_int(mln_get(entry, "expires_ns"), 0) != 0 && mln_bytes_eq(mln_token_ns(entry), MLN_NS_ROOT);
+    bool counts = mln_get_int(mln_get(entry, "expires_ns"), 0) != 0;
     return !counts ? MLN_OK
-               : mln_txn_tally(cx, txn, mln_get_bytes(mln_get(entry, "path")),
+               : mln_txn_tally(cx, txn, mln_token_ns(entry), mln_get_bytes(mln_get(entry, "path")),
                                mln_token_quota_role(entry), delta);
 }
 

@@ -167,7 +167,7 @@ static struct mln_err read_alias(struct mln_request *rq, struct mln_reply *re)
     MLN_TRY(id_entity_of_alias_id(rq->cx, rq->txn, id, &entity));
     struct mln_value *data =
         id_alias_show(rq->cx, id_alias_of(entity, id), id_text(rq->cx, entity, "id"));
-    mln_put_text(rq->cx, data, "namespace_id", "root");
+    mln_put_bytes(rq->cx, data, "namespace_id", rq->ns);
     re->data = data;
     return mln_cx_err(rq->cx);
 }

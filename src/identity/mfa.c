@@ -134,7 +134,7 @@ static struct mln_err update_method(struct mln_request *rq, struct mln_reply *re
 static struct mln_value *show(struct mln_request *rq, const struct mln_value *m)
 {
     struct mln_value *out = mln_value_dup(rq->cx, m);
-    mln_put_text(rq->cx, out, "namespace_id", "root");
+    mln_put_bytes(rq->cx, out, "namespace_id", rq->ns);
     mln_put_text(rq->cx, out, "type", "totp");
     return out;
 }

@@ -89,7 +89,7 @@ static struct mln_err read_enforcement(struct mln_request *rq, struct mln_reply 
     MLN_TRY(key_of(rq, &key));
     MLN_TRY(mln_txn_get_value(rq->cx, rq->txn, id_view(), key, &e));
     struct mln_value *out = mln_value_dup(rq->cx, e);
-    mln_put_text(rq->cx, out, "namespace_id", "root");
+    mln_put_bytes(rq->cx, out, "namespace_id", rq->ns);
     re->data = out;
     return mln_cx_err(rq->cx);
 }

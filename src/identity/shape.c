@@ -167,7 +167,7 @@ struct mln_err id_entity_show(struct mln_request *rq, const struct mln_value *en
     mln_put(cx, out, "merged_entity_ids", id_list_or_null(cx, mln_get(entity, "merged")));
     mln_put(cx, out, "metadata", id_list_or_null(cx, mln_get(entity, "metadata")));
     mln_put(cx, out, "name", mln_get(entity, "name"));
-    mln_put_text(cx, out, "namespace_id", "root");
+    mln_put_bytes(cx, out, "namespace_id", rq->ns);
     mln_put(cx, out, "policies",
             mln_get(entity, "policies") != NULL ? mln_get(entity, "policies") : mln_array(cx));
     *ret = out;
@@ -192,7 +192,7 @@ struct mln_err id_group_show(struct mln_request *rq, const struct mln_value *gro
     mln_put(cx, out, "metadata", id_list_or_null(cx, mln_get(group, "metadata")));
     mln_put(cx, out, "modify_index", mln_get(group, "modify_index"));
     mln_put(cx, out, "name", mln_get(group, "name"));
-    mln_put_text(cx, out, "namespace_id", "root");
+    mln_put_bytes(cx, out, "namespace_id", rq->ns);
     mln_put(cx, out, "parent_group_ids", id_list_or_null(cx, parents));
     mln_put(cx, out, "policies", id_list_or_null(cx, mln_get(group, "policies")));
     mln_put(cx, out, "type", mln_get(group, "type"));

@@ -389,6 +389,15 @@ static void test_own_rooms(void **state)
     CK_WANT(k, in(k, "n1", one, "write", "identity/entity", "{\"name\":\"alice\"}"), 200);
     KEPT id = keep(lk_text(k, "data", "id"));
     CK_WANT(k, in(k, "n1", one, "read", "identity/entity/name/alice", NULL), 200);
+    KEPT shown = keep(lk_text(k, "data", "namespace_id"));
+    CK_WANT(k, ck_call(k, R, "read", "sys/namespaces/n1", NULL), 200);
+    assert_string_equal(shown, lk_text(k, "data", "id"));
+    CK_WANT(k, in(k, "n1", one, "write", "identity/group", "{\"name\":\"staff\"}"), 200);
+    CK_WANT(k, in(k, "n1", one, "read", "identity/group/name/staff", NULL), 200);
+    assert_string_equal(shown, lk_text(k, "data", "namespace_id"));
+    CK_WANT(k, ck_call(k, R, "write", "identity/entity", "{\"name\":\"bob\"}"), 200);
+    CK_WANT(k, ck_call(k, R, "read", "identity/entity/name/bob", NULL), 200);
+    assert_string_equal(lk_text(k, "data", "namespace_id"), "root");
     CK_WANT(k, ck_call(k, R, "read", "identity/entity/name/alice", NULL), 404);
     CK_WANT(k, in(k, "n2", R, "read", mln_text_format(&k->cx, "identity/entity/id/%s", id), NULL), 404);
     CK_WANT(k, in(k, "n1", one, "write", "cubbyhole/mine", "{\"v\":\"1\"}"), 204);
@@ -494,6 +503,68 @@ static void test_leases(void **state)
     lk_tick(k);
     lk_turn(0);
     assert_int_equal(atomic_load(&out_n), 0);
+}
+
+#define QUOTA "sys/quotas/lease-count/"
+
+static void want_count(struct ck *k, const char *name, int64_t want)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), QUOTA "%s", name);
+    CK_WANT(k, ck_call(k, R, "read", path, NULL), 200);
+    assert_int_equal(lk_int(k, "data", "counter"), want);
+}
+
+/* Lease counts reach into namespaces, exactly, also when they are counted anew and when the namespace goes. */
+static void test_lease_counts(void **state)
+{
+    (void)state;
+    CK(k);
+    make(k, "n1");
+    make(k, "n1/n2");
+    static const struct ck_step t[] = {
+        {R, "write", "sys/mounts/lent", "{\"type\":\"lent\"}", 204, NULL, NULL},
+        {R, "write", "n1/sys/mounts/lent", "{\"type\":\"lent\"}", 204, NULL, NULL},
+        {R, "write", "n1/n2/sys/mounts/lent", "{\"type\":\"lent\"}", 204, NULL, NULL},
+        {R, "read", "n1/lent/give", NULL, 200, NULL, NULL}, /* counted when the rule comes */
+        {R, "write", QUOTA "all", "{\"max_leases\":3}", 204, NULL, NULL},
+        {R, "write", QUOTA "mount", "{\"max_leases\":2,\"path\":\"n1/lent/\"}", 204, NULL, NULL},
+        {R, "read", "n1/lent/give", NULL, 200, NULL, NULL},
+        {R, "read", "n1/lent/give", NULL, 429, NULL, NULL},
+        {R, "write", "n1/auth/token/create", "{\"ttl\":\"1h\"}", 200, NULL, NULL},
+        {R, "read", "lent/give", NULL, 200, NULL, NULL},
+        {R, "read", "n1/n2/lent/give", NULL, 200, NULL, NULL},
+        {R, "read", "lent/give", NULL, 429, NULL, NULL},
+        {R, "read", "n1/n2/lent/give", NULL, 429, NULL, NULL},
+        {R, "write", "n1/auth/token/create", "{\"ttl\":\"1h\"}", 429, NULL, NULL},
+        {R, "write", QUOTA "own", "{\"max_leases\":9,\"path\":\"n1/\"}", 204, NULL, NULL}, /* not what n1/n2/ has */
+        {R, "write", "n1/sys/quotas/lease-count/x", "{\"max_leases\":9}", 400, NULL, NULL},
+    };
+    CK_PLAY(k, t);
+    want_count(k, "own", 1);
+    want_count(k, "all", 2);
+    want_count(k, "mount", 2);
+    CK_WANT(k, ck_call(k, R, "write", QUOTA "own", "{\"max_leases\":9,\"path\":\"n1/\",\"inheritable\":true}"), 204);
+    want_count(k, "own", 2);
+    want_count(k, "all", 1);
+    mln_core_close(k->core);
+    mln_cx_clear(&k->cx);
+    ck_open(k);
+    want_count(k, "own", 2);
+    want_count(k, "mount", 2);
+    CK_WANT(k, in(k, "n1", R, "write", "sys/leases/revoke-prefix/lent", "{}"), 204);
+    want_count(k, "mount", 0);
+    CK_WANT(k, ck_call(k, R, "delete", "sys/namespaces/n1/n2", NULL), 200);
+    for (int i = 0; i < 8; i++) {
+        lk_tick(k);
+    }
+    want_count(k, "own", 1); /* the token */
+    want_count(k, "all", 1);
+    lk_turn(7200);
+    lk_tick(k);
+    lk_turn(0);
+    want_count(k, "own", 0);
+    want_count(k, "all", 0);
 }
 
 /* ---- locks ---- */
@@ -653,6 +724,7 @@ int main(void)
         cmocka_unit_test(test_routing),     cmocka_unit_test(test_server_paths),    cmocka_unit_test(test_reach),
         cmocka_unit_test(test_ids),         cmocka_unit_test(test_kinds_of_tokens), cmocka_unit_test(test_own_rooms),
         cmocka_unit_test(test_listings),    cmocka_unit_test(test_leases),          cmocka_unit_test(test_locks),
+        cmocka_unit_test(test_lease_counts),
         cmocka_unit_test(test_delete),      cmocka_unit_test(test_delete_with_bad_leases), cmocka_unit_test(test_restart),
         cmocka_unit_test(test_many),
     };
