@@ -121,7 +121,7 @@ struct mln_leased_key mln_leased_key_of(const struct mln_leased_ask *ask)
     const struct mln_bytes parts[] = {ask->method, ask->target, ask->ns,
                                       ask->token,  ask->wrap,   ask->body};
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {.is_secret = true};
-    struct mln_leased_key key;
+    struct mln_leased_key key = {0};
     for (size_t i = 0; i < MLN_COUNT(parts); i++) {
         mln_buf_add_format(&text, "%zu:", parts[i].len);
         mln_buf_add_bytes(&text, parts[i]);

@@ -34,7 +34,7 @@ static int by_text(const void *a, const void *b)
 static void digest_of(const struct mln_value *selectors, uint8_t ret[32])
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf all = {0};
-    struct mln_bytes texts[SP_CALLER_MAX];
+    struct mln_bytes texts[SP_CALLER_MAX] = {0};
     size_t n = mln_len(selectors) < SP_CALLER_MAX ? mln_len(selectors) : SP_CALLER_MAX;
     for (size_t i = 0; i < n; i++) {
         texts[i] = mln_get_bytes(mln_item(selectors, i));

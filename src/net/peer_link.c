@@ -45,7 +45,8 @@ struct mln_err mln_peer_link_give(struct mln_cx *cx, int link, uint64_t number, 
 /* One message of eight bytes; a descriptor beside it, or -1. */
 static struct mln_err receive(struct mln_cx *cx, int link, uint64_t *number, int *fd)
 {
-    struct iovec part = {number, sizeof(*number)};
+    uint64_t said = 0;
+    struct iovec part = {&said, sizeof(said)};
     union area area = {0};
     struct msghdr head = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = area.bytes, .msg_controllen = sizeof(area.bytes)};
     ssize_t n = 0;
@@ -63,7 +64,8 @@ static struct mln_err receive(struct mln_cx *cx, int link, uint64_t *number, int
     if (c != NULL && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(*fd))) {
         mln_copy(fd, CMSG_DATA(c), sizeof(*fd));
     }
-    if (n == (ssize_t)sizeof(*number) && (head.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 && *number != 0) {
+    if (n == (ssize_t)sizeof(said) && (head.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) == 0 && said != 0) {
+        *number = said;
         return MLN_OK;
     }
     mln_fd_drop(fd);

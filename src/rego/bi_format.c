@@ -147,6 +147,61 @@ static void add_hex_text(struct mln_buf *out, const struct verb *v, struct mln_b
     }
 }
 
+static void add_verb(struct mln_buf *one, const struct verb *v, struct rg_val arg)
+{
+    switch (v->letter) {
+    case 's':
+        if (rg_is_number(arg) && !(arg.tag == RG_BIG && arg.big->is_int)) {
+            add_wrong(one, v, arg);
+            break;
+        }
+        add_plain(one, arg);
+        break;
+    case 'v':
+        add_plain(one, arg);
+        break;
+    case 'q': {
+        MLN_AUTO(mln_buf_drop) struct mln_buf plain = {0};
+        add_plain(&plain, arg);
+        add_quoted(one, mln_buf_bytes(&plain));
+        break;
+    }
+    case 'd':
+    case 'b':
+    case 'o':
+        add_int(one, v, arg);
+        break;
+    case 'x':
+    case 'X':
+        if (arg.tag == RG_STR) {
+            add_hex_text(one, v, rg_bytes(arg));
+        } else {
+            add_int(one, v, arg);
+        }
+        break;
+    case 'e':
+    case 'f':
+    case 'F':
+    case 'g':
+        add_float(one, v, arg);
+        break;
+    case 't':
+        if (arg.tag == RG_BOOL) {
+            add_plain(one, arg);
+            break;
+        }
+        add_wrong(one, v, arg);
+        break;
+    case 'T':
+        mln_buf_add_text(one,
+                         rg_is_number(arg) ? (arg.tag == RG_INT ? "int" : "float64") : "string");
+        break;
+    default:
+        add_wrong(one, v, arg);
+        break;
+    }
+}
+
 static void add_arg(struct mln_buf *buf, const struct verb *v, struct rg_val arg)
 {
     bool bare = !v->has_width && !v->has_precision;
@@ -159,57 +214,7 @@ static void add_arg(struct mln_buf *buf, const struct verb *v, struct rg_val arg
         return;
     }
     MLN_AUTO(mln_buf_drop) struct mln_buf one = {.max = buf->max};
-    switch (v->letter) {
-    case 's':
-        if (rg_is_number(arg) && !(arg.tag == RG_BIG && arg.big->is_int)) {
-            add_wrong(&one, v, arg);
-            break;
-        }
-        add_plain(&one, arg);
-        break;
-    case 'v':
-        add_plain(&one, arg);
-        break;
-    case 'q': {
-        MLN_AUTO(mln_buf_drop) struct mln_buf plain = {0};
-        add_plain(&plain, arg);
-        add_quoted(&one, mln_buf_bytes(&plain));
-        break;
-    }
-    case 'd':
-    case 'b':
-    case 'o':
-        add_int(&one, v, arg);
-        break;
-    case 'x':
-    case 'X':
-        if (arg.tag == RG_STR) {
-            add_hex_text(&one, v, rg_bytes(arg));
-        } else {
-            add_int(&one, v, arg);
-        }
-        break;
-    case 'e':
-    case 'f':
-    case 'F':
-    case 'g':
-        add_float(&one, v, arg);
-        break;
-    case 't':
-        if (arg.tag == RG_BOOL) {
-            add_plain(&one, arg);
-            break;
-        }
-        add_wrong(&one, v, arg);
-        break;
-    case 'T':
-        mln_buf_add_text(&one,
-                         rg_is_number(arg) ? (arg.tag == RG_INT ? "int" : "float64") : "string");
-        break;
-    default:
-        add_wrong(&one, v, arg);
-        break;
-    }
+    add_verb(&one, v, arg);
     struct mln_bytes text = mln_buf_bytes(&one);
     if ((v->letter == 's' || v->letter == 'q') && v->has_precision) {
         size_t i = 0, n = v->precision;

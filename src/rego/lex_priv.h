@@ -31,7 +31,7 @@ struct rg_lexer {
     bool is_first;      /* a new row began before this token */
 };
 
-void rg_lex_begin(struct rg_lexer *lexer, const struct rg_parse *how);
-void rg_lex_next(struct rg_lexer *lexer);
+void rg_lex_begin(struct rg_lexer *x, const struct rg_parse *how);
+void rg_lex_next(struct rg_lexer *x);
 /* The text of a template up to "{" or its end (*ret_done); false: an error. */
 bool rg_lex_piece(struct rg_lexer *lexer, bool is_raw, struct mln_buf *buf, bool *ret_done);

@@ -175,14 +175,19 @@ bool rg_can_eval(struct rg_compiler *c, struct rg_term *t)
     return false;
 }
 
+static void bind_var(struct rg_compiler *c, struct rg_var *var)
+{
+    if (!rg_is_bound(c, var)) {
+        RG_GROW(c->heap, c->trail, c->trail_n, c->trail_cap);
+        c->trail[c->trail_n++] = var;
+        var->stamp = c->stamp;
+    }
+}
+
 bool rg_can_match(struct rg_compiler *c, struct rg_term *t)
 {
     if (t->kind == RG_T_VAR && t->var != NULL) {
-        if (!rg_is_bound(c, t->var)) {
-            RG_GROW(c->heap, c->trail, c->trail_n, c->trail_cap);
-            c->trail[c->trail_n++] = t->var;
-            t->var->stamp = c->stamp;
-        }
+        bind_var(c, t->var);
         return true;
     }
     if (t->kind == RG_T_ARRAY) {

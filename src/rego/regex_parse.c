@@ -678,7 +678,8 @@ static uint32_t read_alternatives(struct parser *p)
 bool rx_parse(struct rg_regex *re, struct mln_bytes pattern, uint32_t *ret_root, char *why,
               size_t why_max)
 {
-    struct parser p = {.re = re, .all = pattern, .why = why, .why_max = why_max};
+    struct parser p = {.re = re, .all = pattern, .why_max = why_max};
+    p.why = why;
     uint32_t group = 0;
     if (!add_group(&p, MLN_BYTES_NONE, &group)) {
         return false;

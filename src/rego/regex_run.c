@@ -241,7 +241,8 @@ enum rg_found rg_regex_find(struct rg_regex *re, struct mln_bytes text, size_t f
         text = mln_bytes_at(none, 0);
     }
     struct run r = {
-        .re = re, .text = text, .t = threads_of(re), .width = groups * 2, .meter = meter, .best = places};
+        .re = re, .text = text, .t = threads_of(re), .width = groups * 2, .meter = meter};
+    r.best = places;
     return r.t == NULL || from > text.len ? RG_FOUND_NOT : run(&r, from);
 }
 

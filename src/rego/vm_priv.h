@@ -91,8 +91,8 @@ struct rg_loc rg_vm_loc(const struct rg_frame *f, const struct rg_ins *ins);
 
 /* ---- documents (vm_doc.c) ---- */
 struct rg_val rg_doc_at(struct rg_vm *vm, struct rg_val path);           /* of a node, as a DOC */
-struct rg_val rg_doc_get(struct rg_vm *vm, struct rg_val doc, struct rg_val key);
-struct rg_val rg_doc_force(struct rg_vm *vm, struct rg_val doc);
+struct rg_val rg_doc_get(struct rg_vm *vm, struct rg_val v, struct rg_val key);
+struct rg_val rg_doc_force(struct rg_vm *vm, struct rg_val v);
 struct rg_val rg_group_value(struct rg_vm *vm, const struct rg_group *group);
 struct rg_val rg_base_get(struct rg_vm *vm, struct rg_val from, struct rg_val path); /* with numbers as text */
 struct rg_val rg_path_get(struct rg_val from, struct rg_val path);
