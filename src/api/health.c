@@ -33,7 +33,7 @@ static struct mln_err name_of(struct mln_cx *cx, const struct mln_grpc_call *cal
 static struct mln_err take_check(struct mln_cx *cx, struct mln_grpc_call *call, bool *ret_asks)
 {
     struct mln_bytes name;
-    (void)ret_asks;
+    *ret_asks = true;
     MLN_TRY(name_of(cx, call, &name));
     return is_known(name) ? MLN_OK : mln_fail(cx, MLN_E_NOT_FOUND, "unknown service");
 }
