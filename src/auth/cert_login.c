@@ -9,7 +9,7 @@
 static bool any_glob(const struct mln_value *patterns, struct mln_bytes text)
 {
     for (size_t i = 0; i < mln_len(patterns); i++) {
-        if (text.len > 0 && cert_glob(mln_get_bytes(mln_item(patterns, i)), text)) {
+        if (text.len > 0 && mln_bytes_glob(mln_get_bytes(mln_item(patterns, i)), text)) {
             return true;
         }
     }
@@ -45,7 +45,7 @@ static bool extension_fits(struct mln_cx *cx, struct mln_bytes wanted, X509 *lea
     if (!cert_extension(cx, leaf, mln_text_dup(cx, oid), &text, &der)) {
         return false;
     }
-    return cert_glob(pattern, is_hex ? mln_bytes_of(mln_hex_text(cx, der)) : text);
+    return mln_bytes_glob(pattern, is_hex ? mln_bytes_of(mln_hex_text(cx, der)) : text);
 }
 
 static bool extensions_fit(struct mln_cx *cx, const struct mln_value *entry, X509 *leaf)

@@ -56,8 +56,6 @@ struct mln_err cert_crl_read(struct mln_cx *cx, struct mln_bytes text, struct ml
 /* Is one of path revoked by this list (of its own issuer)? */
 bool cert_is_revoked(struct mln_bytes crl_der, STACK_OF(X509) * path);
 
-/* "*" stands for any run of bytes, anywhere and as often as it likes. Time O(pattern * text). */
-bool cert_glob(struct mln_bytes pattern, struct mln_bytes text);
 
 /* ---- cert_login.c ---- */
 struct mln_err cert_login_write(struct mln_request *rq, struct mln_reply *re);

@@ -325,28 +325,3 @@ bool cert_is_revoked(struct mln_bytes crl_der, STACK_OF(X509) * path)
     ERR_clear_error();
     return is_revoked;
 }
-
-/* ---- globs ---- */
-
-bool cert_glob(struct mln_bytes pattern, struct mln_bytes text)
-{
-    size_t p = 0, t = 0, star = SIZE_MAX, from = 0;
-    while (t < text.len) {
-        if (p < pattern.len && pattern.ptr[p] == '*') {
-            star = p++;
-            from = t;
-        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
-            p++;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++from;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.ptr[p] == '*') {
-        p++;
-    }
-    return p == pattern.len;
-}

@@ -76,6 +76,30 @@ size_t mln_bytes_find_bytes(struct mln_bytes a, struct mln_bytes needle)
     return at != NULL ? (size_t)(at - a.ptr) : a.len;
 }
 
+/* On a mismatch the last "*" takes one more: linear but for one factor, without recursion. */
+bool mln_bytes_glob(struct mln_bytes pattern, struct mln_bytes text)
+{
+    size_t p = 0, t = 0, star = SIZE_MAX, from = 0;
+    while (t < text.len) {
+        if (p < pattern.len && pattern.ptr[p] == '*') {
+            star = p++;
+            from = t;
+        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
+            p++;
+            t++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            t = ++from;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.ptr[p] == '*') {
+        p++;
+    }
+    return p == pattern.len;
+}
+
 struct mln_bytes mln_bytes_sub(struct mln_bytes a, size_t from, size_t len)
 {
     struct mln_bytes rest = mln_bytes_from(a, from);

@@ -28,6 +28,8 @@ bool mln_bytes_ends(struct mln_bytes a, struct mln_bytes suffix);
 /* The first index of `byte` or of `needle`; a.len when absent. */
 size_t mln_bytes_find(struct mln_bytes a, uint8_t byte);
 size_t mln_bytes_find_bytes(struct mln_bytes a, struct mln_bytes needle);
+/* Does the pattern fit the whole text? "*" stands for any run of bytes, anywhere and as often as it likes. Time O(pattern * text). */
+bool mln_bytes_glob(struct mln_bytes pattern, struct mln_bytes text);
 /* A part; both ends are cut to the view, so it cannot reach outside. */
 struct mln_bytes mln_bytes_sub(struct mln_bytes a, size_t from, size_t len);
 struct mln_bytes mln_bytes_from(struct mln_bytes a, size_t from);

@@ -87,30 +87,6 @@ struct mln_err mln_spiffe_pattern_check(struct mln_cx *cx, struct mln_bytes patt
     return parse(cx, pattern, true, &id);
 }
 
-/* "*" takes as few as it can; on a mismatch the last one takes one more: linear but for one factor, without recursion. */
-static bool segment_fits(struct mln_bytes pattern, struct mln_bytes text)
-{
-    size_t p = 0, t = 0, star = SIZE_MAX, from = 0;
-    while (t < text.len) {
-        if (p < pattern.len && pattern.ptr[p] == '*') {
-            star = p++;
-            from = t;
-        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
-            p++;
-            t++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            t = ++from;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.ptr[p] == '*') {
-        p++;
-    }
-    return p == pattern.len;
-}
-
 bool mln_spiffe_pattern_fits(struct mln_bytes pattern, struct mln_bytes id)
 {
     struct mln_spiffe_id want, got;
@@ -123,7 +99,7 @@ bool mln_spiffe_pattern_fits(struct mln_bytes pattern, struct mln_bytes id)
         if (want.path.len == 0 && mln_bytes_is(segment, "**")) {
             return true;
         }
-        if (!segment_fits(segment, next_segment(&got.path))) {
+        if (!mln_bytes_glob(segment, next_segment(&got.path))) {
             return false;
         }
     }

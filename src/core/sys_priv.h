@@ -42,6 +42,8 @@ const char *sys_shares_wrong(int64_t n, int64_t t);
 struct mln_err sys_refuse_open(struct mln_request *rq, bool is_on);
 
 /* ---- what quotas share (sys_quotas.c) ---- */
+/* The names of one kind ("rate-limit/"). NOT_FOUND when there are none */
+struct mln_err mln_quota_list(struct mln_request *rq, struct mln_bytes folder, struct mln_reply *re);
 /* The field "name" and the key of its row. INVALID */
 struct mln_err mln_quota_key(struct mln_request *rq, const char *kind, struct mln_bytes *ret_name,
                              struct mln_bytes *ret);

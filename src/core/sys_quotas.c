@@ -26,17 +26,22 @@ static struct mln_err name_key(struct mln_request *rq, struct mln_bytes *ret_nam
     return mln_quota_key(rq, "rate-limit", ret_name, ret);
 }
 
-static struct mln_err list(struct mln_request *rq, struct mln_reply *re)
+struct mln_err mln_quota_list(struct mln_request *rq, struct mln_bytes folder, struct mln_reply *re)
 {
     const struct mln_value *keys = NULL;
     struct mln_value *data = mln_object(rq->cx);
-    MLN_TRY(mln_txn_list(rq->cx, rq->txn, mln_quota_view(), MLN_BYTES("rate-limit/"), &keys));
+    MLN_TRY(mln_txn_list(rq->cx, rq->txn, mln_quota_view(), folder, &keys));
     if (mln_len(keys) == 0) {
         return (struct mln_err){MLN_E_NOT_FOUND};
     }
     mln_put(rq->cx, data, "keys", keys);
     re->data = data;
     return mln_cx_err(rq->cx);
+}
+
+static struct mln_err list(struct mln_request *rq, struct mln_reply *re)
+{
+    return mln_quota_list(rq, MLN_BYTES("rate-limit/"), re);
 }
 
 static struct mln_err read(struct mln_request *rq, struct mln_reply *re)

@@ -219,7 +219,7 @@ static struct mln_err read_own(struct mln_request *rq, struct mln_reply *re)
 
 /* ---- others' ---- */
 
-static struct mln_err domain_of(struct mln_request *rq, struct mln_bytes *ret)
+struct mln_err sp_domain_of(struct mln_request *rq, struct mln_bytes *ret)
 {
     struct mln_bytes td = mln_get_bytes(mln_field_of(rq, "trust_domain"));
     td = mln_bytes_starts(td, MLN_BYTES("spiffe://")) ? mln_bytes_from(td, 9) : td;
@@ -265,7 +265,7 @@ static struct mln_err read_foreign(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_bytes td;
     const struct mln_value *row = NULL;
-    MLN_TRY(domain_of(rq, &td));
+    MLN_TRY(sp_domain_of(rq, &td));
     MLN_TRY(row_of(rq, td, &row));
     struct mln_value *data = show(rq->cx, td, document_of(rq->cx, row));
     mln_put_int(rq->cx, data, "updated_at",
@@ -298,7 +298,7 @@ static struct mln_err write_foreign(struct mln_request *rq, struct mln_reply *re
     struct sp_state *state = NULL;
     const struct mln_value *asked = mln_field_of(rq, "bundle"), *parsed = NULL;
     (void)re;
-    MLN_TRY(domain_of(rq, &td));
+    MLN_TRY(sp_domain_of(rq, &td));
     MLN_TRY(sp_state_get(rq, &state));
     if (mln_bytes_is(td, state->domain)) {
         return mln_fail(rq->cx, MLN_E_INVALID,
@@ -315,7 +315,7 @@ static struct mln_err delete_foreign(struct mln_request *rq, struct mln_reply *r
     struct mln_bytes td;
     const struct mln_value *row = NULL;
     (void)re;
-    MLN_TRY(domain_of(rq, &td));
+    MLN_TRY(sp_domain_of(rq, &td));
     MLN_TRY(row_of(rq, td, &row));
     sp_after_keys(rq);
     return sp_row_delete(rq, "foreign/", td);

@@ -133,22 +133,10 @@ struct mln_err sp_federation_due(struct mln_request *rq)
 
 /* ---- paths ---- */
 
-static struct mln_err domain_of(struct mln_request *rq, struct mln_bytes *ret)
-{
-    struct mln_bytes td = mln_get_bytes(mln_field_of(rq, "trust_domain"));
-    td = mln_bytes_starts(td, MLN_BYTES("spiffe://")) ? mln_bytes_from(td, 9) : td;
-    *ret = td;
-    return mln_spiffe_domain_ok(td)
-               ? MLN_OK
-               : mln_fail(rq->cx, MLN_E_INVALID,
-                          "a trust domain has 1 to %u of a-z, 0-9, dot, dash and underscore",
-                          MLN_SPIFFE_DOMAIN_MAX);
-}
-
 static struct mln_err row_of(struct mln_request *rq, const struct mln_value **ret)
 {
     struct mln_bytes td;
-    MLN_TRY(domain_of(rq, &td));
+    MLN_TRY(sp_domain_of(rq, &td));
     struct mln_err err = sp_row_get(rq, "relationship/", td, ret);
     return mln_is(err, MLN_E_NOT_FOUND)
                ? mln_fail(rq->cx, MLN_E_NOT_FOUND, "no relationship with that trust domain")
@@ -206,7 +194,7 @@ static struct mln_err write(struct mln_request *rq, struct mln_reply *re)
     struct mln_bytes td;
     struct sp_state *state = NULL;
     const struct mln_value *old = NULL;
-    MLN_TRY(domain_of(rq, &td));
+    MLN_TRY(sp_domain_of(rq, &td));
     MLN_TRY(sp_state_get(rq, &state));
     struct mln_err err = sp_row_get(rq, "relationship/", td, &old);
     if (mln_bytes_is(td, state->domain) || (mln_failed(err) && !mln_is(err, MLN_E_NOT_FOUND))) {

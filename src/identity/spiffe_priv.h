@@ -129,6 +129,8 @@ struct sp_foreign {
 };
 void sp_foreign_free(struct sp_foreign *list);
 struct mln_err sp_foreign_load(struct mln_request *rq, struct sp_foreign **ret);
+/* The field trust_domain, as a name or an id: *ret is the name. INVALID */
+struct mln_err sp_domain_of(struct mln_request *rq, struct mln_bytes *ret);
 /* Our bundle as a document. */
 struct mln_err sp_bundle_document(struct mln_request *rq, struct sp_state *state,
                                   const struct mln_value **ret);
