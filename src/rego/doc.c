@@ -241,13 +241,18 @@ static struct mln_err pointer_of(struct mln_cx *cx, struct mln_rego_path base,
     return MLN_OK;
 }
 
-static struct mln_err patch_one(struct mln_cx *cx, struct mln_rego_data *data,
+/* Requests say add, deltas of bundles upsert. */
+enum patch_words { PATCH_OF_REQUEST, PATCH_OF_BUNDLE };
+
+static struct mln_err patch_one(struct mln_cx *cx, struct mln_rego_data *data, enum patch_words words,
                                 struct mln_rego_path base, struct rg_val op)
 {
-    static const struct {
+    const struct {
         const char *name;
         enum mln_rego_change change;
-    } kinds[] = {{"add", MLN_REGO_ADD}, {"remove", MLN_REGO_REMOVE}, {"replace", MLN_REGO_REPLACE}};
+    } kinds[] = {{words == PATCH_OF_BUNDLE ? "upsert" : "add", words == PATCH_OF_BUNDLE ? MLN_REGO_PUT : MLN_REGO_ADD},
+                 {"remove", MLN_REGO_REMOVE},
+                 {"replace", MLN_REGO_REPLACE}};
     struct rg_val name = op.tag == RG_OBJECT ? rg_get_text(op, "op") : RG_NONE;
     struct rg_val path = op.tag == RG_OBJECT ? rg_get_text(op, "path") : RG_NONE;
     struct edit e = {.heap = data->heap};
@@ -258,7 +263,7 @@ static struct mln_err patch_one(struct mln_cx *cx, struct mln_rego_data *data,
     }
     if (k == MLN_COUNT(kinds) || path.tag != RG_STR) {
         return mln_fail(cx, MLN_E_PARSE,
-                        "an operation has 'op' (add, remove or replace) and 'path'");
+                        "an operation has 'op' (%s, remove or replace) and 'path'", kinds[0].name);
     }
     e.change = kinds[k].change;
     e.value = rg_get_text(op, "value");
@@ -269,9 +274,8 @@ static struct mln_err patch_one(struct mln_cx *cx, struct mln_rego_data *data,
     return edit_run(cx, data, &e);
 }
 
-struct mln_err mln_rego_data_patch(struct mln_cx *cx, const struct mln_rego_data *old,
-                                   struct mln_rego_path path, struct mln_bytes operations,
-                                   struct mln_rego_data **ret)
+static struct mln_err patch(struct mln_cx *cx, const struct mln_rego_data *old, enum patch_words words,
+                            struct mln_rego_path path, struct mln_bytes operations, struct mln_rego_data **ret)
 {
     MLN_AUTO(mln_rego_data_drop) struct mln_rego_data *data = NULL;
     struct rg_val list;
@@ -281,11 +285,24 @@ struct mln_err mln_rego_data_patch(struct mln_cx *cx, const struct mln_rego_data
         return mln_fail(cx, MLN_E_PARSE, "a patch is a list of operations");
     }
     for (size_t i = 0; i < rg_len(list); i++) {
-        MLN_TRY(patch_one(cx, data, path, rg_item(list, i)));
+        MLN_TRY(patch_one(cx, data, words, path, rg_item(list, i)));
     }
     MLN_TRY(finish(cx, data));
     *ret = mln_take(&data);
     return MLN_OK;
+}
+
+struct mln_err mln_rego_data_patch(struct mln_cx *cx, const struct mln_rego_data *old,
+                                   struct mln_rego_path path, struct mln_bytes operations,
+                                   struct mln_rego_data **ret)
+{
+    return patch(cx, old, PATCH_OF_REQUEST, path, operations, ret);
+}
+
+struct mln_err mln_rego_data_delta(struct mln_cx *cx, const struct mln_rego_data *old, struct mln_bytes operations,
+                                   struct mln_rego_data **ret)
+{
+    return patch(cx, old, PATCH_OF_BUNDLE, (struct mln_rego_path){0}, operations, ret);
 }
 
 /* ---- looking ---- */

@@ -50,6 +50,12 @@ static struct mln_err first_error(struct mln_cx *cx, enum mln_code code,
 struct mln_err mln_rego_add(struct mln_rego *rego, struct mln_cx *cx, const char *file,
                             struct mln_bytes text)
 {
+    return mln_rego_add_as(rego, cx, file, text, rego->policy.options.version);
+}
+
+struct mln_err mln_rego_add_as(struct mln_rego *rego, struct mln_cx *cx, const char *file, struct mln_bytes text,
+                               enum mln_rego_version version)
+{
     struct rg_policy *p = &rego->policy;
     MLN_CHECK(!p->is_compiled);
     const char *name = rg_text_dup(p->heap, mln_bytes_of(file));
@@ -65,7 +71,7 @@ struct mln_err mln_rego_add(struct mln_rego *rego, struct mln_cx *cx, const char
                            .errors = &p->errors,
                            .file = name,
                            .text = mln_bytes_at(rg_text_dup(p->heap, text), text.len),
-                           .version = p->options.version};
+                           .version = version};
     struct rg_module *m = rg_parse_module(&how);
     if (m == NULL) {
         if (p->errors.n == before && before == 0) {

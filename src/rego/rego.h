@@ -54,6 +54,9 @@ void mln_rego_drop(struct mln_rego **rego);
  * After mln_rego_compile no module can be added: build a new mln_rego.
  */
 struct mln_err mln_rego_add(struct mln_rego *rego, struct mln_cx *cx, const char *file, struct mln_bytes text);
+/* The same in a version of its own: bundles say it of each file. */
+struct mln_err mln_rego_add_as(struct mln_rego *rego, struct mln_cx *cx, const char *file, struct mln_bytes text,
+                               enum mln_rego_version version);
 struct mln_err mln_rego_compile(struct mln_rego *rego, struct mln_cx *cx);
 size_t mln_rego_error_count(const struct mln_rego *rego);
 const struct mln_rego_error *mln_rego_error_at(const struct mln_rego *rego, size_t i);

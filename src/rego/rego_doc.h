@@ -33,6 +33,9 @@ struct mln_err mln_rego_data_change(struct mln_cx *cx, const struct mln_rego_dat
 struct mln_err mln_rego_data_patch(struct mln_cx *cx, const struct mln_rego_data *old,
                                    struct mln_rego_path path, struct mln_bytes operations,
                                    struct mln_rego_data **ret);
+/* The same with a delta's operations: upsert (which makes what is on the way), remove, replace. */
+struct mln_err mln_rego_data_delta(struct mln_cx *cx, const struct mln_rego_data *old, struct mln_bytes operations,
+                                   struct mln_rego_data **ret);
 bool mln_rego_data_has(const struct mln_rego_data *data, struct mln_rego_path path);
 /* As JSON; false when it is not there. */
 bool mln_rego_data_print(const struct mln_rego_data *data, struct mln_rego_path path,
