@@ -79,3 +79,5 @@ bool rg_spend(struct rg_vm *vm, uint64_t steps); /* long loops count as steps; f
 /* A pointer that lives as long as the evaluation's policy, per key: for compiled patterns. NULL until set. */
 void *rg_cache_get(struct rg_vm *vm, const void *kind, struct rg_val key);
 void rg_cache_put(struct rg_vm *vm, const void *kind, struct rg_val key, void *item, void (*drop)(void *item));
+/* An item of more than a few KB: its bytes count for the budget of this evaluation and for how long items are kept. */
+void rg_cache_weigh(struct rg_vm *vm, size_t n);

@@ -88,6 +88,15 @@ const char *rg_heap_why(const struct rg_heap *heap)
     return heap->why;
 }
 
+void rg_heap_charge(struct rg_heap *heap, size_t n)
+{
+    if (heap->budget != 0 && n >= heap->budget) {
+        heap->is_over = true;
+    } else if (heap->budget != 0) {
+        heap->budget -= n;
+    }
+}
+
 struct mln_buf rg_buf(const struct rg_heap *heap)
 {
     size_t left = heap->used_bytes < heap->budget ? heap->budget - heap->used_bytes : RG_SMALL;

@@ -95,7 +95,7 @@ static bool read_hex4(struct reader *r, uint32_t *ret)
     return true;
 }
 
-static void add_rune(struct mln_buf *buf, uint32_t c)
+void rg_add_rune(struct mln_buf *buf, uint32_t c)
 {
     if (c < 0x80) {
         mln_buf_add_byte(buf, (uint8_t)c);
@@ -132,7 +132,7 @@ static bool read_unicode(struct reader *r, struct mln_buf *buf)
             r->at = back;
         }
     }
-    add_rune(buf, c >= 0xd800 && c < 0xe000 ? 0xfffd : c); /* Go puts U+FFFD for half a pair */
+    rg_add_rune(buf, c >= 0xd800 && c < 0xe000 ? 0xfffd : c); /* Go puts U+FFFD for half a pair */
     return true;
 }
 

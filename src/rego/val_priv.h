@@ -80,6 +80,7 @@ void rg_heap_free(struct rg_heap *heap);
 void rg_heap_reset(struct rg_heap *heap, size_t budget); /* keeps the first chunks */
 void rg_heap_refuse(struct rg_heap *heap, const char *why); /* as if the budget were used up */
 const char *rg_heap_why(const struct rg_heap *heap);         /* NULL: the budget */
+void rg_heap_charge(struct rg_heap *heap, size_t n); /* what something beside it costs: off the budget until reset */
 struct mln_buf rg_buf(const struct rg_heap *heap);           /* may grow to what the budget leaves */
 bool rg_heap_is_over(const struct rg_heap *heap);
 size_t rg_heap_used(const struct rg_heap *heap);
@@ -184,6 +185,7 @@ struct rg_val rg_num_round(struct rg_heap *heap, struct rg_val v, int how); /* -
 struct mln_bytes rg_num_text(struct rg_val v, char space[24]);
 
 /* ---- text ---- */
+void rg_add_rune(struct mln_buf *buf, uint32_t c); /* as UTF-8; c up to 0x10ffff, no surrogate */
 /* JSON with arrays for sets; objects in OPA's order. */
 void rg_print_json(struct mln_buf *buf, struct rg_val v);
 void rg_print_rego(struct mln_buf *buf, struct rg_val v); /* as the language writes it: {"a"}, set() */

@@ -184,3 +184,9 @@ void rg_cache_put(struct rg_vm *vm, const void *kind, struct rg_val key, void *i
     *slot = c;
     vm->cached_n++;
 }
+
+void rg_cache_weigh(struct rg_vm *vm, size_t n)
+{
+    vm->cached_n += n / 4096;
+    rg_heap_charge(vm->heap, n);
+}
