@@ -1,24 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * merlon entry apply: make the registration entries as a YAML file says. An entry is the same when SPIFFE id, parent and selectors are;
- * then the rest is brought up to date. Entries that an earlier run of the same source made and the file lacks are deleted with --prune.
+ * then the rest is brought up to date. Rules and the like go by their names (entry_parts.c). What an earlier run of the same source made
+ * and the file lacks is deleted with --prune.
  */
 #include "cli/entry_priv.h"
 
-#include "base/yaml.h"
-
-#define FILE_MAX_BYTES (32u << 20)
-#define ENTRIES_MAX    100000u
-
-struct apply {
-    struct mln_cli *cli;
-    const char *source;
-    const struct mln_value *there; /* entries of the server */
-    struct mln_value *keys;        /* object: what makes them the same -> entry */
-    struct mln_value *seen;        /* object: the same, of the file */
-    int64_t created, updated, deleted, same;
-    bool is_dry;
-};
+#define ENTRIES_MAX 100000u
 
 static struct mln_bytes key_of(struct mln_cli *cli, const struct mln_value *e, const char *parent)
 {
@@ -47,8 +35,7 @@ static const char *server_id(struct mln_cli *cli, struct mln_bytes spiffe_id)
                            MLN_FMT(mln_bytes_sub(rest, 0, mln_bytes_find(rest, '/'))));
 }
 
-/* What the file says of it and the server has otherwise; lists as sets. */
-static bool differs(struct mln_cli *cli, const struct mln_value *want, const struct mln_value *have)
+bool entry_differs(struct mln_cli *cli, const struct mln_value *want, const struct mln_value *have)
 {
     for (size_t i = 0; i < mln_len(want); i++) {
         const struct mln_member *m = mln_member_at(want, i);
@@ -71,13 +58,36 @@ static bool differs(struct mln_cli *cli, const struct mln_value *want, const str
     return false;
 }
 
-static struct mln_err say(struct apply *a, const char *verb, const struct mln_value *e)
+static struct mln_err say(struct entry_apply *a, const char *verb, const struct mln_value *e)
 {
     mln_cli_say(a->cli, "%s %s\n", verb, mln_get_text(a->cli->cx, mln_get(e, "spiffe_id"), "?"));
     return mln_cx_err(a->cli->cx);
 }
 
-static struct mln_err apply_one(struct apply *a, const struct mln_value *asked)
+/* As the server shows it, so that what is said otherwise is not taken for a change: "30m", and trust domains by their names. */
+static void settle(struct mln_cli *cli, struct mln_value *body)
+{
+    static const char *const times[] = {"x509_svid_ttl", "jwt_svid_ttl"};
+    const struct mln_value *federates = mln_get(body, "federates_with");
+    struct mln_value *ids = mln_array(cli->cx);
+    for (size_t i = 0; i < MLN_COUNT(times); i++) {
+        int64_t s = 0;
+        const struct mln_value *v = mln_get(body, times[i]);
+        if (mln_type_of(v) == MLN_STRING && mln_duration_parse(mln_get_bytes(v), &s)) {
+            mln_put_int(cli->cx, body, times[i], s);
+        }
+    }
+    for (size_t i = 0; i < mln_len(federates); i++) {
+        struct mln_bytes one = mln_get_bytes(mln_item(federates, i));
+        bool is_id = mln_bytes_starts(one, MLN_BYTES("spiffe://"));
+        mln_push(cli->cx, ids, is_id ? mln_item(federates, i) : mln_textf(cli->cx, "spiffe://%.*s", MLN_FMT(one)));
+    }
+    if (mln_type_of(federates) == MLN_ARRAY) {
+        mln_put(cli->cx, body, "federates_with", ids);
+    }
+}
+
+static struct mln_err apply_one(struct entry_apply *a, const struct mln_value *asked)
 {
     struct mln_cli *cli = a->cli;
     struct mln_cli_reply reply = {0};
@@ -87,11 +97,12 @@ static struct mln_err apply_one(struct apply *a, const struct mln_value *asked)
         return mln_fail(cli->cx, MLN_E_INVALID,
                         "each entry of the file is a mapping with spiffe_id and selectors");
     }
+    settle(cli, body);
     struct mln_bytes key = key_of(cli, asked, server_id(cli, id));
     const struct mln_value *have = mln_get_key(a->keys, key);
     mln_put_key(cli->cx, a->seen, key, mln_bool(cli->cx, true));
     mln_put_text(cli->cx, body, "source", a->source);
-    if (have != NULL && !differs(cli, body, have)) {
+    if (have != NULL && !entry_differs(cli, body, have)) {
         a->same++;
         return mln_cx_err(cli->cx);
     }
@@ -107,7 +118,7 @@ static struct mln_err apply_one(struct apply *a, const struct mln_value *asked)
     return mln_cli_call(cli, "POST", path, body, &reply);
 }
 
-static struct mln_err prune(struct apply *a)
+static struct mln_err prune(struct entry_apply *a)
 {
     struct mln_cli *cli = a->cli;
     for (size_t i = 0; i < mln_len(a->there); i++) {
@@ -128,35 +139,24 @@ static struct mln_err prune(struct apply *a)
     return mln_cx_err(cli->cx);
 }
 
-static struct mln_err read_file(struct apply *a, const struct mln_value **ret)
-{
-    struct mln_bytes text = {0};
-    const struct mln_value *all = NULL;
-    const char *file = entry_text(a->cli, "file", "force"); /* "-f FILE" names the file here */
-    MLN_TRY(mln_cli_read_file(a->cli, file, FILE_MAX_BYTES, &text));
-    MLN_TRY(mln_yaml_parse(a->cli->cx, text, &all));
-    const struct mln_value *entries = mln_type_of(all) == MLN_ARRAY ? all : mln_get(all, "entries");
-    if (mln_type_of(entries) != MLN_ARRAY || mln_len(entries) > ENTRIES_MAX) {
-        return mln_fail(a->cli->cx, MLN_E_INVALID,
-                        "the file holds \"entries\": a list of at most %u", ENTRIES_MAX);
-    }
-    *ret = entries;
-    return MLN_OK;
-}
-
 static struct mln_err run(struct mln_cli *cli)
 {
-    struct apply a = {.cli = cli,
+    struct entry_apply a = {.cli = cli,
                       .source = mln_cli_text(cli, "source"),
                       .keys = mln_object(cli->cx),
                       .seen = mln_object(cli->cx),
+                      .prunes = mln_cli_bool(cli, "prune"),
                       .is_dry = mln_cli_bool(cli, "dry-run")};
-    const struct mln_value *entries = NULL;
+    const struct mln_value *file = NULL;
     struct mln_value *sum = mln_object(cli->cx);
     if (entry_text(cli, "file", "force") == NULL) {
         return mln_cli_usage(cli, "--file FILE is needed");
     }
-    MLN_TRY(read_file(&a, &entries));
+    MLN_TRY(entry_file(cli, &file));
+    const struct mln_value *entries = mln_get(file, "entries");
+    if (mln_len(entries) > ENTRIES_MAX) {
+        return mln_fail(cli->cx, MLN_E_INVALID, "the file holds at most %u entries", ENTRIES_MAX);
+    }
     MLN_TRY(entry_fetch(cli, "", &a.there));
     for (size_t i = 0; i < mln_len(a.there); i++) {
         mln_put_key(cli->cx, a.keys, key_of(cli, mln_item(a.there, i), ""), mln_item(a.there, i));
@@ -164,9 +164,10 @@ static struct mln_err run(struct mln_cli *cli)
     for (size_t i = 0; i < mln_len(entries); i++) {
         MLN_TRY(apply_one(&a, mln_item(entries, i)));
     }
-    if (mln_cli_bool(cli, "prune")) {
+    if (a.prunes) {
         MLN_TRY(prune(&a));
     }
+    MLN_TRY(entry_apply_parts(&a, file));
     mln_put_int(cli->cx, sum, "created", a.created);
     mln_put_int(cli->cx, sum, "updated", a.updated);
     mln_put_int(cli->cx, sum, "deleted", a.deleted);
@@ -176,7 +177,7 @@ static struct mln_err run(struct mln_cli *cli)
 }
 
 static const struct mln_flag flags[] = {
-    {"file", MLN_FLAG_TEXT, "FILE", NULL, "YAML or JSON with a list \"entries\"; \"-\" is stdin"},
+    {"file", MLN_FLAG_TEXT, "FILE", NULL, "YAML or JSON with \"entries\", \"rules\" and the like; \"-\" is stdin"},
     {"force", MLN_FLAG_TEXT, "FILE", NULL, "What -f means here: the file"},
     {"source", MLN_FLAG_TEXT, "NAME", "apply",
      "Whose declaration this is: only its own entries are pruned"},

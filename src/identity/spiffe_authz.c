@@ -3,9 +3,10 @@
  * Who may talk to whom: rules by SPIFFE ids, methods and paths, asked by Envoy's external authorization. A rule that denies wins over
  * all that allow; what no rule allows is denied. Only a workload that holds an identity may ask, and only about requests to itself.
  * Rows below the mount:
- *   authz   {"<name>": {"effect","principals":[],"destinations":[],"methods":[],"paths":[]}}: one row, read with every question
+ *   authz   {"<name>": {"effect","principals":[],"destinations":[],"methods":[],"paths":[],"source"}}: one row, read with every question
  */
 #include "identity/spiffe_priv.h"
+#include "identity/spiffe_rule.h"
 
 #define ROW            "authz"
 #define RULES_MAX      512u  /* all are looked at for each request: some 20 us */
@@ -13,26 +14,6 @@
 #define PATTERN_MAX    2048u /* a SPIFFE id */
 #define RULE_NAME_MAX  128u
 #define PATH_BYTES_MAX 8192u
-
-/* ---- patterns ---- */
-
-/* "*" stands for any bytes; only at the end, so that a rule can be read at a glance. */
-static bool matches(struct mln_bytes pattern, struct mln_bytes text)
-{
-    bool is_prefix = mln_bytes_ends(pattern, MLN_BYTES("*"));
-    return is_prefix ? mln_bytes_starts(text, mln_bytes_sub(pattern, 0, pattern.len - 1))
-                     : mln_bytes_eq(pattern, text);
-}
-
-/* An absent or empty list is for all. */
-static bool any_matches(const struct mln_value *patterns, struct mln_bytes text)
-{
-    bool found = mln_len(patterns) == 0;
-    for (size_t i = 0; i < mln_len(patterns) && !found; i++) {
-        found = matches(mln_get_bytes(mln_item(patterns, i)), text);
-    }
-    return found;
-}
 
 /* ---- rules ---- */
 
@@ -85,6 +66,13 @@ static struct mln_err rule_of(struct mln_request *rq, const struct mln_value **r
     if (mln_is_text(effect, "allow") && mln_len(mln_get(rule, "principals")) == 0) {
         return mln_fail(rq->cx, MLN_E_INVALID,
                         "principals must be given: who is allowed; [\"spiffe://*\"] for all");
+    }
+    struct mln_bytes source = mln_get_bytes(mln_field_of(rq, "source"));
+    if (source.len > RULE_NAME_MAX) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "source has at most %u bytes", RULE_NAME_MAX);
+    }
+    if (source.len > 0) {
+        mln_put_bytes(rq->cx, rule, "source", source);
     }
     *ret = rule;
     return mln_cx_err(rq->cx);
@@ -191,8 +179,8 @@ static const struct mln_member *fitting(const struct mln_value *rules, const cha
         const struct mln_member *rule = mln_member_at(rules, i);
         bool fits = mln_is_text(mln_get(&rule->value, "effect"), effect);
         for (size_t k = 0; k < MLN_COUNT(parts) && fits; k++) {
-            fits = any_matches(mln_get(&rule->value, parts[k].list),
-                               mln_get_bytes(mln_get(asked, parts[k].what)));
+            fits = mln_rule_fits_any(mln_get(&rule->value, parts[k].list),
+                                     mln_get_bytes(mln_get(asked, parts[k].what)));
         }
         if (fits) {
             return rule;
@@ -304,6 +292,9 @@ static const struct mln_field rule_fields[] = {
      .help = "Who is asked, likewise; all when absent."},
     {.name = "methods", .type = MLN_FIELD_LIST, .help = "HTTP methods; all when absent."},
     {.name = "paths", .type = MLN_FIELD_LIST, .help = "Paths, likewise; all when absent."},
+    {.name = "source",
+     .type = MLN_FIELD_TEXT,
+     .help = "Whose declaration made it; for merlon entry apply --prune."},
     {0},
 };
 static const struct mln_field none_fields[] = {{0}};

@@ -232,10 +232,16 @@ static struct mln_err read(struct mln_request *rq, struct mln_reply *re)
 
 static struct mln_err list(struct mln_request *rq, struct mln_reply *re)
 {
-    const struct mln_value *names = NULL;
-    struct mln_value *data = mln_object(rq->cx);
+    const struct mln_value *names = NULL, *row = NULL;
+    struct mln_value *data = mln_object(rq->cx), *info = mln_object(rq->cx);
     MLN_TRY(sp_row_names(rq, "relationship/", &names));
+    for (size_t i = 0; i < mln_len(names); i++) {
+        struct mln_bytes td = mln_get_bytes(mln_item(names, i));
+        MLN_TRY(sp_row_get(rq, "relationship/", td, &row));
+        mln_put_key(rq->cx, info, td, show(rq, row));
+    }
     mln_put(rq->cx, data, "keys", names);
+    mln_put(rq->cx, data, "key_info", info);
     re->data = data;
     return mln_cx_err(rq->cx);
 }

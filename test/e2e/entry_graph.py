@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""merlon entry graph on a live server: what a file declares is what is drawn of the server that took it; the policies pass the schemas of
+Kubernetes (package kubernetes-validate) and of Istio (the definitions in Go module istio.io/api), and so do the manifests of examples/.
+
+usage: entry_graph.py [MERLON]     (default: $MERLON, else build/merlon)
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+from kit import ROOT, Server, case, finish, run, skip
+
+SHOP = ROOT / "examples" / "zero-trust"
+ISTIO = "istio.io/api@v1.27.3"
+KUBERNETES = "1.32"
+NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def go_env():
+    folder = ROOT / "build-check" / "go"
+    folder.mkdir(parents=True, exist_ok=True)
+    return {**os.environ, "GOPATH": str(folder / "path"), "GOCACHE": str(folder / "cache"), "GOFLAGS": "-modcacherw"}
+
+
+def istio_schemas(yaml):
+    """{kind: schema of v1}, or None and the reason."""
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if go is None:
+        return None, "there is no go"
+    done = subprocess.run([go, "mod", "download", "-json", ISTIO], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=go_env(),
+                          cwd=tempfile.gettempdir(), timeout=120)
+    if done.returncode != 0:
+        return None, "%s cannot be had: %s" % (ISTIO, done.stdout.decode(errors="replace")[-200:])
+    file = pathlib.Path(json.loads(done.stdout)["Dir"], "kubernetes", "customresourcedefinitions.gen.yaml")
+    schemas = {}
+    for crd in yaml.safe_load_all(file.read_text()):
+        for version in crd["spec"]["versions"]:
+            if version["name"] == "v1":
+                schemas[crd["spec"]["names"]["kind"]] = strict(version["schema"]["openAPIV3Schema"])
+    return schemas, None
+
+
+def strict(schema):
+    """As a cluster with field validation: what a schema does not name is refused."""
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out = {k: strict(v) for k, v in schema.items()}
+    if schema.get("type") == "object" and "properties" in schema and "additionalProperties" not in schema:
+        names = set(schema["properties"])
+        if "spec" in names:
+            out["properties"].update({"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": {"type": "object"}})
+        if "x-kubernetes-preserve-unknown-fields" not in schema:
+            out["additionalProperties"] = False
+    return out
+
+
+class Judge:
+    """Whether objects are what Kubernetes and Istio take. why: the reason that there is no judge."""
+
+    def __init__(self):
+        self.why = os.environ.get("MERLON_NO_PACKAGES", "")
+        try:
+            import jsonschema
+            import kubernetes_validate
+            import yaml
+            self.kubernetes, self.jsonschema, self.yaml = kubernetes_validate, jsonschema, yaml
+            self.istio, self.no_istio = istio_schemas(yaml)
+        except ImportError as error:
+            self.why = self.why or str(error)
+
+    def fault(self, thing):
+        """None, or what is wrong with it."""
+        meta = thing.get("metadata", {})
+        if not NAME.fullmatch(meta.get("name", "")) and thing["kind"] not in ("ClusterRole", "ClusterRoleBinding"):
+            return "the name %r is none" % meta.get("name")
+        try:
+            if thing["apiVersion"].startswith(("security.istio.io/", "networking.istio.io/")):
+                if self.istio is not None:
+                    self.jsonschema.validate(thing, self.istio[thing["kind"]])
+            else:
+                self.kubernetes.validate(thing, KUBERNETES, strict=True)
+        except self.jsonschema.ValidationError as error:
+            return "%s: %s" % ("/".join(map(str, error.absolute_path)), error.message)
+        except self.kubernetes.ValidationError as error:
+            return "%s: %s" % ("/".join(map(str, error.path)), error.message)
+        return None
+
+    def judge(self, name, text, least):
+        if self.why:
+            skip(name, self.why)
+            return []
+        things = [t for t in self.yaml.safe_load_all(text) if t]
+        faults = [(t["kind"], t["metadata"]["name"], self.fault(t)) for t in things]
+        faults = [f for f in faults if f[2]]
+        case("%s: %d objects" % (name, len(things)), not faults and len(things) >= least, faults)
+        if any("istio.io" in t["apiVersion"] for t in things) and self.istio is None:
+            skip(name + ", schemas of Istio", self.no_istio)
+        return things
+
+
+def judged(judge):
+    """The judge refuses what is wrong, so that its yes says something."""
+    if judge.why:
+        return
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "a", "namespace": "b"},
+              "spec": {"podSelector": {}, "ingress": [{"from": [{"podSelector": {"matchLabel": {"a": "b"}}}]}]}}
+    case("a misspelt selector is refused", judge.fault(policy) is not None)
+    case("a name that is none is refused", judge.fault({**policy, "metadata": {"name": "A"}, "spec": {"podSelector": {}}}) is not None)
+    if judge.istio is not None:
+        rule = {"apiVersion": "security.istio.io/v1", "kind": "AuthorizationPolicy", "metadata": {"name": "a"},
+                "spec": {"action": "ALLOW", "rules": [{"from": [{"source": {"principal": ["a"]}}]}]}}
+        case("a misspelt principal is refused", judge.fault(rule) is not None)
+
+
+def hostile(cli, judge, tmp):
+    """Rules that may hold anything, and ids as long as they may be, still make policies that are well formed."""
+    file = tmp / "hostile.json"
+    long = "spiffe://shop.example/" + "/".join(["A" * 60 + "_%d" % i for i in range(20)])
+    file.write_text(json.dumps({"trust_domain": "shop.example", "entries": [
+        {"spiffe_id": long, "selectors": ["k8s:ns:n", "k8s:pod-label:app:on", "k8s:pod-label:v:1"]},
+        {"spiffe_id": long + ".", "selectors": ["k8s:ns:n", "k8s:sa:no"]}],
+        "rules": [{"name": "x\n---\nkind: Pod\u0085kind: Pod", "effect": "allow", "principals": [long], "destinations": [long + "."],
+                   "methods": ["null", "12", "GE T"], "paths": ["/a: b", "/#x"]}]}))
+    for form in ("networkpolicy", "authorizationpolicy"):
+        things = judge.judge("%s of hostile rules" % form, cli("entry", "graph", "-f", file, "--format", form).decode(), 2)
+        case("%s: no object of a rule's making" % form, all(t["kind"] != "Pod" for t in things))
+        names = [(t["kind"], t["metadata"]["name"], t["metadata"]["namespace"]) for t in things]
+        case("%s: each name once" % form, len(names) == len(set(names)), names)
+
+
+def live(cli, server, judge, tmp):
+    sums = json.loads(cli("entry", "apply", "-f", SHOP / "shop.yaml", "--format", "json"))
+    case("entries, rules and federation of one file", sums == {"created": 10, "updated": 0, "deleted": 0, "unchanged": 0}, sums)
+    again = json.loads(cli("entry", "apply", "-f", SHOP / "shop.yaml", "--format", "json"))
+    case("the same again changes nothing", again["created"] == again["updated"] == 0, again)
+    for form, file, least in (("text", "shop.txt", 0), ("mermaid", "shop.mmd", 0), ("dot", "shop.dot", 0),
+                              ("networkpolicy", "shop-networkpolicy.yaml", 4), ("authorizationpolicy", "shop-authorizationpolicy.yaml", 7)):
+        text = cli("entry", "graph", "--format", form)
+        case("drawn of the live entries as it stands in examples/: " + file, text == (SHOP / file).read_bytes(), text[:300])
+        if least:
+            judge.judge(form, text.decode(), least)
+    whole = json.loads(cli("entry", "graph", "--format", "json"))
+    edges = {(e["from"][9:], e["to"][9:]) for e in whole["edges"]}
+    case("edges as JSON", ("shop.example/ns/shop/sa/web", "shop.example/ns/shop/sa/cart") in edges and len(edges) == 5, edges)
+    cli("entry", "graph", "--format", "networkpolicy", "--strict", want=5)
+    cli("entry", "graph", "--format", "svg", want=2)
+    cli("entry", "graph", "--only", "http://x", want=1)
+    part = cli("entry", "graph", "--only", "spiffe://shop.example/ns/shop/**").decode()
+    case("a part", "host/db" in part and "ns/batch" not in part, part)
+    # What is drawn is what the server answers when Envoy asks: a rule that goes away takes its edge with it.
+    server.api("DELETE", "spiffe/authz/rules/web-cart")
+    edges = {(e["from"], e["to"]) for e in json.loads(cli("entry", "graph", "--format", "json"))["edges"]}
+    case("a rule that is gone is drawn no more", len(edges) == 4, edges)
+    server.api("POST", "spiffe/authz/rules/by-hand", {"effect": "deny", "principals": ["spiffe://shop.example/*"]})
+    file = tmp / "less.yaml"
+    file.write_text("entries: []\nrules: []\n")
+    sums = json.loads(cli("entry", "apply", "-f", file, "--prune", "--format", "json"))
+    case("pruned: entries and rules of this source", sums["deleted"] == 8, sums)
+    left = server.api("GET", "spiffe/authz/rules?list=true").data["keys"]
+    case("a rule that was made by hand stays", left == ["by-hand"], left)
+    file.write_text("entries: []\nrules: 7\n")
+    cli("entry", "apply", "-f", file, want=1)
+    file.write_text("entries: []\nrules: [{effect: allow}]\n")
+    cli("entry", "apply", "-f", file, want=1)
+
+
+def manifests(judge):
+    for folder in ("kubernetes", "zero-trust"):
+        for path in sorted((ROOT / "examples" / folder).glob("*.yaml")):
+            text = path.read_text()
+            if "\nkind: " in text and "\napiVersion: " in "\n" + text:
+                judge.judge("examples/%s/%s" % (folder, path.name), text, 1)
+
+
+def body():
+    judge = Judge()
+    judged(judge)
+    with tempfile.TemporaryDirectory() as tmp, Server("--trust-domain", "shop.example") as server:
+        env = {**server.environment, "HOME": tmp, "XDG_CONFIG_HOME": tmp, "XDG_STATE_HOME": tmp}
+
+        def cli(*args, want=0):
+            done = run(*args, env=env)
+            shown = " ".join(str(a).replace(str(ROOT), "").replace(tmp, "") for a in args)
+            case("%s: exit %d" % (shown[:90], want), done.returncode == want, "exit %d %s" % (done.returncode, done.stderr[:300]))
+            return done.stdout
+
+        hostile(cli, judge, pathlib.Path(tmp))
+        live(cli, server, judge, pathlib.Path(tmp))
+    manifests(judge)
+
+
+if __name__ == "__main__":
+    finish(body, "entry_graph")
