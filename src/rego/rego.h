@@ -109,6 +109,15 @@ struct mln_rego_budget {
     size_t memory_max;   /* bytes of values; 0: 1 GiB */
     uint64_t time_ns;    /* of the monotonic clock; 0: no limit */
 };
+/*
+ * What merlon.model.verdict, merlon.evidence and merlon.approval ask: facts of the host. Called from the evaluation's thread, many
+ * times, so it answers from memory. Arguments are strings.
+ *   FOUND    *ret is the answer as JSON; borrowed until the evaluation ends
+ *   ABSENT   nothing is known of it: the call is undefined
+ *   FAILED   it cannot be said now; *ret may say why. Ends the evaluation with eval_lookup_error, whatever the policy makes of it:
+ *            the host decides whether that is a yes or a no
+ */
+enum mln_rego_lookup { MLN_REGO_FOUND, MLN_REGO_ABSENT, MLN_REGO_FAILED };
 struct mln_rego_run_options {
     struct mln_rego_budget budget;
     bool is_strict;             /* errors of builtins end the evaluation; else the call is undefined */
@@ -118,6 +127,9 @@ struct mln_rego_run_options {
     void *print_with;
     int64_t now_ns;             /* what time.now_ns answers; 0: the clock */
     uint64_t seed;              /* of rand.intn and uuid.rfc4122; 0: from the system */
+    /* NULL: merlon.* is not available here, an error of a builtin. */
+    enum mln_rego_lookup (*lookup)(void *with, const char *name, const struct mln_bytes *args, size_t n, struct mln_bytes *ret);
+    void *lookup_with;
 };
 
 struct mln_err mln_rego_eval_new(struct mln_cx *cx, struct mln_rego_eval **ret);
