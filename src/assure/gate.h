@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate of a release: what `release.yaml` asks for, and whether evidence meets it. Pure: no
- * file, no clock, no network, so that the same evidence always gives the same verdict and anyone
- * can judge it again from the ledger.
+ * The gate of a release: what `release.yaml` asks for, and whether evidence meets it. It is
+ * compiled to Rego, and that module is what judges. Pure: no file, no clock, no network, so that the
+ * same evidence always gives the same verdict and anyone can judge it again from the ledger.
  *
  *   model: diabetes              # name of the release; letters, digits, "-", "_", ".", at most 64
  *   scan: clean                  # clean (default) | skip
@@ -27,6 +27,8 @@
 #include "assure/fairness.h"
 
 #define MLN_GATE_APPROVALS_MAX 10
+#define MLN_GATE_MODULE        "release.rego"       /* name of the module that release.yaml becomes */
+#define MLN_GATE_PREFIX        "data.merlon.gates"  /* where it and the gates beside it stand */
 
 struct mln_gate {
     const char *model;
@@ -40,6 +42,14 @@ struct mln_gate {
 
 /* errors INVALID naming the key: unknown, missing, or with a value that it cannot have */
 struct mln_err mln_gate_parse(struct mln_cx *cx, const struct mln_value *v, struct mln_gate *ret);
+/*
+ * The gate as a module of the package merlon.gates.release, which OPA runs too: rule `decision`, over
+ * input.evidence. Arena of cx.
+ */
+struct mln_err mln_gate_rego(struct mln_cx *cx, const struct mln_gate *gate, struct mln_bytes *ret);
+/* What a record of the release engine (docs/release.md) shows, as evidence for the gate. */
+struct mln_err mln_gate_evidence(struct mln_cx *cx, const struct mln_value *record,
+                                 const struct mln_value **ret);
 /*
  * Judge. What is missing from the evidence was not shown and does not hold.
  *

@@ -22,15 +22,12 @@ static const struct mln_value *signature_of(struct mln_cx *cx, const struct mln_
     return v;
 }
 
-struct mln_err release_judge(struct mln_request *rq, const struct mln_value *record,
-                             const struct mln_value **ret)
+struct mln_err mln_gate_evidence(struct mln_cx *cx, const struct mln_value *record,
+                                 const struct mln_value **ret)
 {
-    struct mln_cx *cx = rq->cx;
-    struct mln_gate gate;
     struct mln_value *shown = mln_object(cx);
     static const char *const steps[] = {"scan", "fairness"};
     static const char *const parts[] = {"root", "author", "approvals"};
-    MLN_TRY(mln_gate_parse(cx, mln_get(record, "gate"), &gate));
     for (size_t i = 0; i < MLN_COUNT(parts); i++) {
         mln_put(cx, shown, parts[i], mln_get(record, parts[i]));
     }
@@ -44,7 +41,18 @@ struct mln_err release_judge(struct mln_request *rq, const struct mln_value *rec
     if (signature != NULL) {
         mln_put(cx, shown, "signature", signature);
     }
-    return mln_gate_judge(cx, &gate, shown, ret);
+    *ret = shown;
+    return mln_cx_err(cx);
+}
+
+struct mln_err release_judge(struct mln_request *rq, const struct mln_value *record,
+                             const struct mln_value **ret)
+{
+    struct mln_gate gate;
+    const struct mln_value *shown = NULL;
+    MLN_TRY(mln_gate_parse(rq->cx, mln_get(record, "gate"), &gate));
+    MLN_TRY(mln_gate_evidence(rq->cx, record, &shown));
+    return mln_gate_judge(rq->cx, &gate, shown, ret);
 }
 
 static const char *scan_summary(struct mln_cx *cx, const struct mln_value *result)

@@ -36,6 +36,8 @@ const char *const mln_cli_noun_summaries[][2] = {
     {"fairness", "Measure group fairness from predictions"},
     {"release", "Protect and release a model, step by step"},
     {"approve", "Approve a release as a second person"},
+    {"gate", "Judge models and documents by gates, in CI"},
+    {"decision", "Decisions of policies, and their replay"},
     {"ledger", "Show, prove and verify the evidence"},
     {"rego", "Evaluate, check, serve and measure policies in Rego"},
     {"completion", "Print shell completion"},

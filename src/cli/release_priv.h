@@ -48,6 +48,10 @@ struct mln_err release_do_fairness(struct release *r, struct release_row *row);
 struct mln_err release_do_card(struct release *r, struct release_row *row);
 struct mln_err release_do_gate(struct release *r, struct release_row *row);
 struct mln_err release_do_record(struct release *r, struct release_row *row);
+/* Evidence as these steps show it, made without a server: needs cli, dir and gate of r. */
+struct mln_err release_scan(struct release *r, const struct mln_value **ret);
+struct mln_err release_measure(struct release *r, const struct mln_value **ret);
+struct mln_err release_card(struct release *r, const struct mln_value **ret); /* NULL: there is none */
 
 /* ---- release_seal.c ---- */
 struct mln_err release_do_sign(struct release *r, struct release_row *row);

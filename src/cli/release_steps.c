@@ -130,7 +130,7 @@ static void scan_progress(void *arg, uint64_t done, uint64_t all)
     mln_progress_step(arg, done, all, "bytes");
 }
 
-static struct mln_err scan_folder(struct release *r, const struct mln_value **ret)
+struct mln_err release_scan(struct release *r, const struct mln_value **ret)
 {
     MLN_AUTO(mln_box_drop) struct mln_box *box = NULL;
     const struct mln_value *all = NULL;
@@ -155,7 +155,7 @@ struct mln_err release_do_scan(struct release *r, struct release_row *row)
         r->scan = before;
         release_keep(r, row);
     } else {
-        MLN_TRY(scan_folder(r, &r->scan));
+        MLN_TRY(release_scan(r, &r->scan));
         MLN_TRY(release_show(r, "scan", r->scan, row));
     }
     row->verdict = mln_get_text(cx, mln_get(r->scan, "verdict"), "unknown");
@@ -173,7 +173,7 @@ struct mln_err release_do_scan(struct release *r, struct release_row *row)
 
 /* ---- fairness ---- */
 
-static struct mln_err measure(struct release *r, const struct mln_value **ret)
+static struct mln_err judge_file(struct release *r, const struct mln_value **ret)
 {
     struct mln_cx *cx = r->cli->cx;
     const char *path = mln_text_format(cx, "%s/%s", r->dir, r->gate.predictions);
@@ -184,39 +184,53 @@ static struct mln_err measure(struct release *r, const struct mln_value **ret)
     return mln_fair_judge(cx, &csv, &r->gate.fair, ret);
 }
 
-struct mln_err release_do_fairness(struct release *r, struct release_row *row)
+struct mln_err release_measure(struct release *r, const struct mln_value **ret)
 {
     struct mln_cx *cx = r->cli->cx;
-    if (!r->gate.wants_fairness) {
-        row->verdict = "not asked";
-        return MLN_OK;
-    }
     const struct mln_value *judged = NULL;
     struct mln_value *result = NULL;
-    struct mln_err err = measure(r, &judged);
+    struct mln_err err = judge_file(r, &judged);
+    if (mln_is(err, MLN_E_MEMORY) || mln_is(err, MLN_E_IO)) {
+        return err;
+    }
     if (mln_failed(err)) {
-        if (mln_is(err, MLN_E_MEMORY) || mln_is(err, MLN_E_IO)) {
-            return err;
-        }
         const char *why = mln_text_dup(cx, mln_bytes_of(cx->text));
         mln_cx_clear(cx);
         result = mln_object(cx);
         mln_put_text(cx, result, "verdict", "unknown");
         mln_put_text(cx, result, "error", why);
-        row->detail = why;
     } else {
         result = mln_value_dup(cx, judged);
-        double value = mln_get_double(mln_get(result, "value"), -1), least = r->gate.fair.minimum;
-        const char *reason = mln_get_text(cx, mln_item(mln_get(result, "reasons"), 0), NULL);
-        row->detail = value < 0 && reason != NULL
-                          ? reason
-                          : mln_text_format(cx, "%s %.4f, %s %.4f",
-                                            mln_get_text(cx, mln_get(result, "metric"), ""), value,
-                                            value >= least ? "at least" : "below", least);
     }
     mln_put_text(cx, result, "predictions", r->gate.predictions);
+    *ret = result;
+    return mln_cx_err(cx);
+}
+
+static const char *fairness_detail(struct release *r, const struct mln_value *result)
+{
+    struct mln_cx *cx = r->cli->cx;
+    double value = mln_get_double(mln_get(result, "value"), -1), least = r->gate.fair.minimum;
+    const char *error = mln_get_text(cx, mln_get(result, "error"), NULL);
+    const char *reason = mln_get_text(cx, mln_item(mln_get(result, "reasons"), 0), NULL);
+    if (error != NULL || (value < 0 && reason != NULL)) {
+        return error != NULL ? error : reason;
+    }
+    return mln_text_format(cx, "%s %.4f, %s %.4f", mln_get_text(cx, mln_get(result, "metric"), ""),
+                           value, value >= least ? "at least" : "below", least);
+}
+
+struct mln_err release_do_fairness(struct release *r, struct release_row *row)
+{
+    if (!r->gate.wants_fairness) {
+        row->verdict = "not asked";
+        return MLN_OK;
+    }
+    const struct mln_value *result = NULL;
+    MLN_TRY(release_measure(r, &result));
+    row->detail = fairness_detail(r, result);
     r->fairness = result;
-    row->verdict = mln_get_text(cx, mln_get(result, "verdict"), "unknown");
+    row->verdict = mln_get_text(r->cli->cx, mln_get(result, "verdict"), "unknown");
     bool is_pass = mln_bytes_is(mln_bytes_of(row->verdict), "pass");
     r->is_bad = r->is_bad || !is_pass;
     return release_show(r, "fairness", result, row);
@@ -224,7 +238,7 @@ struct mln_err release_do_fairness(struct release *r, struct release_row *row)
 
 /* ---- model card ---- */
 
-static struct mln_err read_card(struct release *r, const struct mln_value **ret)
+struct mln_err release_card(struct release *r, const struct mln_value **ret)
 {
     const char *path = mln_cli_text(r->cli, "card");
     struct mln_bytes text;
@@ -249,7 +263,7 @@ struct mln_err release_do_card(struct release *r, struct release_row *row)
     struct mln_cx *cx = r->cli->cx;
     const struct mln_value *facts = NULL;
     struct mln_value *result = mln_object(cx), *seen = mln_object(cx);
-    MLN_TRY(read_card(r, &facts));
+    MLN_TRY(release_card(r, &facts));
     mln_put_int(cx, seen, "files", (int64_t)r->manifest.n_files);
     mln_put_int(cx, seen, "bytes", (int64_t)r->manifest.bytes);
     mln_put(cx, seen, "scan", r->scan != NULL ? mln_get(r->scan, "verdict") : mln_null(cx));
