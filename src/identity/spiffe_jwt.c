@@ -3,6 +3,7 @@
 #include "identity/spiffe_priv.h"
 
 #define SLOTS  2048u /* tokens that are kept: some 700 bytes each */
+#define SEEN   4096u /* signatures that are known to be right: 32 bytes each */
 #define JUMP_S 60
 
 struct sp_jwt_slot {
@@ -23,6 +24,9 @@ void sp_tokens_forget(struct sp_state *state)
     for (size_t i = 0; state->tokens != NULL && i < SLOTS; i++) {
         slot_clear(&state->tokens[i]);
     }
+    mln_free(state->seen);
+    state->seen = NULL;
+    state->keys_read++;
 }
 
 void sp_tokens_free(struct sp_state *state)
@@ -190,45 +194,86 @@ static struct mln_err check_claims(struct mln_cx *cx, const struct mln_jose_toke
                : invalid(cx, "it is for another audience");
 }
 
+/*
+ * Verifying a signature is most of the work, and services are shown the same token again and again. So the digests of tokens
+ * whose signature was right are remembered, for as long as no key of any bundle changes. All else is checked each time: whose
+ * key it is, whether the bundle shows it still, times and audience.
+ */
+struct seen {
+    uint8_t digest[32];
+    uint64_t keys_read; /* of the state when the signature was verified */
+    bool is_known;
+};
+
+static struct mln_err check_signature(struct mln_cx *cx, const struct sp_state *state,
+                                      const struct mln_jose_public *key,
+                                      const struct mln_jose_token *token, struct seen *seen)
+{
+    const uint8_t *slot =
+        state->seen == NULL ? NULL : state->seen[mln_get_u32le(seen->digest) % SEEN];
+    seen->keys_read = state->keys_read;
+    seen->is_known = slot != NULL && mln_same(slot, seen->digest, sizeof(seen->digest));
+    return seen->is_known || !mln_failed(mln_jose_verify(cx, key, token))
+               ? MLN_OK
+               : invalid(cx, "its signature is wrong");
+}
+
+static void remember(struct sp_state *state, const struct seen *seen)
+{
+    if (seen->is_known) {
+        return;
+    }
+    SP_WRITE(state);
+    if (seen->keys_read != state->keys_read) {
+        return;
+    }
+    state->seen =
+        state->seen != NULL ? state->seen : mln_alloc_array(SEEN, sizeof(*state->seen));
+    if (state->seen != NULL) {
+        mln_copy(state->seen[mln_get_u32le(seen->digest) % SEEN], seen->digest,
+                 sizeof(seen->digest));
+    }
+}
+
 static struct mln_err verify_own(struct mln_cx *cx, const struct sp_state *state,
-                                 const struct mln_jose_token *token, int64_t now_s)
+                                 const struct mln_jose_token *token, int64_t now_s,
+                                 struct seen *seen)
 {
     for (size_t i = 0; i < state->authorities.jwt_n; i++) {
         const struct sp_authority *a = &state->authorities.jwt[i];
         if (mln_bytes_is(token->kid, a->id) && sp_authority_is_shown(a, now_s)) {
-            return mln_failed(mln_jose_verify(cx, a->public, token))
-                       ? invalid(cx, "its signature is wrong")
-                       : MLN_OK;
+            return check_signature(cx, state, a->public, token, seen);
         }
     }
     return invalid(cx, "its key is not in the trust domain's bundle");
 }
 
-static struct mln_err verify_foreign(struct mln_cx *cx, const struct sp_foreign *f,
-                                     const struct mln_jose_token *token)
+static struct mln_err verify_foreign(struct mln_cx *cx, const struct sp_state *state,
+                                     const struct sp_foreign *f,
+                                     const struct mln_jose_token *token, struct seen *seen)
 {
     for (size_t i = 0; i < f->keys_n; i++) {
         if (mln_bytes_is(token->kid, f->keys[i].kid)) {
-            return mln_failed(mln_jose_verify(cx, f->keys[i].public, token))
-                       ? invalid(cx, "its signature is wrong")
-                       : MLN_OK;
+            return check_signature(cx, state, f->keys[i].public, token, seen);
         }
     }
     return invalid(cx, "its key is not in the trust domain's bundle");
 }
 
-static struct mln_err verify(struct mln_cx *cx, const struct sp_state *state,
-                             const struct mln_jose_token *token, const char *domain, int64_t now_s)
+static struct mln_err verify(struct mln_request *rq, struct sp_state *state,
+                             const struct mln_jose_token *token, const char *domain,
+                             struct seen *seen)
 {
+    SP_READ(state);
     if (mln_bytes_is(mln_bytes_of(domain), state->id)) {
-        return verify_own(cx, state, token, now_s);
+        return verify_own(rq->cx, state, token, rq->now_ns / SP_SECOND_NS, seen);
     }
     const struct sp_foreign *f = state->foreign;
     while (f != NULL && !mln_bytes_is(mln_bytes_of(domain), f->id)) {
         f = f->next;
     }
-    return f != NULL ? verify_foreign(cx, f, token)
-                     : invalid(cx, "its trust domain is not known here");
+    return f != NULL ? verify_foreign(rq->cx, state, f, token, seen)
+                     : invalid(rq->cx, "its trust domain is not known here");
 }
 
 /* aud is a list in what is answered; of a foreign domain only what is known to mean the same here. */
@@ -265,7 +310,7 @@ struct mln_err sp_jwt_validate(struct mln_request *rq, struct sp_state *state,
     struct mln_cx *cx = rq->cx;
     struct mln_jose_token parsed;
     struct mln_spiffe_id id;
-    int64_t now_s = rq->now_ns / SP_SECOND_NS;
+    struct seen seen = {.is_known = false};
     if (mln_failed(mln_jose_parse(cx, asked->token, &parsed))) {
         return invalid(cx, "it is no compact JWS with JSON claims and an algorithm of SPIFFE's");
     }
@@ -284,10 +329,9 @@ struct mln_err sp_jwt_validate(struct mln_request *rq, struct sp_state *state,
     if (!is_let) {
         return invalid(cx, "its trust domain is not known here");
     }
-    {
-        SP_READ(state);
-        MLN_TRY(verify(cx, state, &parsed, domain, now_s));
-    }
+    mln_sha256(asked->token, seen.digest);
+    MLN_TRY(verify(rq, state, &parsed, domain, &seen));
+    remember(state, &seen);
     *ret_id = mln_text_dup(cx, id.text);
     return show_claims(rq, parsed.claims, is_own, ret_claims);
 }

@@ -160,6 +160,8 @@ struct sp_state {
     size_t holders_n;
     bool is_blurred; /* too many callers to know which are concerned: all are told of changes */
     struct sp_jwt_slot *tokens;
+    uint8_t (*seen)[32]; /* digests of tokens whose signature is right (spiffe_jwt.c); NULL = none */
+    uint64_t keys_read;  /* rises whenever keys that verify may be others */
     struct sp_svid *svids; /* those at entries, for the tick */
     uint8_t nonce_key[32]; /* of challenges to nodes; made once, never changed */
 };
@@ -271,7 +273,7 @@ struct mln_err sp_jwt_make(struct mln_request *rq, struct sp_state *state,
                            const struct sp_holder_of *entry, const struct mln_value *audience,
                            struct sp_token *ret);
 void sp_tokens_free(struct sp_state *state);
-void sp_tokens_forget(struct sp_state *state); /* all of them: under the write lock */
+void sp_tokens_forget(struct sp_state *state); /* all of them, and what is known of signatures: under the write lock */
 struct sp_asked {
     struct mln_bytes token;
     const char *audience;

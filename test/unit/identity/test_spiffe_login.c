@@ -111,12 +111,64 @@ static void test_roles_refused(void **state)
     EK_VALUE(k, mln_get(k->re.data, "bound_ids"), "[\"spiffe://example.org/ns/*/sa/web\"]");
 }
 
+/* A key of other.example, published under the same name as every other key of it. */
+static void publish(struct ek *k, const struct mln_buf *der, int sequence)
+{
+    const struct mln_value *jwk = NULL;
+    MLN_AUTO(mln_buf_drop) struct mln_buf json = {0};
+    struct mln_value *body = mln_object(k->cx), *bundle = mln_object(k->cx),
+                     *keys = mln_array(k->cx);
+    mln_cx_clear(k->cx);
+    kit_ok(k->cx, mln_jose_jwk(k->cx, MLN_JOSE_ES256, "same", mln_buf_bytes(der), &jwk));
+    struct mln_value *own = mln_value_dup(k->cx, jwk);
+    mln_put_text(k->cx, own, "use", "jwt-svid");
+    mln_push(k->cx, keys, own);
+    mln_put(k->cx, bundle, "keys", keys);
+    mln_put_int(k->cx, bundle, "spiffe_sequence", sequence);
+    mln_put(k->cx, body, "bundle", bundle);
+    mln_json_print(&json, body, MLN_JSON_COMPACT);
+    mln_buf_add(&json, "", 1);
+    EK_WANT(k, ek_write(k, "spiffe/bundles/other.example", (const char *)json.ptr), 204);
+}
+
+/* That a signature was right is remembered for as long as the key is the same. */
+static void test_foreign_key_replaced(void **state)
+{
+    char json[4096];
+    (void)state;
+    MLN_AUTO(sk_drop) struct ek *k = login_kit();
+    MLN_AUTO(mln_buf_drop) struct mln_buf first = {.is_secret = true}, second = {.is_secret = true},
+                                          jwt = {0};
+    kit_ok(k->cx, mln_jose_generate(k->cx, MLN_JOSE_ES256, &first));
+    kit_ok(k->cx, mln_jose_generate(k->cx, MLN_JOSE_ES256, &second));
+    struct mln_value *claims = mln_object(k->cx);
+    mln_put_text(k->cx, claims, "sub", "spiffe://other.example/web");
+    mln_put_text(k->cx, claims, "aud", "merlon");
+    mln_put_int(k->cx, claims, "exp", k->now_ns / SK_SECOND + 300);
+    struct mln_jose_key key = {.alg = MLN_JOSE_ES256, .kid = "same", .der = mln_buf_bytes(&first)};
+    kit_ok(k->cx, mln_jose_sign(k->cx, &key, "JWT", claims, &jwt));
+    (void)snprintf(json, sizeof(json), "{\"svid\":\"%.*s\",\"audience\":\"merlon\"}", (int)jwt.len,
+                   (const char *)jwt.ptr);
+    EK_REFUSED(k, ek_write(k, "spiffe/verify", json), 400, "not known here");
+    publish(k, &first, 1);
+    for (int i = 0; i < 3; i++) {
+        EK_WANT(k, ek_write(k, "spiffe/verify", json), 200);
+    }
+    publish(k, &second, 2);
+    EK_REFUSED(k, ek_write(k, "spiffe/verify", json), 400, "signature");
+    publish(k, &first, 3);
+    EK_WANT(k, ek_write(k, "spiffe/verify", json), 200);
+    EK_WANT(k, ek_delete(k, "spiffe/bundles/other.example"), 204);
+    EK_REFUSED(k, ek_write(k, "spiffe/verify", json), 400, "not known here");
+}
+
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_token),
         cmocka_unit_test(test_certificate),
         cmocka_unit_test(test_roles_refused),
+        cmocka_unit_test(test_foreign_key_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
