@@ -5,6 +5,7 @@
  * answered with as many states.
  */
 #include "crypto/x509.h"
+#include "crypto/x509_svid.h"
 #include "fuzz.h"
 
 static void try_cert(struct mln_cx *cx, struct mln_bytes der)
@@ -22,6 +23,11 @@ static void try_cert(struct mln_cx *cx, struct mln_bytes der)
     mln_cx_clear(cx);
     (void)mln_failed(mln_x509_cert_verify(cx, der, der));
     mln_cx_clear(cx);
+    struct mln_spiffe_id svid = {0};
+    if (!mln_failed(mln_x509_svid_read(cx, der, MLN_SVID_SERVER, &svid))) {
+        MLN_CHECK(svid.path.len > 0 && mln_bytes_find_bytes(der, svid.text) < der.len);
+        MLN_CHECK(!info.is_ca && info.sans_n >= 1);
+    }
 }
 
 static void try_csr(struct mln_cx *cx, struct mln_bytes der)
