@@ -10,6 +10,7 @@
  * Asks (times in ms; timeout_ms 1..60000, default 10000):
  *   {"kind":"http", "method":"GET|HEAD|POST|PUT|PATCH|DELETE", "url":"http[s]://host[:port]/...", "headers":{name: text}, "body",
  *    "ca_pem", "insecure_tls":bool, "cert_pem", "key_pem", "redirects":0..5 (GET and HEAD; same scheme only), "timeout_ms",
+ *    "spiffe_id" (the server shows an X.509-SVID of exactly this id under ca_pem; no host name is compared, no redirect followed),
  *    "max_age_ms":int (GET: an answer to the same ask that is no older will do; core keeps some)}
  *     -> {"status":int, "headers":{lower-case name: text}, "body":bytes}
  *   {"kind":"ldap", "url":"ldap[s]://host[:port]", "starttls":bool, "insecure_tls":bool, "ca_pem", "bind_dn", "password",
@@ -34,6 +35,8 @@
 struct mln_reach;
 struct mln_err mln_reach_new(struct mln_cx *cx, struct mln_reach **ret);
 void mln_reach_free(struct mln_reach *reach); /* ends what waits with UNREACHABLE; NULL is fine */
+/* For good: what waits and what comes ends with UNREACHABLE at once. */
+void mln_reach_end(struct mln_reach *reach);
 /* A new reach process is on `fd` (taken, also on failure): what waits for an older one ends with UNREACHABLE. */
 struct mln_err mln_reach_attach(struct mln_cx *cx, struct mln_reach *reach, int fd);
 /*

@@ -32,7 +32,7 @@ struct mln_reach {
     pthread_cond_t attached;
     int fd; /* -1: no reach runs */
     pthread_t reader;
-    bool has_reader, is_closing;
+    bool has_reader, is_closing, is_over;
     uint64_t generation; /* counts connections */
     int64_t last_id;
     struct slot slots[MLN_REACH_CALLS_MAX];
@@ -190,6 +190,17 @@ struct mln_err mln_reach_attach(struct mln_cx *cx, struct mln_reach *reach, int 
     return reach->has_reader ? MLN_OK : mln_fail(cx, MLN_E_MEMORY, "no thread for outbound calls");
 }
 
+void mln_reach_end(struct mln_reach *reach)
+{
+    if (reach != NULL) {
+        (void)pthread_mutex_lock(&reach->lock);
+        reach->is_over = true;
+        lose_all(reach);
+        (void)pthread_cond_broadcast(&reach->attached);
+        (void)pthread_mutex_unlock(&reach->lock);
+    }
+}
+
 void mln_reach_free(struct mln_reach *reach)
 {
     if (reach == NULL) {
@@ -212,8 +223,8 @@ void mln_reach_free(struct mln_reach *reach)
 static struct mln_err take_slot(struct mln_cx *cx, struct mln_reach *reach, struct slot **ret)
 {
     struct timespec end = end_after(BACK_MS);
-    while (reach->fd < 0 || reach->is_closing) {
-        if (!wait_until(reach, &reach->attached, &end)) {
+    while (reach->fd < 0 || reach->is_closing || reach->is_over) {
+        if (reach->is_over || !wait_until(reach, &reach->attached, &end)) {
             return mln_fail(cx, MLN_E_UNREACHABLE, "reach: the process for outbound calls is not there");
         }
     }

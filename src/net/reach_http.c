@@ -5,8 +5,10 @@
  */
 #include <curl/curl.h>
 #include <dlfcn.h>
+#include <openssl/ssl.h>
 
 #include "base/text.h"
+#include "crypto/x509_svid.h"
 #include "net/reach_priv.h"
 
 #define HEADERS_MAX       100u           /* of an ask or an answer */
@@ -37,6 +39,7 @@ struct hop {
     struct mln_value *answer_headers;
     size_t header_bytes;
     bool was_denied, was_too_large;
+    const char *svid_why; /* who the server is was not what was asked for; NULL = it was, or nobody looked */
     char why[CURL_ERROR_SIZE];
 };
 
@@ -116,6 +119,67 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *arg)
         mln_put(hop->cx, hop->answer_headers, lower, mln_string_dup(hop->cx, mln_bytes_trim(value)));
     }
     return line.len;
+}
+
+/* ---- who the server is, where it shows an X.509-SVID ---- */
+
+/* Why not, for who asked: libcurl only says that verification failed. */
+static int refuse_svid(struct hop *hop, X509_STORE_CTX *store, const char *why)
+{
+    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+    hop->svid_why = mln_text_dup(hop->cx, mln_bytes_of(why));
+    mln_cx_clear(hop->cx);
+    return 0;
+}
+
+/* In place of OpenSSL's: the same, by the authorities of the ask, and then exactly the id. No host name counts. */
+static int verify_svid(X509_STORE_CTX *store, void *arg)
+{
+    struct hop *hop = arg;
+    struct mln_spiffe_id id;
+    unsigned char *der = NULL;
+    struct mln_bytes wanted = mln_get_bytes(mln_get(hop->ask, "spiffe_id"));
+    X509 *leaf = X509_STORE_CTX_get0_cert(store);
+    if (X509_verify_cert(store) != 1) {
+        return refuse_svid(hop, store, X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
+    }
+    int n = leaf != NULL ? i2d_X509(leaf, &der) : 0;
+    struct mln_err err = n > 0 ? mln_x509_svid_read(hop->cx, mln_bytes_dup(hop->cx, mln_bytes_at(der, (size_t)n)), MLN_SVID_SERVER, &id)
+                               : mln_fail(hop->cx, MLN_E_FORGED, "no certificate");
+    OPENSSL_free(der);
+    if (mln_failed(err)) {
+        return refuse_svid(hop, store, hop->cx->text);
+    }
+    return mln_bytes_eq(id.text, wanted)
+               ? 1
+               : refuse_svid(hop, store, mln_text_format(hop->cx, "it presents %.*s", MLN_FMT(id.text)));
+}
+
+static CURLcode on_tls(CURL *easy, void *tls, void *arg)
+{
+    (void)easy;
+    SSL_CTX_set_cert_verify_callback(tls, verify_svid, arg);
+    return CURLE_OK;
+}
+
+static bool set_svid(struct hop *hop)
+{
+    if (mln_get(hop->ask, "spiffe_id") == NULL) {
+        return true;
+    }
+    return curl.easy_setopt(hop->easy, CURLOPT_SSL_VERIFYHOST, 0L) == CURLE_OK &&
+           curl.easy_setopt(hop->easy, CURLOPT_SSL_CTX_FUNCTION, on_tls) == CURLE_OK &&
+           curl.easy_setopt(hop->easy, CURLOPT_SSL_CTX_DATA, hop) == CURLE_OK;
+}
+
+/* Of such an ask nothing is taken on trust: an answer in clear, without authorities or from elsewhere would be. */
+static struct mln_err check_svid(struct mln_cx *cx, const struct mln_value *ask, const char *url)
+{
+    const struct mln_value *id = mln_get(ask, "spiffe_id");
+    bool is_good = mln_len(id) > 0 && mln_len(mln_get(ask, "ca_pem")) > 0 && !mln_get_bool(mln_get(ask, "insecure_tls"), false) &&
+                   mln_get_int(mln_get(ask, "redirects"), 0) == 0 && mln_bytes_starts(mln_bytes_of(url), MLN_BYTES("https://"));
+    return id == NULL || is_good ? MLN_OK
+                                 : mln_fail(cx, MLN_E_INVALID, "reach: spiffe_id needs https, ca_pem and no redirects");
 }
 
 /* ---- the ask ---- */
@@ -259,6 +323,9 @@ static struct mln_err fail_hop(struct hop *hop, const char *target, CURLcode rc)
     if (code == MLN_E_DENIED) {
         return mln_fail(hop->cx, code, "reach: the address of %s is not one to connect to", target);
     }
+    if (hop->svid_why != NULL) {
+        return mln_fail(hop->cx, MLN_E_UNREACHABLE, "reach: %s is not who it should be: %s", target, hop->svid_why);
+    }
     if (code == MLN_E_TOO_LARGE) {
         return mln_fail(hop->cx, code, "reach: the answer of %s is over %u bytes", target, MLN_REACH_BODY_MAX);
     }
@@ -279,7 +346,7 @@ static struct mln_err run_hop(struct hop *hop, const char *url, const char *meth
         return mln_fail(hop->cx, MLN_E_DENIED, "reach: %s is not in the configured list", target);
     }
     MLN_TRY(set_headers(hop, keeps_secrets));
-    if (!set_tls(hop) || !set_method(hop, method) || !set_rest(hop, url, timeout_ms)) {
+    if (!set_tls(hop) || !set_svid(hop) || !set_method(hop, method) || !set_rest(hop, url, timeout_ms)) {
         return mln_fail(hop->cx, MLN_E_INVALID, "reach: the call to %s cannot be set up", target);
     }
     CURLcode rc = curl.easy_perform(hop->easy);
@@ -367,6 +434,7 @@ struct mln_err reach_http(struct mln_cx *cx, const struct mln_value *allow,
     struct mln_value *answer = mln_object(cx);
     bool keeps_secrets = true, follows = false;
     MLN_TRY(check_ask(cx, ask, &follows));
+    MLN_TRY(check_svid(cx, ask, url));
     int64_t left = follows ? mln_get_int(mln_get(ask, "redirects"), 0) : 0;
     left = left < 0 ? 0 : left > REDIRECTS_MAX ? REDIRECTS_MAX : left;
     MLN_TRY(one_hop(cx, allow, ask, &url, &keeps_secrets, answer));

@@ -295,6 +295,21 @@ static void test_calls(void **state)
     close_world(&w);
 }
 
+/* At the end of core nobody waits: not for an answer, not for a successor. */
+static void test_end(void **state)
+{
+    struct world w;
+    const struct mln_value *got = NULL;
+    open_world(&w, kit_cx(state));
+    start_reach(&w, NULL);
+    kit_ok(w.cx, mln_reach_call(w.cx, w.reach, ask_for(&w, "/plain"), &got));
+    mln_reach_end(w.reach);
+    kit_refused(w.cx, mln_reach_call(w.cx, w.reach, ask_for(&w, "/hang"), &got), MLN_E_UNREACHABLE);
+    mln_reach_free(w.reach);
+    assert_int_equal(end_reach(&w), 0);
+    close_world(&w);
+}
+
 /* The same GET asked again within its age is not asked again; another one is, and so is a failure after seconds. */
 static void test_kept_answers(void **state)
 {
@@ -336,6 +351,17 @@ static void test_refused_asks(void **state)
     headers = mln_object(w.cx);
     mln_put_text(w.cx, headers, "X", "a\r\nY: b");
     mln_put(w.cx, bad, "headers", headers);
+    kit_refused(w.cx, mln_reach_call(w.cx, w.reach, bad, &got), MLN_E_INVALID);
+    bad = ask_for(&w, "/plain"); /* a server's SVID, in clear; then without authorities; then with redirects */
+    mln_put_text(w.cx, bad, "spiffe_id", "spiffe://example.org/a");
+    mln_put_text(w.cx, bad, "ca_pem", "x");
+    mln_put_int(w.cx, bad, "redirects", 0);
+    kit_refused(w.cx, mln_reach_call(w.cx, w.reach, bad, &got), MLN_E_INVALID);
+    mln_put_text(w.cx, bad, "url", mln_text_format(w.cx, "https://localhost:%u/", w.port));
+    mln_put_text(w.cx, bad, "ca_pem", "");
+    kit_refused(w.cx, mln_reach_call(w.cx, w.reach, bad, &got), MLN_E_INVALID);
+    mln_put_text(w.cx, bad, "ca_pem", "x");
+    mln_put_int(w.cx, bad, "redirects", 1);
     kit_refused(w.cx, mln_reach_call(w.cx, w.reach, bad, &got), MLN_E_INVALID);
     bad = ask_for(&w, "/plain");
     mln_put_text(w.cx, bad, "kind", "smtp");
@@ -426,7 +452,7 @@ int main(void)
     (void)signal(SIGPIPE, SIG_IGN);
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_urls),  KIT_TEST(test_patterns),     KIT_TEST(test_allows), KIT_TEST(test_addresses),
-        KIT_TEST(test_calls), KIT_TEST(test_refused_asks), KIT_TEST(test_kept_answers), KIT_TEST(test_death),
+        KIT_TEST(test_calls), KIT_TEST(test_refused_asks), KIT_TEST(test_end), KIT_TEST(test_kept_answers), KIT_TEST(test_death),
              KIT_TEST(test_hostile_frames),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
