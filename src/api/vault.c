@@ -417,6 +417,19 @@ static const struct {
     {"/keys", "spiffe/keys", false},
 };
 
+/* At a bundle endpoint: the root, as SPIRE publishes its bundle, and where it is in the API. */
+static const char *bundle_of(struct mln_bytes path, size_t *ret_prefix)
+{
+    static const char *const places[] = {"/", "/v1/spiffe/bundle/endpoint"};
+    for (size_t i = 0; i < MLN_COUNT(places); i++) {
+        if (mln_bytes_is(path, places[i])) {
+            *ret_prefix = path.len;
+            return "spiffe/bundle/endpoint";
+        }
+    }
+    return NULL;
+}
+
 static const char *document_of(struct mln_bytes path, size_t *ret_prefix)
 {
     for (size_t i = 0; i < MLN_COUNT(open_documents); i++) {
@@ -450,8 +463,11 @@ static struct mln_err vault_request(struct mln_cx *cx, const struct mln_http_req
 {
     struct mln_value *rq = mln_object(cx);
     size_t prefix = 0;
-    const char *document = document_of(http->path, &prefix);
-    if (mln_bytes_starts(http->path, MLN_BYTES("/v1/"))) {
+    const char *document = http->only_bundle ? bundle_of(http->path, &prefix) : document_of(http->path, &prefix);
+    if (http->only_bundle && document == NULL) {
+        return mln_fail(cx, MLN_E_NO_ROUTE, "%s", "");
+    }
+    if (!http->only_bundle && mln_bytes_starts(http->path, MLN_BYTES("/v1/"))) {
         MLN_TRY(read_api(cx, http, rq));
     } else if (document != NULL) {
         MLN_TRY(read_document(cx, http, document, prefix, rq));

@@ -20,6 +20,8 @@ struct mln_front_listener {
     struct mln_bytes
         client_ca_pem; /* verify client certificates against these; empty = do not ask */
     bool asks_certs;   /* ask clients for a certificate and take any: core judges it */
+    bool shows_svid;   /* is_tls: core gives the certificate for each handshake, an SVID of its trust domain; cert_pem is empty */
+    bool only_bundle;  /* nothing is served but the trust domain's bundle */
     bool is_grpc;      /* what comes here speaks gRPC, in clear (net/grpc.h); for Unix sockets */
     uint32_t key;      /* number of the listener's key in core */
 };

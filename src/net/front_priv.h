@@ -240,7 +240,13 @@ void grpc_topics_free(struct loop *loop);
 
 /* ---- TLS ---- */
 
+/* tls_setup.c */
 struct mln_err tls_setup(struct mln_cx *cx, struct front *front);
+int tls_use_chain(struct front *front, SSL *ssl, struct mln_bytes chain); /* DER after DER, leaf first; 1 or 0 */
+/* tls.c, for OpenSSL to call in a handshake */
+BIO_METHOD *tls_bio_method(void);
+int tls_ask_cert(SSL *ssl, void *arg); /* arg: struct front */
+int tls_ask_sign(enum mln_tls_how how, const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len, size_t sig_max);
 void tls_fini(struct front *front);
 bool tls_thread_begin(void);
 void tls_thread_end(void);

@@ -200,6 +200,7 @@ static struct mln_http_request view_of(struct conn *conn)
         .peer_certs = certs,
         .n_peer_certs = n_certs,
         .is_tls = conn->tls != NULL,
+        .only_bundle = conn->listener->only_bundle,
     };
 }
 

@@ -28,6 +28,7 @@ struct mln_http_request {
     const struct mln_bytes *peer_certs; /* that the TLS client proved to hold, DER, leaf first */
     size_t n_peer_certs;
     bool is_tls;
+    bool only_bundle; /* came to a bundle endpoint: nothing else is served there */
 };
 struct mln_http_answer {
     int status;

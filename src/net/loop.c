@@ -309,7 +309,7 @@ static void take_topic(struct loop *loop, const struct mln_ring_head *head)
 
 static void take_answer(struct loop *loop, const struct mln_ring_head *head)
 {
-    bool is_signed = head->kind == MLN_WIRE_SIGNED;
+    bool is_signed = head->kind == MLN_WIRE_SIGNED || head->kind == MLN_WIRE_CERTED;
     if (head->kind == MLN_WIRE_ANSWER) {
         loop->in_flight -= loop->in_flight > 0;
     } else if (!is_signed) {

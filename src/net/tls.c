@@ -9,8 +9,6 @@
 #include <openssl/async.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/provider.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
 
@@ -19,9 +17,8 @@
 #include "net/tls_sign.h"
 
 #define CIPHER_OUT_MAX     (64u << 10) /* then the socket must take some first */
-#define CLIENT_CERTS_DEPTH 4
 #define CLIENT_CERTS_MAX   8 /* of one client: a leaf and what leads to its authority */
-#define CLIENT_CERTS_BYTES (32u << 10) /* together, as TLS carries them */
+#define OWN_CHAIN_BYTES    (32u << 10) /* an SVID and what leads to its trust domain's authority */
 
 enum sign_step { SIGN_NONE, SIGN_WANTED, SIGN_ASKED, SIGN_DONE, SIGN_REFUSED };
 
@@ -35,6 +32,9 @@ struct tls_conn {
     struct mln_buf peer_chain; /* DER after DER */
     struct mln_bytes peer_certs[CLIENT_CERTS_MAX];
     size_t n_peer_certs;
+    struct mln_buf own_chain; /* of an SVID: DER after DER, as core gave it for this handshake */
+    int64_t key;              /* core's number of the key to sign with */
+    bool wants_cert;          /* what core is asked for is the certificate, not the signature */
     enum sign_step step;
     enum mln_tls_how how;
     size_t input_len, sig_len;
@@ -79,7 +79,7 @@ static long bio_ctrl(BIO *bio, int command, long number, void *ptr)
     return command == BIO_CTRL_FLUSH;
 }
 
-static BIO_METHOD *bio_method(void)
+BIO_METHOD *tls_bio_method(void)
 {
     BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "merlon");
     if (method == NULL || BIO_meth_set_read_ex(method, bio_read) != 1 ||
@@ -90,11 +90,11 @@ static BIO_METHOD *bio_method(void)
     return method;
 }
 
-/* ---- contexts ---- */
+/* ---- what core does for a handshake ---- */
 
 /* Runs inside the async job of a handshake: ask core and wait. */
-static int sign_by_core(enum mln_tls_how how, const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len,
-                        size_t sig_max)
+int tls_ask_sign(enum mln_tls_how how, const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len,
+                 size_t sig_max)
 {
     struct tls_conn *tls = current;
     if (tls == NULL || tls->step != SIGN_NONE || n > sizeof(tls->input) ||
@@ -113,191 +113,22 @@ static int sign_by_core(enum mln_tls_how how, const unsigned char *input, size_t
     return 1;
 }
 
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len,
-                           const unsigned char *in, unsigned in_len, void *arg)
+/* The certificate callback of listeners that show an SVID: the one of now, and which key core signs with for it. In the job too. */
+int tls_ask_cert(SSL *ssl, void *arg)
 {
-    static const unsigned char ours[] = "\x02h2\x08http/1.1";
-    (void)ssl;
-    (void)arg;
-    unsigned char *picked = NULL;
-    if (SSL_select_next_proto(&picked, out_len, ours, sizeof(ours) - 1, in, in_len) !=
-        OPENSSL_NPN_NEGOTIATED) {
-        return SSL_TLSEXT_ERR_NOACK;
+    struct front *front = arg;
+    struct tls_conn *tls = current;
+    if (tls == NULL || tls->step != SIGN_NONE || ASYNC_get_current_job() == NULL) {
+        return 0;
     }
-    *out = picked;
-    return SSL_TLSEXT_ERR_OK;
-}
-
-static X509 *next_cert(OSSL_LIB_CTX *lib, BIO *pem)
-{
-    X509 *cert = X509_new_ex(lib, "?provider=default");
-    if (cert != NULL && PEM_read_bio_X509(pem, &cert, NULL, NULL) == NULL) {
-        X509_free(cert);
-        cert = NULL;
+    tls->wants_cert = true;
+    tls->step = SIGN_WANTED;
+    if (ASYNC_pause_job() != 1 || tls->step != SIGN_DONE) {
+        return 0;
     }
-    ERR_clear_error();
-    return cert;
-}
-
-static struct mln_err use_leaf(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *lib, BIO *pem)
-{
-    X509 *leaf = next_cert(lib, pem);
-    if (leaf == NULL) {
-        return mln_fail(cx, MLN_E_INVALID, "tls: the listener has no certificate in PEM");
-    }
-    EVP_PKEY *key = NULL;
-    struct mln_err err = tls_provider_key(cx, lib, leaf, &key);
-    if (!mln_failed(err) &&
-        (SSL_CTX_use_certificate(ctx, leaf) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)) {
-        err = mln_fail(cx, MLN_E_INVALID, "tls: the listener's certificate cannot be used");
-    }
-    EVP_PKEY_free(key);
-    X509_free(leaf);
-    return err;
-}
-
-static struct mln_err use_chain(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *lib,
-                                struct mln_bytes chain)
-{
-    BIO *pem = BIO_new_mem_buf(chain.ptr, (int)chain.len);
-    if (pem == NULL) {
-        return mln_fail(cx, MLN_E_MEMORY, "tls: out of memory");
-    }
-    struct mln_err err = use_leaf(cx, ctx, lib, pem);
-    X509 *more;
-    while (!mln_failed(err) && (more = next_cert(lib, pem)) != NULL) {
-        if (SSL_CTX_add0_chain_cert(ctx, more) != 1) {
-            X509_free(more);
-            err = mln_fail(cx, MLN_E_INVALID, "tls: a certificate of the chain cannot be used");
-        }
-    }
-    BIO_free(pem);
-    return err;
-}
-
-/* Resumed sessions would carry a certificate that was proved long ago. */
-static void no_sessions(SSL_CTX *ctx)
-{
-    static const unsigned char session_context[] = "merlon";
-    (void)SSL_CTX_set_session_id_context(ctx, session_context, sizeof(session_context) - 1);
-    /* A ticket key would let who has it resume as somebody else. */
-    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
-    (void)SSL_CTX_set_num_tickets(ctx, 0);
-    SSL_CTX_set_max_cert_list(ctx, CLIENT_CERTS_BYTES);
-}
-
-/* Core judges the chain against the authorities of its cert auth methods; TLS has the client prove that it holds the key. */
-static int take_any(int is_good, X509_STORE_CTX *store)
-{
-    (void)is_good;
-    (void)store;
-    return 1;
-}
-
-static void use_any_client(SSL_CTX *ctx)
-{
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, take_any);
-    no_sessions(ctx);
-}
-
-static struct mln_err use_client_ca(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *lib,
-                                    struct mln_bytes ca)
-{
-    BIO *pem = BIO_new_mem_buf(ca.ptr, (int)ca.len);
-    X509_STORE *store = SSL_CTX_get_cert_store(ctx);
-    X509 *cert;
-    size_t n = 0;
-    while (pem != NULL && (cert = next_cert(lib, pem)) != NULL) {
-        n += X509_STORE_add_cert(store, cert) == 1 && SSL_CTX_add_client_CA(ctx, cert) == 1;
-        X509_free(cert);
-    }
-    BIO_free(pem);
-    if (n == 0) {
-        return mln_fail(cx, MLN_E_INVALID, "tls: no certificate in the authorities for clients");
-    }
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
-    SSL_CTX_set_verify_depth(ctx, CLIENT_CERTS_DEPTH);
-    no_sessions(ctx);
-    return MLN_OK;
-}
-
-static bool set_options(SSL_CTX *ctx)
-{
-    (void)SSL_CTX_set_options(ctx, SSL_OP_CLEANSE_PLAINTEXT | SSL_OP_NO_RENEGOTIATION |
-                                       SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
-                                       SSL_OP_PRIORITIZE_CHACHA);
-    (void)SSL_CTX_set_mode(ctx, SSL_MODE_ASYNC | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    (void)SSL_CTX_set_num_tickets(ctx, 1);
-    SSL_CTX_set_alpn_select_cb(ctx, choose_protocol, NULL);
-    char groups[] = "X25519:P-256"; /* the macros take no const */
-    char ours[] = "ECDSA+SHA256:ECDSA+SHA384:rsa_pss_rsae_sha256:RSA+SHA256"; /* what core signs */
-    char theirs[] = "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:"
-                    "rsa_pss_rsae_sha512:rsa_pss_pss_sha256:RSA+SHA256:RSA+SHA384:RSA+SHA512";
-    return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) == 1 &&
-           SSL_CTX_set_cipher_list(ctx,
-                                   "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:"
-                                   "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-AES128-GCM-SHA256:"
-                                   "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-RSA-CHACHA20-POLY1305") == 1 &&
-           SSL_CTX_set1_sigalgs_list(ctx, ours) == 1 &&
-           SSL_CTX_set1_client_sigalgs_list(ctx, theirs) == 1 &&
-           SSL_CTX_set1_groups_list(ctx, groups) == 1;
-}
-
-static struct mln_err setup_one(struct mln_cx *cx, struct front *front, unsigned i)
-{
-    const struct mln_front_listener *listener = &front->config.listeners[i];
-    SSL_CTX *ctx = SSL_CTX_new_ex(front->tls_lib, "?provider=default", TLS_server_method());
-    front->tls[i] = ctx;
-    if (ctx == NULL || !set_options(ctx)) {
-        return mln_fail(cx, MLN_E_CRYPTO, "tls: a context cannot be made");
-    }
-    MLN_TRY(use_chain(cx, ctx, front->tls_lib, listener->cert_pem));
-    if (listener->client_ca_pem.len > 0) {
-        return use_client_ca(cx, ctx, front->tls_lib, listener->client_ca_pem);
-    }
-    if (listener->asks_certs) {
-        use_any_client(ctx);
-    }
-    return MLN_OK;
-}
-
-struct mln_err tls_setup(struct mln_cx *cx, struct front *front)
-{
-    unsigned n = 0;
-    for (unsigned i = 0; i < front->config.n_listeners; i++) {
-        n += front->config.listeners[i].is_tls;
-    }
-    if (n == 0) {
-        return MLN_OK;
-    }
-    front->tls_lib = OSSL_LIB_CTX_new();
-    front->tls_bio = bio_method();
-    if (front->tls_lib == NULL || front->tls_bio == NULL) {
-        return mln_fail(cx, MLN_E_MEMORY, "tls: out of memory");
-    }
-    MLN_TRY(tls_provider_load(cx, front->tls_lib, sign_by_core, front->tls_providers));
-    for (unsigned i = 0; i < front->config.n_listeners; i++) {
-        if (front->config.listeners[i].is_tls) {
-            MLN_TRY(setup_one(cx, front, i));
-        }
-    }
-    return MLN_OK;
-}
-
-void tls_fini(struct front *front)
-{
-    for (unsigned i = 0; i < front->config.n_listeners && i < MLN_FRONT_LISTENERS_MAX; i++) {
-        SSL_CTX_free(front->tls[i]);
-    }
-    BIO_meth_free(front->tls_bio);
-    for (unsigned i = 0; i < 2; i++) {
-        if (front->tls_providers[i] != NULL) {
-            (void)OSSL_PROVIDER_unload(front->tls_providers[i]);
-        }
-    }
-    OSSL_LIB_CTX_free(front->tls_lib);
+    tls->step = SIGN_NONE;
+    tls->wants_cert = false;
+    return tls_use_chain(front, ssl, mln_buf_bytes(&tls->own_chain));
 }
 
 bool tls_thread_begin(void)
@@ -323,6 +154,8 @@ struct tls_conn *tls_conn_new(struct conn *conn, SSL_CTX *ctx)
     }
     BIO_set_data(bio, tls);
     BIO_set_init(bio, 1);
+    tls->key = conn->listener->key;
+    tls->own_chain.max = OWN_CHAIN_BYTES;
     tls->ssl = SSL_new(ctx);
     if (tls->ssl == NULL) {
         BIO_free(bio);
@@ -351,6 +184,7 @@ void tls_conn_free(struct conn *conn)
     mln_buf_drop(&tls->in_left);
     mln_buf_drop(&tls->out);
     mln_buf_drop(&tls->peer_chain);
+    mln_buf_drop(&tls->own_chain);
     mln_free_wiped(tls, sizeof(*tls));
     conn->tls = NULL;
 }
@@ -490,8 +324,13 @@ static void ask_core(struct conn *conn)
     const struct mln_value *message = NULL;
     struct mln_bytes input = mln_bytes_at(tls->input, tls->input_len);
     uint64_t id = loop_id(loop, conn);
-    if (mln_failed(mln_tls_sign_message(&loop->cx, input, tls->how, conn->listener->key, &message)) ||
-        mln_failed(loop_send(loop, id, MLN_WIRE_SIGN, message))) {
+    struct mln_value *none = tls->wants_cert ? mln_object(&loop->cx) : NULL;
+    struct mln_err err = MLN_OK;
+    message = none;
+    if (none == NULL) {
+        err = mln_tls_sign_message(&loop->cx, input, tls->how, tls->key, &message);
+    }
+    if (mln_failed(err) || mln_failed(loop_send(loop, id, tls->wants_cert ? MLN_WIRE_CERT : MLN_WIRE_SIGN, message))) {
         conn_kill(conn);
         return;
     }
@@ -548,10 +387,25 @@ void tls_handshake(struct conn *conn)
     }
 }
 
+static bool take_chain(struct tls_conn *tls, const struct mln_value *value)
+{
+    struct mln_bytes chain = mln_get_bytes(mln_get(value, "chain"));
+    tls->key = mln_get_int(mln_get(value, "key"), -1);
+    mln_buf_clear(&tls->own_chain);
+    mln_buf_add_bytes(&tls->own_chain, chain);
+    return chain.len > 0 && !tls->own_chain.has_failed && tls->key >= 0;
+}
+
 void tls_signed(struct conn *conn, const struct mln_value *value)
 {
     struct tls_conn *tls = conn->tls;
     if (tls == NULL || tls->step != SIGN_ASKED) {
+        return;
+    }
+    if (tls->wants_cert) {
+        tls->step = take_chain(tls, value) ? SIGN_DONE : SIGN_REFUSED;
+        conn->id = 0;
+        conn_go(conn);
         return;
     }
     struct mln_bytes sig = mln_get_bytes(mln_get(value, "sig"));

@@ -23,6 +23,8 @@
  * SIGN     {"v":13, "hash":bytes(32|48)} or {"v":12, "tbs":bytes}, "how":"ecdsa|pss|pkcs1", "key":int (which listener's);
  *          TLS server handshakes only (net/tls_sign.h)
  * SIGNED   {"sig":bytes}, or {} when core refused
+ * CERT     {}: the SVID to show in this handshake, from a listener that shows one
+ * CERTED   {"chain":bytes (DER after DER, leaf first), "key":int (for SIGN)}, or {} when there is none
  * TOPIC    core to front: {"topic":text, "version":int, "value":value}
  */
 #pragma once
@@ -36,4 +38,6 @@ enum mln_wire_kind {
     MLN_WIRE_SIGN = 3,
     MLN_WIRE_SIGNED = 4,
     MLN_WIRE_TOPIC = 5,
+    MLN_WIRE_CERT = 6,
+    MLN_WIRE_CERTED = 7,
 };

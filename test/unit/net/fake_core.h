@@ -31,13 +31,17 @@ struct fake_later {
     int64_t due_ns;
     uint64_t id;
 };
+#define FAKE_SVID_KEY 1001
+
 struct fake_core {
     struct mln_ring_fds fds[FAKE_RINGS_MAX];
     unsigned n_rings;
     pthread_t threads[FAKE_RINGS_MAX];
     uint8_t scalar[32], point[65];
-    _Atomic bool stop, refuses_to_sign;
+    struct mln_buf svid; /* DER, of the same key: what CERT is answered with */
+    _Atomic bool stop, refuses_to_sign, has_no_svid;
     _Atomic unsigned requests, signatures;
+    _Atomic int64_t last_key; /* that a signature was wanted of */
 };
 struct fake_worker {
     struct fake_core *core;
@@ -75,6 +79,7 @@ static void fake_sign(struct fake_worker *w, uint64_t id, const struct mln_value
     enum mln_tls_how how;
     uint8_t digest[32];
     atomic_fetch_add(&w->core->signatures, 1);
+    atomic_store(&w->core->last_key, mln_get_int(mln_get(message, "key"), -1));
     if (!atomic_load(&w->core->refuses_to_sign) &&
         !mln_failed(mln_tls_sign_input(&w->cx, message, &input, &how)) && how == MLN_TLS_ECDSA) {
         mln_sha256(mln_buf_bytes(&input), digest);
@@ -84,6 +89,16 @@ static void fake_sign(struct fake_worker *w, uint64_t id, const struct mln_value
     fake_send(w, id, MLN_WIRE_SIGNED, v);
     mln_buf_drop(&input);
     mln_buf_drop(&sig);
+}
+
+static void fake_cert(struct fake_worker *w, uint64_t id)
+{
+    struct mln_value *v = mln_object(&w->cx);
+    if (!atomic_load(&w->core->has_no_svid)) {
+        mln_put(&w->cx, v, "chain", mln_blob(&w->cx, mln_buf_bytes(&w->core->svid)));
+        mln_put_int(&w->cx, v, "key", FAKE_SVID_KEY);
+    }
+    fake_send(w, id, MLN_WIRE_CERTED, v);
 }
 
 static void fake_corrupt(struct fake_worker *w)
@@ -211,6 +226,8 @@ static bool fake_take(struct fake_worker *w)
     MLN_CHECK(!mln_failed(mln_cbor_parse(&w->cx, mln_buf_bytes(&w->in), &v)));
     if (head.kind == MLN_WIRE_SIGN) {
         fake_sign(w, head.id, v);
+    } else if (head.kind == MLN_WIRE_CERT) {
+        fake_cert(w, head.id);
     } else {
         fake_request(w, head.id, v);
     }

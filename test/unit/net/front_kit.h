@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "crypto/akey.h"
 #include "fake_core.h"
 
 #define MS  ((int64_t)1000000)
@@ -22,8 +23,8 @@
 struct server {
     struct fake_core core;
     struct mln_front_config config;
-    struct mln_front_listener listeners[4];
-    uint16_t ports[4]; /* plain, TLS, TLS with client certificates, gRPC */
+    struct mln_front_listener listeners[5];
+    uint16_t ports[5]; /* plain, TLS, TLS with client certificates, gRPC, TLS with a certificate from core */
     struct mln_buf cert;
     pthread_t thread;
     int exit_code;
@@ -55,9 +56,11 @@ static inline struct server *server_prepare(unsigned threads)
     assert_non_null(s);
     fake_core_prepare(&s->core, threads);
     kit_ok(cx, mln_dev_certificate(cx, s->core.scalar, "localhost", &s->cert));
-    for (unsigned i = 0; i < 4; i++) {
+    kit_ok(cx, mln_pem_read(cx, "CERTIFICATE", mln_buf_bytes(&s->cert), &s->core.svid));
+    for (unsigned i = 0; i < 5; i++) {
         s->listeners[i].fd = listen_on(&s->ports[i]);
-        s->listeners[i].is_tls = i == 1 || i == 2;
+        s->listeners[i].is_tls = i == 1 || i == 2 || i == 4;
+        s->listeners[i].shows_svid = i == 4;
         s->listeners[i].is_grpc = i == 3;
         s->listeners[i].cert_pem = mln_buf_bytes(&s->cert);
         s->listeners[i].key = i;
@@ -67,7 +70,7 @@ static inline struct server *server_prepare(unsigned threads)
         .rings = s->core.fds,
         .n_rings = threads,
         .listeners = s->listeners,
-        .n_listeners = 4,
+        .n_listeners = 5,
         .api = &fake_api,
         .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
         .state_fd = -1,
@@ -116,11 +119,12 @@ static inline void server_end(struct server *s, int want)
     }
     assert_int_equal(server_join(s), want);
     fake_core_stop(&s->core);
-    for (unsigned i = 0; i < 4; i++) {
+    for (unsigned i = 0; i < 5; i++) {
         close(s->listeners[i].fd);
     }
     close(s->config.stop_fd);
     mln_buf_drop(&s->cert);
+    mln_buf_drop(&s->core.svid);
     mln_free(s);
 }
 

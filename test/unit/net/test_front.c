@@ -2,6 +2,7 @@
 /* Front as a whole, over loopback, with a core of a few lines behind it. */
 #include "front_kit.h"
 
+#include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <signal.h>
@@ -623,6 +624,41 @@ static void test_tls_big_body(void **state)
     server_end(s, 0);
 }
 
+/* A listener without a certificate of its own asks core at each handshake, and core may have none. */
+static void test_tls_svid(void **state)
+{
+    static const int versions[] = {TLS1_3_VERSION, TLS1_2_VERSION};
+    (void)state;
+    struct server *s = server_run(server_start(1));
+    SSL_CTX *ctx = client_ctx(s);
+    MLN_AUTO(mln_buf_drop) struct mln_buf all = {0};
+    for (unsigned i = 0; i < 6; i++) {
+        int fd;
+        bool has_one = i % 3 != 1;
+        atomic_store(&s->core.has_no_svid, !has_one);
+        SSL *ssl = tls_dial(s->ports[4], ctx, versions[i / 3], &fd);
+        assert_int_equal(SSL_connect(ssl) == 1, has_one);
+        if (has_one) {
+            assert_int_equal(tls_ask(ssl, "GET /size/500 HTTP/1.1\r\n" HOST "\r\n", &all), 500);
+            assert_int_equal(atomic_load(&s->core.last_key), FAKE_SVID_KEY);
+        }
+        SSL_free(ssl);
+        close(fd);
+        ERR_clear_error();
+    }
+    /* what core says is no certificate */
+    atomic_store(&s->core.has_no_svid, false);
+    s->core.svid.ptr[0] ^= 1;
+    int fd;
+    SSL *ssl = tls_dial(s->ports[4], ctx, TLS1_3_VERSION, &fd);
+    assert_int_not_equal(SSL_connect(ssl), 1);
+    SSL_free(ssl);
+    close(fd);
+    ERR_clear_error();
+    SSL_CTX_free(ctx);
+    server_end(s, 0);
+}
+
 static void test_tls_refused_signature(void **state)
 {
     (void)state;
@@ -838,6 +874,7 @@ int main(void)
         KIT_TEST(test_bad_configuration),
         KIT_TEST(test_tls_versions),
         KIT_TEST(test_tls_big_body),
+        KIT_TEST(test_tls_svid),
         KIT_TEST(test_tls_refused_signature),
         KIT_TEST(test_tls_client_certificate),
         KIT_TEST(test_tls_any_client_certificate),
