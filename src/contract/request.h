@@ -60,6 +60,13 @@ struct mln_lease {
     const struct mln_value *internal; /* object kept sealed with the lease, handed to the engine's renew and revoke */
 };
 
+/*
+ * What goes on when the world outside has answered (services.errand). answer NULL: it could not be had, `why` says so; else why NULL.
+ * May run more than once when its transaction meets another's writes. Errors are logged.
+ */
+typedef struct mln_err (*mln_then)(struct mln_request *rq, const struct mln_value *arg, const struct mln_value *answer,
+                                   const char *why);
+
 /* What handlers may ask of the core. */
 struct mln_services {
     /*
@@ -80,6 +87,12 @@ struct mln_services {
      *         TIMEOUT, TOO_LARGE), not of what was answered.
      */
     struct mln_err (*reach)(struct mln_request *rq, const struct mln_value *ask, const struct mln_value **ret);
+    /*
+     * The same without waiting: `then` runs as the system, later and on another thread, in a transaction and a record of its own with
+     * the mount as it is by then. Not when the server is sealed or the mount gone meanwhile. ask and arg are copied.
+     * errors UNSUPPORTED (nothing is reached from here), LIMIT (16 run), MEMORY, INVALID (the ask)
+     */
+    struct mln_err (*errand)(struct mln_request *rq, const struct mln_value *ask, mln_then then, const struct mln_value *arg);
     /*
      * An entity as identity keeps it: {"id","name","metadata":{},"disabled","policies":[],"aliases":[{"id","name","mount_accessor",
      * "metadata":{},"custom_metadata":{}}],"groups":[{"id","name","metadata":{}}]} (groups: direct and inherited). NOT_FOUND.
@@ -109,6 +122,11 @@ struct mln_services {
      * called when the request fails. What fn fails with is logged. arg lives as long as the request.
      */
     void (*after)(struct mln_request *rq, struct mln_err (*fn)(struct mln_request *rq, void *arg), void *arg);
+    /*
+     * From now on listeners that show an X.509-SVID show this one: DER after DER, leaf first, and its key (PKCS #8), which is kept in
+     * locked memory. Copied. After the commit. NULL: no listener here does.
+     */
+    struct mln_err (*present)(struct mln_request *rq, struct mln_bytes chain, struct mln_bytes key);
     /* A part of the configuration that the server was started with ("spiffe"); NULL when there is none. */
     const struct mln_value *(*setting)(struct mln_request *rq, const char *name);
 };

@@ -47,6 +47,7 @@ static void init_locks(struct mln_core *core)
     pthread_rwlockattr_setkind_np(&fair, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
     pthread_rwlock_init(&core->gate, &fair);
     pthread_rwlockattr_destroy(&fair);
+    mln_errands_init(core);
     pthread_rwlock_init(&core->mounts_lock, NULL);
     pthread_rwlock_init(&core->acl_lock, NULL);
     pthread_rwlock_init(&core->person_lock, NULL);
@@ -125,6 +126,7 @@ void mln_core_close(struct mln_core *core)
     if (core == NULL) {
         return;
     }
+    mln_errands_end(core);
     mln_core_seal_now(core, false);
     mln_seal_free(core->seal);
     mln_barrier_free(core->barrier);
@@ -148,6 +150,7 @@ void mln_core_close(struct mln_core *core)
     mln_quotas_drop(&core->quotas);
     pthread_mutex_destroy(&core->running_lock);
     mln_lease_quotas_drop(&core->lease_quotas);
+    mln_errands_fini(core);
     pthread_rwlock_destroy(&core->cors_lock);
     pthread_rwlock_destroy(&core->spaces_lock);
     struct mln_secret home = core->home;
@@ -303,6 +306,11 @@ void mln_core_seal_at_gate(struct mln_core *core)
     mln_audit_forget(core->audit);
     mln_cors_forget(core);
     mln_kept_forget(core);
+    if (core->config.present != NULL) {
+        struct mln_cx cx;
+        mln_cx_init(&cx, NULL);
+        (void)core->config.present(core->config.arg, &cx, MLN_BYTES_NONE, MLN_BYTES_NONE);
+    }
     if (core->barrier != NULL) {
         mln_barrier_seal(core->barrier);
     }
@@ -512,33 +520,18 @@ void mln_core_vkey(struct mln_core *core, char to[256])
 
 /* ---- every second ---- */
 
+static struct mln_err tick_one(struct mln_request *rq, void *arg)
+{
+    (void)arg;
+    return rq->mount->engine->tick(rq);
+}
+
 static struct mln_err tick_engine(struct mln_cx *cx, struct mln_core *core,
                                   struct mln_mount_table *table, const struct mln_mount *mount,
                                   struct mln_value *topics)
 {
-    struct mln_run run = {.is_system = true, .table = table};
-    MLN_AUTO(mln_txn_drop) struct mln_txn *txn = NULL;
-    MLN_TRY(mln_run_begin(cx, core, &run));
-    MLN_TRY(mln_txn_begin(cx, core->store, core->barrier, &txn));
-    run.actor.kind = MLN_ACTOR_SYSTEM;
-    run.rq.txn = txn;
-    run.rq.mount = mount;
-    run.rq.path = mln_bytes_of(mount->path);
-    run.rq.ns = mount->view.ns;
-    (void)mln_txn_enter(txn, run.rq.ns);
-    MLN_TRY(mount->engine->tick(&run.rq));
-    const char *action = mln_text_format(cx, "tick %s", mount->path);
-    MLN_TRY(mln_core_commit(core, cx, txn, action, run.rq.detail));
-    if (mln_txn_has_writes(txn) && mln_bytes_is(mln_bytes_of(mount->path), MLN_IDENTITY_MOUNT)) {
-        atomic_fetch_add(&core->person_epoch, 1);
-    }
-    mln_txn_drop(&txn);
-    run.rq.txn = NULL;
-    mln_after_run(&run);
-    for (size_t i = 0; i < mln_len(run.topics); i++) {
-        mln_push(cx, topics, mln_item(run.topics, i));
-    }
-    return MLN_OK;
+    struct mln_system_job work = {.table = table, .mount = mount, .name = "tick", .fn = tick_one};
+    return mln_system_work(cx, core, &work, topics);
 }
 
 static void failed(struct mln_cx *cx, const char *what)

@@ -35,6 +35,8 @@ struct mln_core_config {
     void (*root)(void *arg, const struct mln_secret *root);
     /* Ask the world outside (net/reach.h): blocks. Any thread. NULL = services->reach refuses. */
     struct mln_err (*reach)(void *arg, struct mln_cx *cx, const struct mln_value *ask, const struct mln_value **ret);
+    /* What TLS listeners that show an SVID show from now on; an empty chain: forget it, core is sealed. Any thread. May be NULL. */
+    struct mln_err (*present)(void *arg, struct mln_cx *cx, struct mln_bytes chain, struct mln_bytes key);
     int64_t peer_wait_ms; /* how long a request waits for its peer's attestation; 0 = 5 s */
     void *arg;
 };

@@ -204,6 +204,12 @@ struct mln_core {
     atomic_llong life_ns; /* the latest time seen: lease_tick.c */
     pthread_mutex_t running_lock;
     struct mln_running *running; /* newest first */
+    struct mln_errands {
+        pthread_mutex_t lock;
+        pthread_cond_t none;
+        unsigned n;
+        bool is_over;
+    } errands; /* work.c */
 };
 struct mln_err mln_core_unsealed(struct mln_cx *cx, struct mln_core *core,
                                  const char *action); /* open ledger, mounts, keys */
@@ -291,6 +297,20 @@ struct mln_run {
     struct mln_after *after;  /* what waits for the commit, newest first */
 };
 extern const struct mln_services mln_core_services;
+/* ---- the system's own work (work.c) ---- */
+struct mln_system_job {
+    struct mln_mount_table *table;
+    const struct mln_mount *mount;
+    const char *name; /* of the record, the mount's path behind it: "tick" */
+    struct mln_err (*fn)(struct mln_request *rq, void *arg);
+    void *arg;
+};
+/* A transaction, a record if it wrote, what waits for the commit. At the gate. Topics are added to the list */
+struct mln_err mln_system_work(struct mln_cx *cx, struct mln_core *core, const struct mln_system_job *work, struct mln_value *topics);
+void mln_errands_init(struct mln_core *core);
+void mln_errands_end(struct mln_core *core); /* none begins any more; those that run are waited for */
+void mln_errands_fini(struct mln_core *core);
+struct mln_err mln_errand(struct mln_request *rq, const struct mln_value *ask, mln_then then, const struct mln_value *arg);
 /* ---- memory of mounts and work after commits (keep.c) ---- */
 struct mln_err mln_keep(struct mln_request *rq, void *(*make)(void), void (*drop)(void *), void **ret);
 void mln_kept_forget(struct mln_core *core);

@@ -171,6 +171,12 @@ static const struct mln_value *service_setting(struct mln_request *rq, const cha
     return mln_get(mln_core_of(rq)->config.settings, name);
 }
 
+static struct mln_err service_present(struct mln_request *rq, struct mln_bytes chain, struct mln_bytes key)
+{
+    const struct mln_core_config *config = &mln_core_of(rq)->config;
+    return config->present != NULL ? config->present(config->arg, rq->cx, chain, key) : MLN_OK;
+}
+
 const struct mln_services mln_core_services = {
     .call = service_call,
     .may = service_may,
@@ -185,6 +191,8 @@ const struct mln_services mln_core_services = {
     .keep = mln_keep,
     .after = mln_after,
     .setting = service_setting,
+    .errand = mln_errand,
+    .present = service_present,
 };
 
 static struct mln_err commit_claimed(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,
