@@ -13,6 +13,7 @@ static const struct mln_flag flags[] = {
     {"trust-domain", MLN_FLAG_TEXT, "NAME", NULL, "Trust domain of the workload identities it issues: example.org"},
     {"rekey-per-minute", MLN_FLAG_INT, "N", "3", "How often a crashed core is re-keyed; 0: never"},
     {"spiffe-socket", MLN_FLAG_TEXT, "PATH", NULL, "Serve the SPIFFE Workload API at this Unix socket"},
+    {"spiffe-bundle-endpoint", MLN_FLAG_TEXT, "HOST:PORT", NULL, "Publish the trust domain's bundle here, by https_spiffe"},
     {"log-level", MLN_FLAG_TEXT, "LEVEL", "info", "error, warn, info or debug"},
     {"log-format", MLN_FLAG_TEXT, "FORM", "text", "text or json"},
     {0},
@@ -29,6 +30,7 @@ static struct mln_err run(struct mln_cli *cli)
         .data_dir = mln_cli_text(cli, "data"),
         .spiffe_socket = mln_cli_text(cli, "spiffe-socket"),
         .trust_domain = mln_cli_text(cli, "trust-domain"),
+        .spiffe_bundle_endpoint = mln_cli_text(cli, "spiffe-bundle-endpoint"),
         .log_level = mln_cli_text(cli, "log-level"),
         .log_format = mln_cli_text(cli, "log-format"),
     };

@@ -14,6 +14,7 @@ struct mln_server_options {
     const char *trust_domain;       /* whose workload identities it issues: "example.org"; NULL = the configuration's */
     int64_t rekey_per_minute;       /* how often a crashed core is re-keyed; 0 = never; default 3 */
     const char *spiffe_socket;      /* Unix socket of the Workload API; overrides the configuration's; NULL = none */
+    const char *spiffe_bundle_endpoint; /* address of an endpoint of https_spiffe; NULL = none but the configuration's */
     const char *log_level;          /* "info" */
     const char *log_format;         /* "text" or "json" */
 };

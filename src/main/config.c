@@ -336,15 +336,48 @@ static struct mln_err check_domain(struct mln_cx *cx, const char *domain)
                           MLN_SPIFFE_DOMAIN_MAX);
 }
 
+/*
+ * "spiffe.bundle_endpoint": an address, or keys of its own: with certificate files it is an endpoint of profile https_web, else of
+ * https_spiffe. One listener more.
+ */
+static struct mln_err parse_bundle_endpoint(struct mln_cx *cx, const struct mln_value *v, struct server_config *config)
+{
+    static const char *const names[] = {"address", "tls_cert_file", "tls_key_file", NULL};
+    static const char where[] = "spiffe.bundle_endpoint.";
+    struct server_listener listener = {.is_tls = true, .only_bundle = true, .no_unauthed_rekey = true, .no_unauthed_root = true};
+    const char *address = mln_get_text(cx, v, NULL);
+    if (mln_is_null(v)) {
+        return MLN_OK;
+    }
+    if (address == NULL) {
+        MLN_TRY(check_keys(cx, v, where, names));
+        MLN_TRY(get_text(cx, v, where, "address", &address));
+        MLN_TRY(get_text(cx, v, where, "tls_cert_file", &listener.cert_file));
+        MLN_TRY(get_text(cx, v, where, "tls_key_file", &listener.key_file));
+    }
+    if (address == NULL || (listener.cert_file == NULL) != (listener.key_file == NULL)) {
+        return mln_fail(cx, MLN_E_INVALID, "'%s%s' is missing", where,
+                        address == NULL ? "address" : listener.cert_file == NULL ? "tls_cert_file" : "tls_key_file");
+    }
+    if (config->n_listeners == SERVER_LISTENERS_MAX) {
+        return mln_fail(cx, MLN_E_INVALID, "'listeners' and the bundle endpoint are more than %u", SERVER_LISTENERS_MAX);
+    }
+    listener.shows_svid = listener.cert_file == NULL;
+    MLN_TRY(server_address_parse(cx, address, &listener.address));
+    config->listeners[config->n_listeners++] = listener;
+    return MLN_OK;
+}
+
 /* Who this server is in SPIFFE and where processes ask it. */
 static struct mln_err parse_spiffe(struct mln_cx *cx, const struct mln_value *all, struct server_config *config)
 {
-    static const char *const names[] = {"socket", "attest", "trust_domain", NULL};
+    static const char *const names[] = {"socket", "attest", "trust_domain", "bundle_endpoint", NULL};
     const struct mln_value *spiffe = NULL;
     MLN_TRY(get_section(cx, all, "spiffe", names, &spiffe));
     MLN_TRY(get_text(cx, spiffe, "spiffe.", "socket", &config->spiffe_socket));
     MLN_TRY(get_text(cx, spiffe, "spiffe.", "trust_domain", &config->trust_domain));
     MLN_TRY(check_domain(cx, config->trust_domain));
+    MLN_TRY(parse_bundle_endpoint(cx, mln_get(spiffe, "bundle_endpoint"), config));
     config->attest = mln_get(spiffe, "attest");
     return mln_attest_check(cx, config->attest);
 }
@@ -490,6 +523,9 @@ static struct mln_err use_flags(struct mln_cx *cx, const struct mln_server_optio
     config->rekey_per_minute = (unsigned)options->rekey_per_minute;
     config->data_dir = options->data_dir != NULL ? options->data_dir : config->data_dir;
     config->is_dev = options->is_dev;
+    if (options->spiffe_bundle_endpoint != NULL) {
+        MLN_TRY(parse_bundle_endpoint(cx, mln_text(cx, options->spiffe_bundle_endpoint), config));
+    }
     config->spiffe_socket = options->spiffe_socket != NULL ? options->spiffe_socket : config->spiffe_socket;
     config->audit_by_api = config->audit_by_api || options->is_dev;
     config->dev_tls = options->dev_tls;

@@ -25,6 +25,8 @@ struct server_listener {
     bool is_tls;
     const char *cert_file, *key_file; /* NULL: --dev-tls makes them */
     const char *client_ca_file;       /* verify clients' certificates here already; NULL: no */
+    bool shows_svid;  /* its certificate is an SVID of the trust domain, given by core for each handshake */
+    bool only_bundle; /* a bundle endpoint: nothing else is served there */
     bool asks_certs; /* ask for a certificate, take any or none: auth methods judge it */
     bool no_unauthed_rekey, no_unauthed_root; /* sys/rekey, sys/generate-root: off unless said otherwise */
 };

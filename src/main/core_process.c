@@ -19,6 +19,7 @@
 #include "identity/identity.h"
 #include "main/control.h"
 #include "main/core_attest.h"
+#include "main/core_svid.h"
 #include "main/main_priv.h"
 #include "main/workers.h"
 #include "net/reach.h"
@@ -34,6 +35,7 @@ struct core_process {
     unsigned n_keys;
     struct mln_reach *reach;
     struct core_attest attest;
+    struct core_svid svid;
     int tick_stop; /* eventfd */
     pthread_t tick;
     bool has_tick;
@@ -97,6 +99,12 @@ static struct mln_err on_reach(void *arg, struct mln_cx *cx, const struct mln_va
 {
     struct core_process *process = arg;
     return mln_reach_call(cx, process->reach, ask, ret);
+}
+
+static struct mln_err on_present(void *arg, struct mln_cx *cx, struct mln_bytes chain, struct mln_bytes key)
+{
+    struct core_process *process = arg;
+    return core_svid_set(cx, &process->svid, chain, key);
 }
 
 static void tell_ready(const struct core_process *process, const char *token)
@@ -302,6 +310,7 @@ static struct mln_err open_core(struct mln_cx *cx, struct core_process *process,
     if (mln_get(boot, "trust_domain") != NULL) {
         mln_put(cx, spiffe, "trust_domain", mln_get(boot, "trust_domain"));
     }
+    mln_put_bool(cx, spiffe, "shows_svid", mln_get_bool(mln_get(boot, "shows_svid"), false));
     mln_put(cx, settings, "spiffe", spiffe);
     struct mln_core_config config = {
         .settings = settings,
@@ -322,6 +331,7 @@ static struct mln_err open_core(struct mln_cx *cx, struct core_process *process,
         .publish = on_topic,
         .root = on_root,
         .reach = on_reach,
+        .present = on_present,
         .arg = process,
     };
     MLN_TRY(mln_cx_err(cx));
@@ -363,6 +373,7 @@ static struct mln_err run(struct mln_cx *cx, struct core_process *process)
     struct workers_config config = {.core = process->core,
                                     .keys = process->keys,
                                     .n_keys = process->n_keys,
+                                    .svid = &process->svid,
                                     .lock_requests = can_lock,
                                     .broken = on_broken};
     MLN_TRY(workers_new(cx, &config, &workers));
@@ -378,11 +389,13 @@ static void finish(struct core_process *process)
     struct workers *workers = atomic_exchange(&process->workers, NULL);
     stop_ticks(process);
     core_attest_end(&process->attest);
+    mln_reach_end(process->reach); /* nobody waits for strangers at the end */
     workers_free(workers);
     if (process->core != NULL) {
         mln_core_close(process->core);
     }
     mln_reach_free(process->reach);
+    core_svid_fini(&process->svid);
     for (unsigned i = 0; i < MLN_COUNT(process->keys); i++) {
         mln_secret_drop(&process->keys[i]);
     }
@@ -396,6 +409,7 @@ int core_main(void)
     name_process("merlon-core");
     harden_process();
     mln_cx_init(&cx, arena);
+    core_svid_init(&process.svid);
     struct mln_err err = arena != NULL ? run(&cx, &process) : (struct mln_err){MLN_E_MEMORY};
     if (mln_failed(err)) {
         mln_log_fault(MLN_LOG_ERROR, "core", &cx, "core cannot start");

@@ -23,6 +23,8 @@ static void fill_listeners(const struct mln_value *list, int first_fd,
             .cert_pem = mln_get_bytes(mln_get(v, "cert")),
             .client_ca_pem = mln_get_bytes(mln_get(v, "client_ca")),
             .asks_certs = mln_get_bool(mln_get(v, "asks_certs"), false),
+            .shows_svid = mln_get_bool(mln_get(v, "svid"), false),
+            .only_bundle = mln_get_bool(mln_get(v, "bundle"), false),
             .key = i,
         };
     }

@@ -54,6 +54,8 @@ struct mln_err spawn(struct mln_cx *cx, const char *name, const int *fds, unsign
 /* ---- tls_files.c ---- */
 /* P-256 private key file of a listener into locked memory. errors NOT_FOUND, INVALID, ... */
 /* ret: 32 bytes of a P-256 scalar, or an enum mln_akey as a byte and that key's private DER (P-384, RSA). */
+/* A key that is in memory, for tls_key_sign: P-256, P-384, RSA of 2048 or 4096 bits. INVALID */
+struct mln_err tls_key_take(struct mln_cx *cx, struct mln_bytes pkcs8, struct mln_secret *ret);
 struct mln_err tls_key_load(struct mln_cx *cx, const char *path, struct mln_secret *ret);
 /* Sign a handshake's input with it. INVALID when the key does not sign in this way. */
 struct mln_err tls_key_sign(struct mln_cx *cx, const struct mln_secret *key, enum mln_tls_how how, struct mln_bytes input,

@@ -134,7 +134,7 @@ static struct mln_err open_listeners(struct server *s)
         (void)snprintf(s->url[i], sizeof(s->url[i]), "http%s://%.*s:%u",
                        listener->is_tls ? "s" : "", MLN_FMT(mln_bytes_of(host)),
                        port_of(s->sockets[i]));
-        if (listener->is_tls && listener->cert_file == NULL) {
+        if (listener->is_tls && listener->cert_file == NULL && !listener->shows_svid) {
             MLN_TRY(tls_files_make(cx, s->config.data_dir, host[0] == '[' ? NULL : host,
                                    &listener->cert_file, &listener->key_file));
             s->ca = listener->cert_file;
@@ -169,6 +169,8 @@ static struct mln_err tell_listener(struct mln_cx *cx, const struct server_liste
         mln_put(cx, f, "cert", mln_blob(cx, cert));
         mln_put(cx, f, "client_ca", mln_blob(cx, client_ca));
         mln_put_bool(cx, f, "asks_certs", listener->asks_certs);
+        mln_put_bool(cx, f, "svid", listener->shows_svid);
+        mln_put_bool(cx, f, "bundle", listener->only_bundle);
         mln_put(cx, c, "cert", mln_blob(cx, cert));
         mln_put_text(cx, c, "key_file", listener->key_file);
     }
@@ -202,6 +204,11 @@ static void tell_core(struct server *s, struct mln_value *boot)
     mln_put_bool(cx, boot, "audit_by_api", config->audit_by_api);
     if (config->trust_domain != NULL) {
         mln_put_text(cx, boot, "trust_domain", config->trust_domain);
+    }
+    for (unsigned i = 0; i < config->n_listeners; i++) {
+        if (config->listeners[i].shows_svid) {
+            mln_put_bool(cx, boot, "shows_svid", true);
+        }
     }
     if (config->audit != NULL) {
         mln_put(cx, boot, "audit", config->audit);
@@ -253,7 +260,7 @@ static void say_ready(void *arg, bool is_sealed, const char *vkey, const char *t
 {
     const struct server *s = arg;
     for (unsigned i = 0; i < s->config.n_listeners; i++) {
-        (void)printf("address: %s\n", s->url[i]);
+        (void)printf("%s: %s\n", s->config.listeners[i].only_bundle ? "bundle endpoint" : "address", s->url[i]);
     }
     if (s->config.spiffe_socket != NULL) {
         (void)printf("workload socket: unix://%s\n", s->config.spiffe_socket);

@@ -55,6 +55,20 @@ static struct mln_err load_other(struct mln_cx *cx, struct mln_bytes pem, struct
     return mln_fail(cx, MLN_E_INVALID, "no private key in PEM of P-256, P-384 or RSA with 2048, 3072 or 4096 bits, not encrypted");
 }
 
+struct mln_err tls_key_take(struct mln_cx *cx, struct mln_bytes pkcs8, struct mln_secret *ret)
+{
+    static const enum mln_akey kinds[] = {MLN_AKEY_P256, MLN_AKEY_P384, MLN_AKEY_RSA2048, MLN_AKEY_RSA4096};
+    for (size_t i = 0; i < MLN_COUNT(kinds); i++) {
+        MLN_AUTO(mln_buf_drop) struct mln_buf priv = {.is_secret = true};
+        MLN_AUTO(mln_buf_drop) struct mln_buf pub = {0};
+        if (!mln_failed(mln_akey_from_pkcs8(cx, kinds[i], pkcs8, &priv, &pub))) {
+            return keep(cx, kinds[i], mln_buf_bytes(&priv), ret);
+        }
+        mln_cx_clear(cx);
+    }
+    return mln_fail(cx, MLN_E_INVALID, "not a private key to sign handshakes with");
+}
+
 struct mln_err tls_key_load(struct mln_cx *cx, const char *path, struct mln_secret *ret)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf pem = {.is_secret = true};

@@ -177,12 +177,27 @@ static void finish_ready(struct worker *w)
     }
 }
 
+static struct mln_err sign_svid(struct mln_cx *cx, struct core_svid *svid, const struct mln_value *message, struct mln_value *ret)
+{
+    enum mln_tls_how how = MLN_TLS_ECDSA;
+    MLN_AUTO(mln_buf_drop) struct mln_buf input = {0};
+    MLN_AUTO(mln_buf_drop) struct mln_buf sig = {0};
+    MLN_TRY(mln_tls_sign_input(cx, message, &input, &how));
+    MLN_TRY(core_svid_sign(cx, svid, mln_get_int(mln_get(message, "key"), -1), how, mln_buf_bytes(&input), &sig));
+    mln_put(cx, ret, "sig", mln_blob(cx, mln_bytes_dup(cx, mln_buf_bytes(&sig))));
+    return mln_cx_err(cx);
+}
+
 /* The signature of a handshake, or an empty object: core builds what is signed itself. */
 static struct mln_err sign(struct worker *w, const struct mln_value *message, struct mln_value *ret)
 {
     const struct workers_config *config = &w->lane->all->config;
     struct mln_cx *cx = &w->slot->cx;
     int64_t key = mln_get_int(mln_get(message, "key"), -1);
+    bool is_svid = key >= CORE_SVID_KEYS && config->svid != NULL;
+    if (is_svid) {
+        return sign_svid(cx, config->svid, message, ret);
+    }
     if (key < 0 || key >= (int64_t)config->n_keys || config->keys[key].len == 0) {
         return mln_fail(cx, MLN_E_INVALID, "core: no such listener's key");
     }
@@ -195,7 +210,15 @@ static struct mln_err sign(struct worker *w, const struct mln_value *message, st
     return MLN_OK;
 }
 
-static void serve_sign(struct worker *w)
+static struct mln_err show_svid(struct worker *w, const struct mln_value *message, struct mln_value *ret)
+{
+    struct core_svid *svid = w->lane->all->config.svid;
+    (void)message;
+    return svid != NULL ? core_svid_show(&w->slot->cx, svid, ret)
+                        : mln_fail(&w->slot->cx, MLN_E_INVALID, "core: no listener shows an SVID");
+}
+
+static void serve_handshake(struct worker *w, bool is_sign)
 {
     struct slot *slot = w->slot;
     const struct mln_value *message = NULL;
@@ -203,12 +226,12 @@ static void serve_sign(struct worker *w)
         lane_broken(w->lane, "a message that is no handshake");
         return;
     }
-    struct mln_value *signed_value = mln_object(&slot->cx);
-    if (mln_failed(sign(w, message, signed_value))) {
-        mln_log_fault(MLN_LOG_WARN, "core", &slot->cx, "a handshake is not signed");
+    struct mln_value *answer = mln_object(&slot->cx);
+    if (mln_failed(is_sign ? sign(w, message, answer) : show_svid(w, message, answer))) {
+        mln_log_fault(MLN_LOG_WARN, "core", &slot->cx, "a handshake is refused");
     }
-    mln_cbor_print(&slot->out, signed_value);
-    send_out(w, slot, MLN_WIRE_SIGNED);
+    mln_cbor_print(&slot->out, answer);
+    send_out(w, slot, is_sign ? MLN_WIRE_SIGNED : MLN_WIRE_CERTED);
 }
 
 static void serve(struct worker *w, const struct mln_ring_head *head)
@@ -220,8 +243,8 @@ static void serve(struct worker *w, const struct mln_ring_head *head)
         if (!serve_request(w)) {
             return;
         }
-    } else if (head->kind == MLN_WIRE_SIGN) {
-        serve_sign(w);
+    } else if (head->kind == MLN_WIRE_SIGN || head->kind == MLN_WIRE_CERT) {
+        serve_handshake(w, head->kind == MLN_WIRE_SIGN);
     } else {
         lane_broken(w->lane, "a message of an unknown kind");
     }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "core/core.h"
+#include "main/core_svid.h"
 #include "net/ring.h"
 
 #ifdef MLN_SANITIZED
@@ -22,6 +23,7 @@ struct workers_config {
     struct mln_err (*answer)(void *arg, struct mln_cx *cx, struct mln_core_call *call, struct mln_buf *out);
     const struct mln_secret *keys; /* TLS private key of each listener; {0} = it has none */
     unsigned n_keys;
+    struct core_svid *svid; /* what listeners without files show; NULL = there are none */
     bool lock_requests; /* request data in locked memory */
     /* A generation of front broke its ring or said nonsense: end it. Any thread. */
     void (*broken)(void *arg, uint64_t generation);
