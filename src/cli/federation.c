@@ -2,7 +2,8 @@
 /* merlon federation create, list, show, update, delete, refresh: relationships with other trust domains. */
 #include "cli/entry_priv.h"
 
-#define CA_MAX_BYTES (64u << 10)
+#define CA_MAX_BYTES     (64u << 10)
+#define BUNDLE_MAX_BYTES (1u << 20) /* as the server takes */
 
 static const char *path_of(struct mln_cli *cli, const char *more)
 {
@@ -10,20 +11,33 @@ static const char *path_of(struct mln_cli *cli, const char *more)
                            more);
 }
 
+static struct mln_err put_file(struct mln_cli *cli, const char *flag, size_t max_bytes,
+                               struct mln_value *body, const char *member)
+{
+    const char *path = mln_cli_text(cli, flag);
+    struct mln_bytes text = {0};
+    if (path == NULL) {
+        return MLN_OK;
+    }
+    MLN_TRY(mln_cli_read_file(cli, path, max_bytes, &text));
+    mln_put_bytes(cli->cx, body, member, text);
+    return mln_cx_err(cli->cx);
+}
+
 static struct mln_err send(struct mln_cli *cli)
 {
+    static const char *const texts[][2] = {
+        {"url", "url"}, {"profile", "profile"}, {"endpoint-id", "endpoint_spiffe_id"}};
     struct mln_cli_reply reply = {0};
     struct mln_value *body = mln_object(cli->cx);
-    const char *url = mln_cli_text(cli, "url"), *ca = mln_cli_text(cli, "ca-file");
     const struct mln_value *ids = entry_all_of(cli, "allow-id", NULL);
-    if (url != NULL) {
-        mln_put_text(cli->cx, body, "url", url);
+    for (size_t i = 0; i < MLN_COUNT(texts); i++) {
+        if (mln_cli_text(cli, texts[i][0]) != NULL) {
+            mln_put_text(cli->cx, body, texts[i][1], mln_cli_text(cli, texts[i][0]));
+        }
     }
-    if (ca != NULL) {
-        struct mln_bytes pem = {0};
-        MLN_TRY(mln_cli_read_file(cli, ca, CA_MAX_BYTES, &pem));
-        mln_put_bytes(cli->cx, body, "ca_pem", pem);
-    }
+    MLN_TRY(put_file(cli, "ca-file", CA_MAX_BYTES, body, "ca_pem"));
+    MLN_TRY(put_file(cli, "bundle-file", BUNDLE_MAX_BYTES, body, "bundle"));
     if (mln_len(ids) > 0) {
         mln_put(cli->cx, body, "allowed_ids", ids);
     }
@@ -69,6 +83,11 @@ static struct mln_err run_refresh(struct mln_cli *cli)
 
 static const struct mln_flag flags[] = {
     {"url", MLN_FLAG_TEXT, "URL", NULL, "Bundle endpoint of the other domain: https://..."},
+    {"profile", MLN_FLAG_TEXT, "NAME", NULL,
+     "How the endpoint shows who it is: https_web (default) or https_spiffe"},
+    {"endpoint-id", MLN_FLAG_TEXT, "ID", NULL, "https_spiffe: whose X.509-SVID it must show"},
+    {"bundle-file", MLN_FLAG_TEXT, "FILE", NULL,
+     "First bundle of that domain, JSON or PEM: needed to verify https_spiffe"},
     {"ca-file", MLN_FLAG_TEXT, "FILE", NULL,
      "PEM authorities for its certificate (default: the system's)"},
     {"allow-id", MLN_FLAG_TEXT, "PATTERN", NULL,
@@ -80,6 +99,8 @@ static const char *const create_examples[] = {
     "merlon federation create other.example --url "
     "https://m.other.example:8200/v1/spiffe/bundle/endpoint --allow-id "
     "'spiffe://other.example/ns/prod/**'",
+    "merlon federation create other.example --url https://spire.other.example:8443 --profile "
+    "https_spiffe --endpoint-id spiffe://other.example/spire/server --bundle-file other.json",
     NULL,
 };
 static const char *const list_examples[] = {"merlon federation list", NULL};

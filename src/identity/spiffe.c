@@ -32,6 +32,8 @@ static struct mln_err tick(struct mln_request *rq)
         sp_after_keys(rq);
     }
     MLN_TRY(sp_svids_due(rq));
+    MLN_TRY(sp_entries_expired(rq));
+    MLN_TRY(sp_server_due(rq));
     return sp_federation_due(rq);
 }
 

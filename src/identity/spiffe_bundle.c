@@ -304,9 +304,7 @@ static struct mln_err write_foreign(struct mln_request *rq, struct mln_reply *re
         return mln_fail(rq->cx, MLN_E_INVALID,
                         "the bundle of this server's own trust domain is made by its authorities");
     }
-    MLN_TRY(mln_type_of(asked) == MLN_STRING
-                ? sp_bundle_parse_text(rq->cx, mln_get_bytes(asked), &parsed)
-                : sp_bundle_parse(rq->cx, asked, &parsed));
+    MLN_TRY(sp_bundle_parse_any(rq->cx, asked, &parsed));
     return sp_foreign_put(rq, td, parsed);
 }
 

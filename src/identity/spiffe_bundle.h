@@ -18,5 +18,8 @@ struct mln_err sp_bundle_parse(struct mln_cx *cx, const struct mln_value *docume
 /* The same of a text: JSON, or PEM certificates. Borrows from it. */
 struct mln_err sp_bundle_parse_text(struct mln_cx *cx, struct mln_bytes text,
                                     const struct mln_value **ret);
+/* Whichever of both it is. */
+struct mln_err sp_bundle_parse_any(struct mln_cx *cx, const struct mln_value *given,
+                                   const struct mln_value **ret);
 /* The length of the first DER element, head included; 0 when there is none that is whole. */
 size_t sp_der_length(struct mln_bytes der);

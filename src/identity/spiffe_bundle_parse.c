@@ -180,3 +180,10 @@ struct mln_err sp_bundle_parse_text(struct mln_cx *cx, struct mln_bytes text,
     }
     return sp_bundle_parse(cx, document, ret);
 }
+
+struct mln_err sp_bundle_parse_any(struct mln_cx *cx, const struct mln_value *given,
+                                   const struct mln_value **ret)
+{
+    return mln_type_of(given) == MLN_STRING ? sp_bundle_parse_text(cx, mln_get_bytes(given), ret)
+                                            : sp_bundle_parse(cx, given, ret);
+}

@@ -142,6 +142,16 @@ extern const struct mln_path sp_bundle_paths[];
 /* ---- memory (spiffe_state.c) ---- */
 struct sp_holder;
 struct sp_jwt_slot;
+/* An X.509-SVID that is kept (spiffe_svid.c). */
+struct sp_svid {
+    struct sp_svid *next, **link; /* of state->svids */
+    struct mln_secret key;        /* PKCS #8 */
+    uint8_t *chain;
+    size_t chain_n;
+    int64_t made_s, not_after_s, turn_s; /* turn: when a new one is due */
+    char authority[72], entry[41];
+    bool is_told; /* whom it concerns has been told that it is due */
+};
 struct sp_state {
     pthread_rwlock_t lock; /* of all below */
     pthread_mutex_t
@@ -163,6 +173,10 @@ struct sp_state {
     uint8_t (*seen)[32]; /* digests of tokens whose signature is right (spiffe_jwt.c); NULL = none */
     uint64_t keys_read;  /* rises whenever keys that verify may be others */
     struct sp_svid *svids; /* those at entries, for the tick */
+    struct sp_svid server_svid; /* what listeners show (spiffe_server.c): times and authority alone */
+    struct sp_poll *polls; /* spiffe_federation.c */
+    int64_t next_expiry_s; /* of the first entry that has not expired; 0 = to be looked for */
+    int64_t expiry_seen_s; /* whose entries expired until then has been told */
     uint8_t nonce_key[32]; /* of challenges to nodes; made once, never changed */
 };
 /* Ready for reading. PRECONDITION: no trust domain */
@@ -202,6 +216,8 @@ void sp_topic_remember(struct sp_state *state, const struct mln_value *selectors
 void sp_topics_of_entry(struct mln_request *rq, const struct sp_state *state,
                         const struct sp_entry *entry);
 void sp_holders_free(struct sp_state *state);
+/* Tell who had what has expired by now. For the tick; PRECONDITION is taken for nothing to do. */
+struct mln_err sp_entries_expired(struct mln_request *rq);
 
 /* ---- entries (spiffe_entry.c) ---- */
 /* A row from what a client said (create: old NULL). INVALID; EXISTS: a similar one */
@@ -218,20 +234,13 @@ struct mln_err sp_entry_similar(struct mln_request *rq, const struct mln_value *
 extern const struct mln_path sp_entry_paths[];
 
 /* ---- X.509-SVIDs (spiffe_svid.c) ---- */
-struct sp_svid {
-    struct sp_svid *next, **link; /* of state->svids */
-    struct mln_secret key;        /* PKCS #8 */
-    uint8_t *chain;
-    size_t chain_n;
-    int64_t made_s, not_after_s, turn_s; /* turn: when a new one is due */
-    char authority[72], entry[41];
-    bool is_told; /* whom it concerns has been told that it is due */
-};
 void sp_svid_free(struct sp_svid *svid);
 /* Tell whose SVIDs are due. */
 struct mln_err sp_svids_due(struct mln_request *rq);
 /* Is this one to be given out still? */
 bool sp_svid_is_good(const struct sp_state *state, const struct sp_svid *svid, int64_t now_s);
+/* When the next one is due: at half of its life, a tenth of that earlier or later, so that not all turn at once. */
+int64_t sp_turn_of(int64_t now_s, int64_t not_after_s);
 /* Make one for the entry if it has none that is good. Takes signing and lock itself. */
 struct mln_err sp_svid_renew(struct mln_request *rq, struct sp_state *state, const char *entry_id);
 /* A certificate of our authority for a key: what a workload, a node or this server presents. */
@@ -254,6 +263,9 @@ struct mln_err sp_authority_borrow(struct mln_cx *cx, const struct sp_authority 
                                    int64_t now_s, struct sp_authority *ret);
 /* Into the request's record: what was signed. */
 void sp_note_svid(struct mln_request *rq, struct mln_value *one);
+
+/* ---- this server's own (spiffe_server.c) ---- */
+struct mln_err sp_server_due(struct mln_request *rq); /* make it when there is none or it is due; for the tick */
 
 /* ---- JWT-SVIDs (spiffe_jwt.c) ---- */
 struct sp_token {
@@ -287,10 +299,16 @@ struct mln_err sp_jwt_validate(struct mln_request *rq, struct sp_state *state,
 
 extern const struct mln_path sp_workload_paths[], sp_verify_paths[], sp_public_paths[], sp_federation_paths[];
 
+/* The root certificates of a trust domain ("spiffe://td"), DER after DER, as they are held. FORGED: none; UNREACHABLE */
+struct mln_err sp_roots_of(struct mln_request *rq, struct sp_state *state, const char *domain,
+                           struct mln_bytes *ret);
+
 /* ---- other trust domains (spiffe_federation.c) ---- */
-/* Does the relationship take this id? */
-bool sp_policy_allows(const struct mln_value *row, struct mln_bytes id);
-struct mln_err sp_federation_due(struct mln_request *rq); /* ask for the bundle that is due, one a call */
+/* A relationship may say which ids of its domain count here. DENIED: not this one */
+struct mln_err sp_policy_check(struct mln_request *rq, const struct sp_state *state,
+                               const struct mln_spiffe_id *id);
+struct mln_err sp_federation_due(struct mln_request *rq); /* have the bundles that are due asked for */
+void sp_polls_free(struct sp_state *state);
 
 /* ---- who may talk to whom (spiffe_authz.c) ---- */
 extern const struct mln_path spiffe_authz_paths[];

@@ -71,6 +71,7 @@ static void clear(struct sp_state *state)
     state->foreign = NULL;
     sp_holders_free(state);
     sp_tokens_free(state);
+    sp_polls_free(state);
     state->is_loaded = false;
 }
 
@@ -210,6 +211,8 @@ static struct mln_err load(struct mln_request *rq, struct sp_state *state)
     name(state, domain);
     MLN_TRY(load_entries(rq, state));
     MLN_TRY(load_keys(rq, state));
+    state->next_expiry_s = 0;
+    state->expiry_seen_s = rq->now_ns / SP_SECOND_NS;
     state->is_loaded = true;
     return MLN_OK;
 }
@@ -266,6 +269,9 @@ static struct mln_err refresh(struct mln_request *rq, struct sp_state *state, st
     MLN_TRY(sp_index_put(rq->cx, state->index, row));
     e = sp_index_get(state->index, id);
     sp_topics_of_entry(rq, state, e);
+    if (e->expires_s != 0) {
+        state->next_expiry_s = 0;
+    }
     return MLN_OK;
 }
 
@@ -305,6 +311,48 @@ struct mln_err sp_after_entries(struct mln_request *rq, const struct mln_value *
     struct mln_value *own = mln_value_dup(rq->cx, ids);
     MLN_TRY(mln_cx_err(rq->cx));
     rq->services->after(rq, entries_changed, own);
+    return MLN_OK;
+}
+
+/* ---- entries that end by the clock ---- */
+
+static void tell_expired(struct mln_request *rq, struct sp_state *state, int64_t now_s)
+{
+    int64_t next_s = INT64_MAX;
+    for (size_t i = 0; i < sp_index_count(state->index); i++) {
+        const struct sp_entry *e = sp_index_at(state->index, i);
+        if (e->expires_s > now_s) {
+            next_s = e->expires_s < next_s ? e->expires_s : next_s;
+        } else if (e->expires_s > state->expiry_seen_s) {
+            sp_topics_of_entry(rq, state, e);
+        }
+    }
+    state->next_expiry_s = next_s;
+    state->expiry_seen_s = now_s;
+}
+
+/* All entries are looked through only when one has expired, one with an end was written or the clock was set back. */
+struct mln_err sp_entries_expired(struct mln_request *rq)
+{
+    struct sp_state *state = NULL;
+    int64_t now_s = rq->now_ns / SP_SECOND_NS;
+    struct mln_err err = sp_state_get(rq, &state);
+    if (mln_is(err, MLN_E_PRECONDITION)) {
+        mln_cx_clear(rq->cx);
+        return MLN_OK;
+    }
+    MLN_TRY(err);
+    SP_WRITE(state);
+    if (!state->is_loaded) {
+        return MLN_OK;
+    }
+    if (now_s < state->expiry_seen_s) {
+        state->expiry_seen_s = now_s;
+        state->next_expiry_s = 0;
+    }
+    if (now_s >= state->next_expiry_s) {
+        tell_expired(rq, state, now_s);
+    }
     return MLN_OK;
 }
 

@@ -192,8 +192,7 @@ static struct mln_err make(struct job *job)
     return sp_leaf_sign(rq->cx, &job->by, &leaf, job->now_s, &job->made);
 }
 
-/* At half of its life, a tenth of that earlier or later, so that not all turn at once. */
-static int64_t turn_of(int64_t now_s, int64_t not_after_s)
+int64_t sp_turn_of(int64_t now_s, int64_t not_after_s)
 {
     int64_t half = (not_after_s - now_s) / 2, tenth = half / 10;
     return now_s + half - tenth + (int64_t)mln_random_below((uint64_t)(2 * tenth + 1));
@@ -219,7 +218,7 @@ static struct mln_err new_svid(struct job *job, struct sp_svid **ret)
     svid->chain_n = job->made.chain.len;
     svid->made_s = job->now_s;
     svid->not_after_s = job->made.not_after_s;
-    svid->turn_s = turn_of(job->now_s, job->made.not_after_s);
+    svid->turn_s = sp_turn_of(job->now_s, job->made.not_after_s);
     mln_copy(svid->authority, job->by.id, sizeof(svid->authority));
     mln_copy(svid->entry, job->id, mln_bytes_of(job->id).len + 1);
     *ret = svid;

@@ -4,49 +4,17 @@
  * hold a bundle of. For logins (auth/spiffe.c), which ask with the system's authority, and for who may write here.
  */
 #include "crypto/x509_chain.h"
+#include "crypto/x509_svid.h"
 #include "identity/spiffe_bundle.h"
 #include "identity/spiffe_priv.h"
 
 #define ROOTS_MAX     256u
 #define AUDIENCES_MAX 64u
-#define CLIENT_AUTH   "1.3.6.1.5.5.7.3.2"
 
 /* ---- X.509-SVIDs ---- */
 
-/* What a leaf must be: X509-SVID.md sec. 2 to 4 and 5.2. */
-static struct mln_err check_leaf(struct mln_cx *cx, struct mln_bytes der, struct mln_spiffe_id *ret)
-{
-    struct mln_x509_info info;
-    struct mln_bytes uri = MLN_BYTES_NONE;
-    size_t n = 0;
-    bool has_client = false;
-    MLN_TRY(mln_x509_cert_read(cx, der, &info));
-    for (size_t i = 0; i < info.sans_n; i++) {
-        if (info.sans[i].kind == MLN_SAN_URI) {
-            uri = info.sans[i].value;
-            n++;
-        }
-    }
-    for (size_t i = 0; i < mln_len(info.ext_key_usage); i++) {
-        has_client = has_client || mln_is_text(mln_item(info.ext_key_usage, i), CLIENT_AUTH);
-    }
-    unsigned forbidden = MLN_KU_CERT_SIGN | MLN_KU_CRL_SIGN;
-    bool is_leaf = !info.is_ca && (info.key_usage & MLN_KU_DIGITAL_SIGNATURE) != 0 &&
-                   (info.key_usage & forbidden) == 0 &&
-                   (mln_len(info.ext_key_usage) == 0 || has_client);
-    if (n != 1 || !is_leaf) {
-        return mln_fail(cx, MLN_E_FORGED, "the certificate is no X.509-SVID of a workload: %s",
-                        n != 1 ? "it has not exactly one URI" : "its uses are others");
-    }
-    struct mln_err err = mln_spiffe_id_parse(cx, mln_bytes_dup(cx, uri), ret);
-    return mln_failed(err) || ret->path.len == 0
-               ? mln_refail(cx, MLN_E_FORGED, "the certificate's URI is no SPIFFE id of a workload")
-               : MLN_OK;
-}
-
-/* Certificates of a trust domain, copied out of memory that is locked. NOT_FOUND without text */
-static struct mln_err roots_of(struct mln_request *rq, struct sp_state *state, const char *domain,
-                               struct mln_bytes *ret)
+struct mln_err sp_roots_of(struct mln_request *rq, struct sp_state *state, const char *domain,
+                           struct mln_bytes *ret)
 {
     SP_READ(state);
     if (!state->is_loaded) {
@@ -93,8 +61,8 @@ static struct mln_err verify_certs(struct mln_request *rq, struct sp_state *stat
     for (size_t i = 0; i < chain.n; i++) {
         sent[i] = mln_get_bytes(mln_item(certs, i));
     }
-    MLN_TRY(check_leaf(cx, sent[0], ret));
-    MLN_TRY(roots_of(rq, state, mln_text_format(cx, "spiffe://%.*s", MLN_FMT(ret->domain)), &all));
+    MLN_TRY(mln_x509_svid_read(cx, sent[0], MLN_SVID_CLIENT, ret));
+    MLN_TRY(sp_roots_of(rq, state, mln_text_format(cx, "spiffe://%.*s", MLN_FMT(ret->domain)), &all));
     MLN_TRY(split(cx, all, roots, &chain.n_roots));
     return mln_x509_chain_verify(cx, &chain);
 }
@@ -122,25 +90,6 @@ static struct mln_err verify_token(struct mln_request *rq, struct sp_state *stat
     return err;
 }
 
-/* A relationship may say which ids of its domain count here. */
-static struct mln_err check_policy(struct mln_request *rq, const struct sp_state *state,
-                                   const struct mln_spiffe_id *id)
-{
-    const struct mln_value *row = NULL;
-    if (mln_bytes_is(id->domain, state->domain)) {
-        return MLN_OK;
-    }
-    struct mln_err err = sp_row_get(rq, "relationship/", id->domain, &row);
-    if (mln_failed(err)) {
-        return mln_is(err, MLN_E_NOT_FOUND) ? MLN_OK : err;
-    }
-    return sp_policy_allows(row, id->text)
-               ? MLN_OK
-               : mln_fail(rq->cx, MLN_E_DENIED,
-                          "the relationship with %.*s does not take this identity",
-                          MLN_FMT(id->domain));
-}
-
 static struct mln_err verify(struct mln_request *rq, struct mln_reply *re)
 {
     struct sp_state *state = NULL;
@@ -149,7 +98,7 @@ static struct mln_err verify(struct mln_request *rq, struct mln_reply *re)
     const struct mln_value *certs = mln_field_of(rq, "certs");
     MLN_TRY(sp_state_get(rq, &state));
     MLN_TRY(certs != NULL ? verify_certs(rq, state, certs, &id) : verify_token(rq, state, &id));
-    MLN_TRY(check_policy(rq, state, &id));
+    MLN_TRY(sp_policy_check(rq, state, &id));
     mln_put_bytes(rq->cx, data, "spiffe_id", mln_bytes_dup(rq->cx, id.text));
     mln_put_bytes(rq->cx, data, "trust_domain", mln_bytes_dup(rq->cx, id.domain));
     mln_put(rq->cx, rq->detail, "verified", mln_get(data, "spiffe_id"));

@@ -340,6 +340,19 @@ static struct mln_err write_jwt(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
+/* INVALID as for any other token that does not count: a client takes DENIED as having no identity itself. */
+static struct mln_err check_policy(struct caller *c, const char *id)
+{
+    struct mln_spiffe_id parsed;
+    MLN_TRY(mln_spiffe_id_parse(c->rq->cx, mln_bytes_of(id), &parsed));
+    struct mln_err err = sp_policy_check(c->rq, c->state, &parsed);
+    if (!mln_is(err, MLN_E_DENIED)) {
+        return err;
+    }
+    const char *why = mln_text_dup(c->rq->cx, mln_bytes_of(c->rq->cx->text));
+    return mln_refail(c->rq->cx, MLN_E_INVALID, "this is no valid JWT-SVID: %s", why);
+}
+
 static struct mln_err write_validate(struct mln_request *rq, struct mln_reply *re)
 {
     struct caller c = {.rq = rq};
@@ -355,6 +368,7 @@ static struct mln_err write_validate(struct mln_request *rq, struct mln_reply *r
     MLN_TRY(begin_or_wait(&c));
     asked.domains = c.domains;
     MLN_TRY(sp_jwt_validate(rq, c.state, &asked, &id, &claims));
+    MLN_TRY(check_policy(&c, id));
     mln_put_text(rq->cx, data, "spiffe_id", id);
     mln_put(rq->cx, data, "claims", claims);
     mln_put_text(rq->cx, rq->detail, "validated", id);

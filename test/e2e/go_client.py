@@ -17,8 +17,8 @@ SOURCE = ROOT / "test" / "e2e" / "go"
 BUILT = ROOT / "build-check" / "go"
 
 
-def build():
-    """The program, or None and the reason."""
+def build(source=SOURCE, name="openbao-client"):
+    """A program of Go from its folder, or None and the reason."""
     go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
     if go is None:
         return None, "there is no go"
@@ -26,15 +26,15 @@ def build():
     if not found or (int(found.group(1)), int(found.group(2))) < GO_MIN:
         return None, "go is older than %d.%d" % GO_MIN
     BUILT.mkdir(parents=True, exist_ok=True)
-    program = BUILT / "openbao-client"
+    program = BUILT / name
     env = {**os.environ, "GOPATH": str(BUILT / "path"), "GOCACHE": str(BUILT / "cache"), "GOFLAGS": "-mod=readonly -modcacherw",
            "GOTOOLCHAIN": "local"}
-    made = subprocess.run([go, "build", "-buildvcs=false", "-o", str(program), "."], cwd=SOURCE, env=env, stdout=subprocess.PIPE,
+    made = subprocess.run([go, "build", "-buildvcs=false", "-o", str(program), "."], cwd=source, env=env, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT)
     said = made.stdout.decode(errors="replace")
     if made.returncode != 0 and re.search(r"dial tcp|no such host|i/o timeout|proxy\.golang\.org", said):
         return None, "its modules cannot be had: " + said[-200:]
-    case("the client builds", made.returncode == 0, said[-2000:])
+    case("%s builds" % name, made.returncode == 0, said[-2000:])
     return (program, None) if made.returncode == 0 else (None, "it does not build")
 
 
