@@ -11,6 +11,7 @@ static const struct entry_part {
     const char *list, *path, *name; /* name: the member that tells one from another */
     bool is_pruned;
 } parts[] = {
+    {"templates", "spiffe/templates", "name", true},
     {"rules", "spiffe/authz/rules", "name", true},
     {"federation", "spiffe/federation", "trust_domain", false},
 };

@@ -52,16 +52,18 @@ static const struct mln_value *federation_of(struct mln_cx *cx, const struct mln
 
 static struct mln_err fetch(struct mln_cli *cli, struct mln_value *from)
 {
-    const struct mln_value *entries = NULL, *rules = NULL, *federation = NULL;
+    const struct mln_value *entries = NULL, *rules = NULL, *templates = NULL, *federation = NULL;
     struct mln_cli_reply config = {0};
     MLN_TRY(mln_cli_call(cli, "GET", "spiffe/config", NULL, &config));
     MLN_TRY(
         entry_fetch(cli, entry_query(cli, "parent_id", mln_cli_text(cli, "parent-id")), &entries));
     MLN_TRY(fetch_named(cli, "spiffe/authz/rules?list=true", &rules));
+    MLN_TRY(fetch_named(cli, "spiffe/templates?list=true", &templates));
     MLN_TRY(fetch_named(cli, "spiffe/federation?list=true", &federation));
     mln_put(cli->cx, from, "trust_domain", mln_get(config.data, "trust_domain"));
     mln_put(cli->cx, from, "entries", entries);
     mln_put(cli->cx, from, "rules", rules);
+    mln_put(cli->cx, from, "templates", templates);
     mln_put(cli->cx, from, "federation", federation_of(cli->cx, federation));
     return mln_cx_err(cli->cx);
 }

@@ -144,12 +144,13 @@ static struct mln_err check_caller(struct mln_request *rq, struct mln_bytes *des
     MLN_TRY(sp_state_get(rq, &state));
     struct sp_entry **found = mln_new_array(rq->cx, SP_MATCH_MAX, sizeof(struct sp_entry *));
     MLN_TRY(mln_cx_err(rq->cx));
+    MLN_TRY(sp_made_ready(rq, state, mln_bytes_of(state->server), rq->peer->selectors));
     SP_READ(state);
     if (!state->is_loaded) {
         return mln_fail(rq->cx, MLN_E_UNREACHABLE, "registration entries are being read");
     }
-    size_t n = sp_index_match(state->index, mln_bytes_of(state->server), rq->peer->selectors,
-                              rq->now_ns / SP_SECOND_NS, found);
+    size_t n = sp_made_match(state, mln_bytes_of(state->server), rq->peer->selectors,
+                             rq->now_ns / SP_SECOND_NS, found);
     if (n == 0) {
         return mln_fail(rq->cx, MLN_E_DENIED, "no identity issued");
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* spiffe/entries: create, list, show, change, delete; many at once. */
-#include "identity/spiffe_priv.h"
+#include "identity/spiffe_template.h"
 
 #include "identity/identity_priv.h"
 
@@ -31,6 +31,14 @@ static struct mln_value *asked_of(struct mln_request *rq)
     return asked;
 }
 
+/* An entry that is stored is never taken for one that a template made. */
+static struct mln_err check_id(struct mln_cx *cx, const struct mln_value *asked)
+{
+    return mln_bytes_starts(mln_get_bytes(mln_get(asked, "id")), SP_MADE_PREFIX)
+               ? mln_fail(cx, MLN_E_INVALID, "ids that begin with \"%.*s\" are those of what templates make", MLN_FMT(SP_MADE_PREFIX))
+               : MLN_OK;
+}
+
 static struct mln_err tell(struct mln_request *rq, const struct mln_value *row)
 {
     struct mln_value *ids = mln_array(rq->cx);
@@ -45,6 +53,7 @@ static struct mln_err create(struct mln_request *rq, struct mln_reply *re)
     struct sp_state *state = NULL;
     const struct mln_value *row = NULL;
     MLN_TRY(sp_state_get(rq, &state));
+    MLN_TRY(check_id(rq->cx, asked_of(rq)));
     MLN_TRY(sp_entry_make(rq, state, asked_of(rq), NULL, &row));
     MLN_TRY(sp_entry_store(rq, row, NULL));
     re->data = sp_entry_show(rq->cx, row);
@@ -97,7 +106,8 @@ static struct mln_err create_one(struct batch *b, const struct mln_value *asked)
     const struct mln_value *row = NULL;
     struct mln_value *result = mln_object(cx);
     const char *similar = "";
-    struct mln_err err = sp_entry_make(&b->rq, b->state, asked, NULL, &row);
+    struct mln_err err = check_id(cx, asked);
+    err = mln_failed(err) ? err : sp_entry_make(&b->rq, b->state, asked, NULL, &row);
     err = mln_failed(err) ? err : sp_entry_similar(&b->rq, row, &similar);
     if (!mln_failed(err) && similar[0] == '\0') {
         err = sp_entry_store(&b->rq, row, NULL);
@@ -192,7 +202,7 @@ static struct mln_err pick(struct mln_request *rq, struct sp_state *state, int64
     }
     for (size_t i = sp_index_behind(state->index, after); i < sp_index_count(state->index); i++) {
         const struct sp_entry *e = sp_index_at(state->index, i);
-        if (!passes(&f, e)) {
+        if (e->made != NULL || !passes(&f, e)) {
             continue;
         }
         if ((int64_t)mln_len(keys) == limit) {
@@ -241,7 +251,7 @@ static struct mln_err count(struct mln_request *rq, struct mln_reply *re)
     MLN_TRY(sp_state_get(rq, &state));
     SP_READ(state);
     mln_put_int(rq->cx, data, "count",
-                state->is_loaded ? (int64_t)sp_index_count(state->index) : 0);
+                state->is_loaded ? (int64_t)(sp_index_count(state->index) - sp_index_made(state->index)) : 0);
     re->data = data;
     return mln_cx_err(rq->cx);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/json.h"
 
 #define SLOTS_MIN 64u
 
@@ -14,7 +15,7 @@ struct sp_index {
     uint8_t key[crypto_shorthash_KEYBYTES]; /* so that nobody can choose colliding selectors */
     struct sp_text **texts;
     struct sp_entry **ids, **order;
-    size_t texts_n, texts_cap, ids_cap, n, order_cap;
+    size_t texts_n, texts_cap, ids_cap, n, order_cap, made_n;
     uint64_t generation;
 };
 
@@ -197,6 +198,7 @@ static void entry_free(struct sp_index *index, struct sp_entry *e)
     mln_free(e->selectors);
     mln_free(e->federates);
     mln_free(e->hint);
+    mln_free(e->made);
     mln_free(e);
 }
 
@@ -223,6 +225,22 @@ static uint32_t ttl_of(const struct mln_value *row, const char *name)
     return s > 0 && s <= UINT32_MAX ? (uint32_t)s : 0;
 }
 
+/* Nobody has the row of what a template made but we. */
+static bool keep_row(const struct sp_index *index, struct sp_entry *e, const struct mln_value *row)
+{
+    struct mln_bytes by = mln_get_bytes(mln_get(row, "made_by"));
+    MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
+    if (by.len == 0) {
+        return true;
+    }
+    mln_json_print(&text, row, MLN_JSON_COMPACT);
+    e->made_by = sp_index_hash(index, by);
+    e->is_fallback = mln_get_bool(mln_get(row, "fallback"), false);
+    e->made = text.has_failed ? NULL : mln_alloc(text.len + 1);
+    mln_copy(e->made, text.ptr, e->made != NULL ? text.len : 0);
+    return e->made != NULL;
+}
+
 static bool fill(struct sp_index *index, struct sp_entry *e, const struct mln_value *row)
 {
     struct mln_bytes id = mln_get_bytes(mln_get(row, "id")),
@@ -241,7 +259,7 @@ static bool fill(struct sp_index *index, struct sp_entry *e, const struct mln_va
         e->hint = mln_alloc(hint.len + 1);
         mln_copy(e->hint, hint.ptr, e->hint != NULL ? hint.len : 0);
     }
-    return e->parent != NULL && e->spiffe != NULL && (hint.len == 0 || e->hint != NULL) &&
+    return keep_row(index, e, row) && e->parent != NULL && e->spiffe != NULL && (hint.len == 0 || e->hint != NULL) &&
            use_all(index, mln_get(row, "selectors"), &e->selectors, &e->n_selectors) &&
            use_all(index, mln_get(row, "federates_with"), &e->federates, &e->n_federates);
 }
@@ -310,24 +328,50 @@ static void insert(struct sp_index *index, struct sp_entry *e)
     }
     hang(e, SP_BY_PARENT, e->parent);
     hang(e, SP_BY_SPIFFE, e->spiffe);
+    index->made_n += e->made != NULL;
+    index->generation++;
+}
+
+/* Out of everything but the array of all. */
+static void unlink_entry(struct sp_index *index, struct sp_entry *e)
+{
+    struct sp_entry **slot = slot_of(index, mln_bytes_of(e->id));
+    MLN_CHECK(*slot == e);
+    *slot = e->chain;
+    if (e->key != NULL) {
+        unhang(e, SP_BY_SELECTOR, e->key);
+    }
+    unhang(e, SP_BY_PARENT, e->parent);
+    unhang(e, SP_BY_SPIFFE, e->spiffe);
+    index->made_n -= e->made != NULL;
     index->generation++;
 }
 
 static void take_out(struct sp_index *index, struct sp_entry *e)
 {
     size_t at = place_of(index, e);
-    struct sp_entry **slot = slot_of(index, mln_bytes_of(e->id));
-    MLN_CHECK(at < index->n && index->order[at] == e && *slot == e);
-    *slot = e->chain;
+    MLN_CHECK(at < index->n && index->order[at] == e);
+    unlink_entry(index, e);
     mln_move(index->order + at, index->order + at + 1,
              (index->n - at - 1) * sizeof(struct sp_entry *));
     index->n--;
-    if (e->key != NULL) {
-        unhang(e, SP_BY_SELECTOR, e->key);
+}
+
+/* In one go: there may be many. */
+void sp_index_forget_made(struct sp_index *index, const struct mln_bytes *name)
+{
+    uint64_t by = name != NULL ? sp_index_hash(index, *name) : 0;
+    size_t n = 0;
+    for (size_t i = 0; i < index->n; i++) {
+        struct sp_entry *e = index->order[i];
+        if (e->made != NULL && (name == NULL || e->made_by == by)) {
+            unlink_entry(index, e);
+            entry_free(index, e);
+        } else {
+            index->order[n++] = e;
+        }
     }
-    unhang(e, SP_BY_PARENT, e->parent);
-    unhang(e, SP_BY_SPIFFE, e->spiffe);
-    index->generation++;
+    index->n = n;
 }
 
 struct mln_err sp_index_put(struct mln_cx *cx, struct sp_index *index, const struct mln_value *row)
@@ -381,6 +425,11 @@ void sp_index_free(struct sp_index *index)
 size_t sp_index_count(const struct sp_index *index)
 {
     return index->n;
+}
+
+size_t sp_index_made(const struct sp_index *index)
+{
+    return index->made_n;
 }
 
 uint64_t sp_index_generation(const struct sp_index *index)

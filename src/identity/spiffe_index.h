@@ -41,6 +41,9 @@ struct sp_entry {
     struct sp_text *parent, *spiffe, *key;   /* key: the selector that it hangs at */
     struct sp_text **selectors, **federates; /* each sorted by address: only for comparing */
     char *hint;                              /* NULL = none */
+    char *made;                              /* its row as JSON when a template made it: in no store; NULL = it has a row */
+    uint64_t made_by;                        /* sp_index_hash of the template's name */
+    bool is_fallback;                        /* only for who has no other */
     struct sp_svid *svid; /* owned: freed with sp_index's drop; NULL = none yet */
     struct sp_entry *next[3], *prev[3], *chain;
 };
@@ -49,6 +52,9 @@ struct sp_entry {
 struct sp_index *sp_index_new(void (*drop_svid)(struct sp_svid *svid));
 void sp_index_free(struct sp_index *index);
 size_t sp_index_count(const struct sp_index *index);
+size_t sp_index_made(const struct sp_index *index); /* of these, how many templates made */
+/* Remove what this template made; NULL: what any did. */
+void sp_index_forget_made(struct sp_index *index, const struct mln_bytes *name);
 /* Rises with every change. */
 uint64_t sp_index_generation(const struct sp_index *index);
 /* Put an entry (the row of spiffe_entry.h) in, replacing the one of its id. MEMORY, LIMIT: nothing changed */

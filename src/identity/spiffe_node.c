@@ -146,6 +146,12 @@ static struct mln_err revision_of(struct mln_request *rq, const char *id, const 
         mln_buf_add_byte(&all, (uint8_t)((is_good ? 1 : 0) | (is_over ? 2 : 0)));
         mln_buf_add_u64be(&all, is_good ? (uint64_t)e->svid->made_s : 0);
     }
+    for (size_t i = 0; i < mln_len(state->templates); i++) { /* they may have something for who has nothing yet */
+        const struct mln_value *t = mln_item(state->templates, i);
+        mln_buf_add_bytes(&all, mln_get_bytes(mln_get(t, "name")));
+        mln_buf_add_u64be(&all, (uint64_t)mln_get_int(mln_get(t, "revision"), 0));
+        mln_buf_add_u64be(&all, (uint64_t)mln_get_int(mln_get(t, "created_ns"), 0));
+    }
     mln_buf_add(&all, state->bundle, state->bundle_n);
     mln_buf_add_text(&all, state->jwks != NULL ? state->jwks : "");
     for (const struct sp_foreign *f = state->foreign; f != NULL; f = f->next) {

@@ -9,6 +9,7 @@
  *                           "source"}; source: what `apply` made, or ""
  *   similar/<hash>          -> the id of the entry of this parent, SPIFFE id and selectors
  *   authority/x509/<id>, authority/jwt/<id>    spiffe_authority.c
+ *   template/<name>         spiffe_template.h
  *   foreign/<trust domain>  {"trust_domain","sequence","refresh_hint","x509":[der],"jwt":[jwk],"updated_ns"}: bundles of others
  * What requests need of it is in memory (struct sp_state), read from the rows after unsealing and again after each commit that
  * changed it.
@@ -161,6 +162,8 @@ struct sp_state {
     char id[MLN_SPIFFE_DOMAIN_MAX + 10];     /* "spiffe://td" */
     char server[MLN_SPIFFE_DOMAIN_MAX + 32]; /* the parent of what is attested here */
     struct sp_index *index;
+    struct mln_arena *templates_arena; /* NULL: there are no templates */
+    const struct mln_value *templates; /* array of rows, in it; oldest first */
     struct sp_authorities authorities;
     uint8_t *bundle; /* DER of our roots */
     size_t bundle_n;
@@ -205,6 +208,18 @@ struct mln_err sp_after_entries(struct mln_request *rq,
                                 const struct mln_value *ids); /* array of ids */
 void sp_after_keys(struct mln_request *rq); /* authorities, foreign bundles, config */
 #define SP_TOPIC_ALL "spiffe/"
+
+/* ---- what a caller may have (spiffe_made.c) ---- */
+/* Make the entries that templates have for this caller. Takes the lock itself. errors MEMORY */
+struct mln_err sp_made_ready(struct mln_request *rq, struct sp_state *state, struct mln_bytes parent,
+                             const struct mln_value *selectors);
+/*
+ * As sp_index_match, without what templates made for who has no other entry when there is another, and without what is another
+ * entry's id. Under a lock.
+ */
+size_t sp_made_match(const struct sp_state *state, struct mln_bytes parent, const struct mln_value *selectors, int64_t now_s,
+                     struct sp_entry **ret);
+extern const struct mln_path sp_template_paths[];
 
 /* ---- callers (spiffe_topic.c) ---- */
 #define SP_TOPIC_MAX 48

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What the engine keeps in memory: made at the first request after unsealing, read again after each commit that changed rows. */
-#include "identity/spiffe_priv.h"
+#include "identity/spiffe_template.h"
 
 #include "base/clock.h"
 
@@ -61,6 +61,7 @@ static void clear(struct sp_state *state)
 {
     sp_index_free(state->index);
     state->index = NULL;
+    sp_templates_free(state);
     sp_authorities_clear(&state->authorities);
     mln_free(state->bundle);
     mln_free(state->jwks);
@@ -210,6 +211,7 @@ static struct mln_err load(struct mln_request *rq, struct sp_state *state)
     MLN_TRY(sp_domain_settle(rq, &domain));
     name(state, domain);
     MLN_TRY(load_entries(rq, state));
+    MLN_TRY(sp_templates_load(rq, state));
     MLN_TRY(load_keys(rq, state));
     state->next_expiry_s = 0;
     state->expiry_seen_s = rq->now_ns / SP_SECOND_NS;
@@ -304,6 +306,32 @@ static struct mln_err keys_changed(struct mln_request *rq, void *arg)
     }
     rq->services->publish(rq, SP_TOPIC_ALL, NULL);
     return err;
+}
+
+static struct mln_err templates_changed(struct mln_request *rq, void *arg)
+{
+    struct mln_bytes name = mln_get_bytes(arg);
+    struct sp_state *state = NULL;
+    struct mln_err err = MLN_OK;
+    MLN_TRY(state_at(rq, &state));
+    SP_WRITE(state);
+    if (state->is_loaded) {
+        sp_index_forget_made(state->index, &name);
+        err = sp_templates_load(rq, state);
+    }
+    if (mln_failed(err)) {
+        clear(state);
+    }
+    rq->services->publish(rq, SP_TOPIC_ALL, NULL);
+    return err;
+}
+
+struct mln_err sp_after_template(struct mln_request *rq, struct mln_bytes name)
+{
+    struct mln_value *own = mln_string(rq->cx, mln_bytes_dup(rq->cx, name));
+    MLN_TRY(mln_cx_err(rq->cx));
+    rq->services->after(rq, templates_changed, own);
+    return MLN_OK;
 }
 
 struct mln_err sp_after_entries(struct mln_request *rq, const struct mln_value *ids)

@@ -3,6 +3,7 @@
 #include "identity/spiffe_priv.h"
 
 #include "base/clock.h"
+#include "base/json.h"
 
 #define JUMP_S 60 /* what was made later than so from now is of a clock that was set back since */
 
@@ -144,6 +145,7 @@ struct job {
     struct sp_state *state;
     const char *id;
     const char *spiffe_id;
+    const char *row; /* its row as JSON, when a template made it */
     uint64_t revision;
     int64_t ttl_s, now_s;
     struct sp_authority by; /* in the arena */
@@ -164,6 +166,7 @@ static struct mln_err look(struct job *job)
     job->revision = e->revision;
     job->ttl_s = e->x509_ttl_s;
     job->spiffe_id = mln_text_dup(job->rq->cx, mln_bytes_of(e->spiffe->text));
+    job->row = e->made == NULL ? NULL : mln_text_dup(job->rq->cx, mln_bytes_of(e->made));
     return sp_authority_borrow(job->rq->cx, job->state->authorities.x509,
                                job->state->authorities.x509_n, job->now_s, &job->by);
 }
@@ -174,7 +177,8 @@ static struct mln_err make(struct job *job)
     const struct mln_value *row = NULL;
     struct mln_request *rq = job->rq;
     MLN_TRY(sp_config_get(rq, &config));
-    struct mln_err err = sp_row_get(rq, "entry/", mln_bytes_of(job->id), &row);
+    struct mln_err err = job->row != NULL ? mln_json_parse(rq->cx, mln_bytes_of(job->row), &row)
+                                           : sp_row_get(rq, "entry/", mln_bytes_of(job->id), &row);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
         job->is_done = true;
         return MLN_OK;

@@ -71,20 +71,27 @@ static void copy_entry(struct caller *c, const struct sp_entry *e, struct mln_va
     }
 }
 
+/* Its node attested this process, or this server did. */
+static struct mln_bytes parent_of(const struct caller *c)
+{
+    const char *node = c->rq->peer->node;
+    return mln_bytes_of(node != NULL ? node : c->state->server);
+}
+
 static struct mln_err collect(struct caller *c)
 {
     struct mln_cx *cx = c->rq->cx;
     struct mln_value *domains = mln_array(cx);
     struct sp_entry **found = mln_new_array(cx, SP_MATCH_MAX, sizeof(struct sp_entry *));
+    MLN_TRY(sp_made_ready(c->rq, c->state, parent_of(c), c->rq->peer->selectors));
     SP_READ(c->state);
     if (found == NULL || !c->state->is_loaded) {
         return found == NULL
                    ? mln_cx_err(cx)
                    : mln_fail(cx, MLN_E_UNREACHABLE, "registration entries are being read");
     }
-    const char *node = c->rq->peer->node; /* it attested this process, so it is the parent */
-    size_t n = sp_index_match(c->state->index, mln_bytes_of(node != NULL ? node : c->state->server),
-                              c->rq->peer->selectors, c->rq->now_ns / SP_SECOND_NS, found);
+    size_t n = sp_made_match(c->state, parent_of(c), c->rq->peer->selectors,
+                             c->rq->now_ns / SP_SECOND_NS, found);
     c->n = c->missing = 0;
     c->mine = mln_new_array(cx, n + 1, sizeof(*c->mine));
     for (size_t i = 0; c->mine != NULL && i < n; i++) {

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import tempfile
 
-from kit import ROOT, Server, case, finish, run, skip
+from kit import ROOT, Api, Server, case, finish, run, skip
 
 SHOP = ROOT / "examples" / "zero-trust"
 ISTIO = "istio.io/api@v1.27.3"
@@ -171,6 +171,59 @@ def live(cli, server, judge, tmp):
     cli("entry", "apply", "-f", file, want=1)
 
 
+def templates(cli, server, tmp):
+    """A node's pods get what a template makes; the picture shows whom a rule means by it, the policies say it."""
+    node = Api(server.port, None)
+    token = server.api("POST", "spiffe/nodes/join-token", {}).data["token"]
+    session = node("POST", "spiffe/nodes/attest", {"method": "join_token", "payload": {"token": token}}).data["session"]
+    server.api("DELETE", "spiffe/authz/rules/by-hand")
+    file = tmp / "pods.yaml"
+    text = """entries: []
+templates:
+  - name: pods
+    spiffe_id: spiffe://{{trust_domain}}/ns/{{ns}}/sa/{{sa}}
+    parent_ids: ["spiffe://shop.example/merlon/node/**"]
+    namespaces: ["prod", "stage-*"]
+    dns_names: ["{{sa}}.{{ns}}.svc"]
+rules:
+  - {name: r, effect: allow, principals: ["spiffe://shop.example/ns/prod/*"], destinations: ["spiffe://shop.example/ns/prod/sa/api"]}
+"""
+    file.write_text(text)
+    cli("entry", "apply", "-f", file)
+    again = json.loads(cli("entry", "apply", "-f", file, "--format", "json"))
+    case("a template applied twice is one", again["unchanged"] == 2 and again["updated"] == 0, again)
+
+    def ask(*selectors):
+        return node("POST", "spiffe/nodes/workload", {"ask": "x509-svids", "selectors": list(selectors)},
+                    {"Authorization": "Bearer " + session}).body
+
+    def revision():
+        return node("GET", "spiffe/nodes/revision", None, {"Authorization": "Bearer " + session}).data["revision"]
+
+    case("a pod's identity by a template", b"spiffe://shop.example/ns/prod/sa/api" in ask("k8s:ns:prod", "k8s:sa:api"))
+    case("with its DNS name", b"api.prod.svc" in ask("k8s:ns:prod", "k8s:sa:api"))
+    case("by a pattern", b"spiffe://shop.example/ns/stage-1/sa/api" in ask("k8s:ns:stage-1", "k8s:sa:api"))
+    for name, selectors in (("another namespace", ("k8s:ns:dev", "k8s:sa:api")), ("no service account", ("k8s:ns:prod",)),
+                            ("a path in a name", ("k8s:ns:prod", "k8s:sa:../../merlon/server")),
+                            ("two namespaces", ("k8s:ns:prod", "k8s:ns:stage-1", "k8s:sa:api"))):
+        case("no identity: " + name, b"no identity issued" in ask(*selectors))
+    before = revision()
+    drawn = cli("entry", "graph", "--format", "networkpolicy").decode()
+    case("what a template makes is pods", "merlon-to-ns-prod-sa-api" in drawn and "service-account: api" in drawn, drawn)
+    kinds = {n["id"]: n["kind"] for n in json.loads(cli("entry", "graph", "--format", "json"))["nodes"]}
+    case("and drawn", kinds.get("spiffe://shop.example/ns/prod/*") == "template" and
+         kinds.get("spiffe://shop.example/ns/prod/sa/api") == "workload", kinds)
+    file.write_text(text.replace("/ns/{{ns}}/sa/{{sa}}", "/pod/{{ns}}/{{sa}}"))
+    cli("entry", "apply", "-f", file)
+    case("a node hears of a change", revision() != before)
+    case("and its pods get the new id", b"spiffe://shop.example/pod/prod/api" in ask("k8s:ns:prod", "k8s:sa:api"))
+    file.write_text(text.replace("{{sa}}\n", "{{sa}}-{{ns}}\n"))
+    cli("entry", "apply", "-f", file, want=1)
+    file.write_text("entries: []\n")
+    cli("entry", "apply", "-f", file, "--prune")
+    case("nothing of it is left", b"no identity issued" in ask("k8s:ns:prod", "k8s:sa:api"))
+
+
 def manifests(judge):
     for folder in ("kubernetes", "zero-trust"):
         for path in sorted((ROOT / "examples" / folder).glob("*.yaml")):
@@ -193,6 +246,7 @@ def body():
 
         hostile(cli, judge, pathlib.Path(tmp))
         live(cli, server, judge, pathlib.Path(tmp))
+        templates(cli, server, pathlib.Path(tmp))
     manifests(judge)
 
 
