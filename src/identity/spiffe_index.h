@@ -13,7 +13,7 @@
 #define SP_CALLER_MAX                                                                              \
     512u /* selectors of one caller: Kubernetes pods have labels and images by the dozen */
 #define SP_SELECTOR_BYTES 1024u    /* of one selector: paths are the long ones */
-#define SP_ENTRIES_MAX    1000000u /* of one server: some 300 bytes each in memory */
+#define SP_ENTRIES_MAX    1000000u /* of one server: some 550 bytes each in memory */
 #define SP_MATCH_MAX                                                                               \
     1024u /* identities of one caller: the oldest; a message to it stays below a client's 4 MiB */
 
