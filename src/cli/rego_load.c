@@ -192,6 +192,15 @@ struct mln_value *rego_error_value(struct mln_cx *cx, const struct mln_rego_erro
         mln_put_int(cx, location, "col", error->col);
         mln_put(cx, v, "location", location);
     }
+    struct mln_bytes rest = mln_bytes_of(error->details != NULL ? error->details : "");
+    if (rest.len > 0) {
+        struct mln_value *lines = mln_array(cx);
+        while (rest.len > 0) {
+            struct mln_bytes line = mln_bytes_cut(rest, '\n', &rest);
+            mln_push(cx, lines, mln_string_dup(cx, line));
+        }
+        mln_put(cx, v, "details", lines);
+    }
     return v;
 }
 
@@ -221,10 +230,20 @@ struct mln_value *rego_errors_text(struct mln_cx *cx, const char *text)
     return list;
 }
 
+/* Lines below an error that say more. */
+static void say_details(struct mln_cli *cli, const struct mln_value *details)
+{
+    for (size_t i = 0; i < mln_len(details); i++) {
+        mln_cli_say(cli, "\t%s\n", mln_get_text(cli->cx, mln_item(details, i), ""));
+    }
+}
+
 void rego_errors_say(struct mln_cli *cli, const struct mln_value *errors)
 {
     size_t n = mln_len(errors);
-    mln_cli_say(cli, n == 1 ? "1 error occurred: " : "%zu errors occurred:\n", n);
+    const char *first = n == 0 ? "" : mln_get_text(cli->cx, mln_get(mln_item(errors, 0), "code"), "");
+    const char *when = mln_bytes_is(mln_bytes_of(first), "rego_parse_error") ? " during loading" : "";
+    mln_cli_say(cli, "%zu error%s occurred%s:%s", n, n == 1 ? "" : "s", when, n == 1 ? " " : "\n");
     for (size_t i = 0; i < n; i++) {
         const struct mln_value *e = mln_item(errors, i), *at = mln_get(e, "location");
         const char *code = mln_get_text(cli->cx, mln_get(e, "code"), "");
@@ -235,6 +254,7 @@ void rego_errors_say(struct mln_cli *cli, const struct mln_value *errors)
         }
         mln_cli_say(cli, "%s%s%s\n", code, code[0] == '\0' ? "" : ": ",
                     mln_get_text(cli->cx, mln_get(e, "message"), ""));
+        say_details(cli, mln_get(e, "details"));
     }
 }
 

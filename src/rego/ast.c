@@ -4,6 +4,58 @@
 
 #include <stdio.h>
 
+const char rg_code_head[] = "rego_unsafe_var_error";
+
+static int by_place(const struct mln_rego_error *a, const struct mln_rego_error *b)
+{
+    int c = mln_bytes_cmp(mln_bytes_of(a->file), mln_bytes_of(b->file));
+    if (c != 0) {
+        return c;
+    }
+    if (a->row != b->row || a->col != b->col) {
+        return a->row != b->row ? (a->row < b->row ? -1 : 1) : a->col < b->col ? -1 : 1;
+    }
+    c = mln_bytes_cmp(mln_bytes_of(a->code), mln_bytes_of(b->code));
+    return c != 0 ? c : mln_bytes_cmp(mln_bytes_of(a->message), mln_bytes_of(b->message));
+}
+
+/* The last one says that there were more. */
+static void say_limit(struct rg_errors *errors)
+{
+    struct mln_rego_error *more = rg_new(errors->heap, (errors->n + 1) * sizeof(*more));
+    mln_copy(more, errors->list, errors->n * sizeof(*more));
+    more[errors->n++] = (struct mln_rego_error){
+        .code = "rego_compile_error", .message = "error limit reached", .file = ""};
+    errors->list = more;
+}
+
+void rg_errors_move(struct rg_errors *to, struct rg_errors *from, const char *code)
+{
+    for (uint32_t i = 1; i < from->n; i++) {
+        struct mln_rego_error e = from->list[i];
+        uint32_t k = i;
+        for (; k > 0 && by_place(&from->list[k - 1], &e) > 0; k--) {
+            from->list[k] = from->list[k - 1];
+        }
+        from->list[k] = e;
+    }
+    for (uint32_t i = 0; i < from->n; i++) {
+        const struct mln_rego_error *e = &from->list[i];
+        uint32_t before = to->n;
+        struct rg_loc loc = {.file = e->file, .row = e->row, .col = e->col};
+        bool is_head = code == rg_code_head; /* that very one: bodies have the same text */
+        if (code == NULL || (is_head ? e->code == code : mln_bytes_is(mln_bytes_of(e->code), code))) {
+            rg_report(to, e->code, loc, "%s", e->message);
+        }
+        if (to->n > before) {
+            to->list[before].details = e->details;
+        }
+    }
+    if (from->n > 0 && code == NULL && to->n == to->max) {
+        say_limit(to);
+    }
+}
+
 void rg_report(struct rg_errors *errors, const char *code, struct rg_loc loc, const char *format,
                ...)
 {

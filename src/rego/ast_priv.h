@@ -33,6 +33,7 @@ enum rg_kind {
 
 struct rg_var;  /* what a name means, set when names are resolved (compile_priv.h) */
 struct rg_body;
+struct rg_type; /* type_priv.h */
 
 struct rg_term {
     uint8_t kind;        /* enum rg_kind */
@@ -40,6 +41,8 @@ struct rg_term {
     bool is_generated;
     bool is_grouped;     /* stood in parentheses */
     bool is_name;        /* of a builtin, behind `with f as` */
+    bool is_typed;       /* type is final */
+    bool is_bad;         /* its type has errors */
     uint32_t n;
     struct rg_loc loc;
     struct rg_val value;       /* VALUE */
@@ -47,6 +50,7 @@ struct rg_term {
     struct rg_var *var;        /* VAR that is a local one */
     struct rg_term **items;
     struct rg_body *body;
+    const struct rg_type *type;
 };
 
 struct rg_with {
@@ -71,6 +75,7 @@ struct rg_expr {
 
 struct rg_body {
     struct rg_expr **exprs;
+    struct rg_expr **safe; /* in the order of evaluation; NULL before code was made */
     uint32_t n, cap;
     struct rg_loc loc;
 };
@@ -84,6 +89,7 @@ struct rg_rule {
     bool is_assign;    /* ":=" */
     bool has_value;    /* written out */
     bool is_else;
+    bool is_chained; /* a body behind another one, in v0 */
     struct rg_loc loc;
     struct rg_term *ref;   /* REF from the package's name on: p.q[x] */
     struct rg_term *key;   /* of SET */
@@ -125,8 +131,12 @@ struct rg_errors {
     struct mln_rego_error *list;
     uint32_t n, max;
 };
+extern const char rg_code_head[]; /* "rego_unsafe_var_error", of a variable in the head of a rule */
 void rg_report(struct rg_errors *errors, const char *code, struct rg_loc loc, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+
+/* In the order of their places; equal places stay as they came. code: only these; NULL: all. */
+void rg_errors_move(struct rg_errors *to, struct rg_errors *from, const char *code);
 
 /* Names that are equal are one string. */
 struct rg_names {
@@ -159,6 +169,9 @@ struct rg_term *rg_term_new(struct rg_heap *heap, enum rg_kind kind, struct rg_l
 struct rg_term *rg_term_value(struct rg_heap *heap, struct rg_val v, struct rg_loc loc);
 struct rg_term *rg_term_var(struct rg_heap *heap, const struct rg_str *name, struct rg_loc loc);
 struct rg_term *rg_term_list(struct rg_heap *heap, enum rg_kind kind, struct rg_loc loc, struct rg_term *const *items, uint32_t n);
+/* Deep, before names are resolved; NULL stays NULL. */
+struct rg_term *rg_term_copy(struct rg_heap *heap, const struct rg_term *t);
+struct rg_term **rg_terms_copy(struct rg_heap *heap, struct rg_term *const *terms, uint32_t n);
 void rg_body_add(struct rg_heap *heap, struct rg_body *body, struct rg_expr *expr);
 /* The value of a term without variables, calls and refs; undefined when it is not. */
 struct rg_val rg_term_ground(struct rg_heap *heap, const struct rg_term *t);

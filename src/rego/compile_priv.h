@@ -18,12 +18,15 @@ struct rg_var {
     struct rg_loc loc;
     uint32_t reg;   /* operand that holds it, once bound */
     uint32_t stamp; /* bound in the attempt of this number (need.c) */
+    const struct rg_type *type;
     uint16_t depth; /* of the scope that it belongs to */
     bool is_bound;
     bool is_declared;
     bool is_used;
     bool is_wildcard;
     bool is_arg;
+    bool is_assigned; /* by ":=" */
+    bool is_walked;   /* by "some x in" */
 };
 
 struct rg_node {
@@ -43,6 +46,7 @@ struct rg_group {
     uint32_t id;
     uint8_t kind;
     uint8_t mark; /* of the search for cycles */
+    bool is_conflict; /* was told */
     struct rg_node *node;
     struct rg_rule **rules;
     uint32_t n, cap;
@@ -53,6 +57,7 @@ struct rg_group {
     struct rg_node **trees;  /* whole documents that they refer to */
     uint32_t needs_n, needs_cap, trees_n, trees_cap;
     const char *name; /* "data.a.b" */
+    const struct rg_type *type; /* infer.c; NULL: not looked at yet */
 };
 
 /* ---- programs ---- */
@@ -118,6 +123,7 @@ struct rg_policy {
     struct rg_val texts;      /* shared constants: strings */
     uint32_t slots;           /* cached paths */
     rg_builtin_fn *fns;       /* by index of rg_decl_at */
+    const struct rg_type *input_type; /* of a schema; NULL: anything */
     bool is_compiled;
 };
 
@@ -126,12 +132,16 @@ struct rg_compiler {
     struct rg_policy *policy;
     struct rg_heap *heap;
     struct rg_errors *errors;
+    struct rg_errors *soft; /* what does not stop the search for more; NULL: errors */
+    struct rg_errors *late; /* told when all else is right; NULL: errors */
     struct rg_names *names;
     struct rg_module *module; /* of the rule at hand */
     struct rg_node *package;
     struct rg_scope *scope;
     struct rg_group *group;   /* whose rules are resolved */
     const struct rg_rule *rule;
+    struct rg_loc at;         /* of the expression whose names are resolved */
+    uint32_t rule_errors;     /* errors before the rule at hand */
     uint32_t stamp;
     uint32_t slots;           /* of cached paths, given out so far */
     uint32_t all_but_print;   /* prints wait: they bind nothing */
@@ -167,8 +177,14 @@ struct rg_val rg_notes_chain(const struct rg_compiler *c);
 void rg_check_unused(struct rg_compiler *c);  /* strict: after all names are resolved */
 void rg_check_modules(struct rg_compiler *c); /* imports and other rules that need no names */
 
+/* ---- infer.c: types, when all else is right ---- */
+void rg_infer_policy(struct rg_compiler *c);
+void rg_infer_query(struct rg_compiler *c, struct rg_body *body);
+
 /* ---- resolve*.c ---- */
+void rg_enter_rule(struct rg_compiler *c, struct rg_rule *rule); /* it is the rule at hand */
 void rg_resolve_rule(struct rg_compiler *c, struct rg_rule *rule);
+void rg_resolve_policy(struct rg_compiler *c);
 void rg_resolve_query(struct rg_compiler *c, struct rg_body *body);
 struct rg_scope {
     struct rg_scope *up;

@@ -117,7 +117,7 @@ struct rg_proc *rg_gen_end(struct rg_gen *g)
         struct rg_ins *ins = &g->proc->code[i];
         ins->fail = ins->fail < g->labels_n ? g->labels[ins->fail] : 0;
     }
-    return g->is_bad ? NULL : g->proc;
+    return g->is_bad || g->was_bad ? NULL : g->proc;
 }
 
 static uint32_t query_vars(struct rg_gen *g, uint32_t *operands)

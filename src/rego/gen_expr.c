@@ -283,7 +283,7 @@ static void gen_with_begin(struct rg_gen *g, struct rg_expr *e, struct rg_with_s
     for (uint32_t i = 0; i < e->with_n && !g->is_bad; i++) {
         set->parts[i] = (struct rg_with_part){0};
         if (!with_target(g, &e->with[i], &set->parts[i])) {
-            rg_report(g->c->errors, "rego_type_error", e->with[i].loc,
+            rg_report(g->c->errors, "rego_type_error", e->with[i].target->loc,
                       "with keyword target must reference existing %s",
                       "input, data, or a function");
             g->is_bad = true;
@@ -367,6 +367,7 @@ void rg_gen_body(struct rg_gen *g, struct rg_body *body)
         rest[i] = body->exprs[i];
         place[i] = i;
     }
+    body->safe = rg_new(g->heap, (body->n + 1) * sizeof(*body->safe));
     while (n > 0 && !g->is_bad) {
         uint32_t i = 0;
         g->c->all_but_print = 1;
@@ -382,6 +383,7 @@ void rg_gen_body(struct rg_gen *g, struct rg_body *body)
             g->is_bad = true;
             break;
         }
+        body->safe[body->n - n] = rest[i];
         uint32_t v = rg_gen_expr(g, rest[i]);
         if (results != NULL) {
             results[place[i]] = v;

@@ -15,7 +15,9 @@ struct rg_gen {
     uint32_t labels_n, labels_cap;
     uint32_t fail;    /* label */
     struct rg_loc loc;
-    bool is_bad;      /* an error was reported */
+    bool is_bad;      /* an error was reported, in this rule */
+    bool was_bad;     /* in a rule before */
+    bool is_head;     /* the head of a rule is made */
     bool any_order;   /* of what loops give */
     uint32_t *results; /* of a query's expressions, by their place */
 };

@@ -2,14 +2,11 @@
 /* Code of rules: all rules of a path are one program. */
 #include "rego/gen_priv.h"
 
-static void resolve(struct rg_gen *g, struct rg_rule *rule)
+static void enter(struct rg_gen *g, struct rg_rule *rule)
 {
-    g->c->module = rule->module;
-    g->c->rule = rule;
-    g->c->package = rg_node_package(g->c->policy, rule->module->package, false);
-    uint32_t before = g->c->errors->n;
-    rg_resolve_rule(g->c, rule);
-    g->is_bad |= g->c->errors->n > before;
+    rg_enter_rule(g->c, rule);
+    g->was_bad |= g->is_bad;
+    g->is_bad = g->is_head = false;
     g->c->depth = 1;
     g->loc = rule->loc;
 }
@@ -53,12 +50,13 @@ static void gen_chain(struct rg_gen *g, struct rg_rule *rule, bool exits)
 {
     uint32_t flag = rg_reg(g, 1), done = rg_label(g);
     rg_emit(g, RG_OP_UNSET, flag, 0, 0);
-    for (struct rg_rule *r = rule; r != NULL && !g->is_bad; r = r->otherwise) {
+    for (struct rg_rule *r = rule; r != NULL; r = r->otherwise) {
         uint32_t end = rg_label(g);
-        resolve(g, r);
+        enter(g, r);
         g->fail = end;
         match_args(g, r, false);
         rg_gen_body(g, r->body);
+        g->is_head = true;
         match_args(g, r, true);
         uint32_t v = g->is_bad ? 0 : rg_gen_term(g, r->value);
         g->loc = r->loc;
@@ -77,7 +75,7 @@ static void gen_default(struct rg_gen *g, struct rg_rule *rule)
     uint32_t end = rg_label(g);
     g->fail = end;
     rg_emit(g, RG_OP_IF_SET, 0, 0, 0);
-    resolve(g, rule);
+    enter(g, rule);
     match_args(g, rule, false);
     rg_emit(g, RG_OP_MOVE, 0, g->is_bad ? 0 : rg_gen_term(g, rule->value), 0);
     rg_place(g, end);
@@ -90,10 +88,10 @@ static void gen_complete(struct rg_gen *g, struct rg_group *group)
     }
     bool exits = may_exit(g, group);
     rg_emit(g, RG_OP_UNSET, 0, 0, 0);
-    for (uint32_t i = 0; i < group->n && !g->is_bad; i++) {
+    for (uint32_t i = 0; i < group->n; i++) {
         gen_chain(g, group->rules[i], exits);
     }
-    if (group->fallback != NULL && !g->is_bad) {
+    if (group->fallback != NULL) {
         gen_default(g, group->fallback);
     }
 }
@@ -101,11 +99,12 @@ static void gen_complete(struct rg_gen *g, struct rg_group *group)
 static void gen_set(struct rg_gen *g, struct rg_group *group)
 {
     rg_emit(g, RG_OP_SET_NEW, 0, 0, 1);
-    for (uint32_t i = 0; i < group->n && !g->is_bad; i++) {
+    for (uint32_t i = 0; i < group->n; i++) {
         uint32_t end = rg_label(g);
-        resolve(g, group->rules[i]);
+        enter(g, group->rules[i]);
         g->fail = end;
         rg_gen_body(g, group->rules[i]->body);
+        g->is_head = true;
         uint32_t v = g->is_bad ? 0 : rg_gen_term(g, group->rules[i]->key);
         rg_emit(g, RG_OP_ADD, 0, v, 0);
         rg_jump(g, g->fail);
@@ -120,6 +119,7 @@ static void gen_object_rule(struct rg_gen *g, struct rg_group *group, struct rg_
     fixed = group->node->path.arr->len - package_n; /* items of the ref that are the group's path */
     uint32_t n = r->ref->n - fixed;
     rg_gen_body(g, r->body);
+    g->is_head = true;
     struct rg_term **items = rg_new(g->heap, (n + 1) * sizeof(*items));
     mln_copy(items, r->ref->items + fixed, n * sizeof(*items));
     items[n] = r->head == RG_HEAD_SET ? r->key : r->value;
@@ -135,9 +135,9 @@ static void gen_object_rule(struct rg_gen *g, struct rg_group *group, struct rg_
 static void gen_object(struct rg_gen *g, struct rg_group *group)
 {
     rg_emit(g, RG_OP_OBJECT_NEW, 0, 0, 1);
-    for (uint32_t i = 0; i < group->n && !g->is_bad; i++) {
+    for (uint32_t i = 0; i < group->n; i++) {
         uint32_t end = rg_label(g);
-        resolve(g, group->rules[i]);
+        enter(g, group->rules[i]);
         g->fail = end;
         gen_object_rule(g, group, group->rules[i]);
         rg_place(g, end);

@@ -2,6 +2,8 @@
 /* Code of terms and patterns. */
 #include "rego/gen_priv.h"
 
+#include "rego/type_priv.h"
+
 static void need_group(struct rg_compiler *c, struct rg_group *group)
 {
     struct rg_group *g = c->group;
@@ -48,7 +50,8 @@ static void need_match(struct rg_compiler *c, struct rg_node *node, const struct
 static void unsafe(struct rg_gen *g, const struct rg_term *t)
 {
     if (!g->is_bad) {
-        rg_report(g->c->errors, "rego_unsafe_var_error", t->loc, "var %s is unsafe%s",
+        bool is_head = g->is_head && g->c->depth == 1;
+        rg_report(g->c->errors, is_head ? rg_code_head : "rego_unsafe_var_error", t->loc, "var %s is unsafe%s",
                   t->name->text, rg_in_rule(g->c));
     }
     g->is_bad = true;
@@ -284,14 +287,37 @@ uint32_t rg_gen_term(struct rg_gen *g, struct rg_term *t)
     return 0;
 }
 
+/* What a call has, in lines below the error. */
+static const char *arity_details(struct rg_gen *g, const struct rg_term *t, const struct rg_decl *decl)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
+    mln_buf_add_text(&text, "have: (");
+    for (uint32_t i = 1; i < t->n; i++) {
+        struct rg_val ground = rg_term_ground(g->heap, t->items[i]);
+        mln_buf_add_text(&text, i == 1 ? "" : ", ");
+        rg_type_print(&text, ground.tag == RG_UNDEF ? NULL : rg_type_of_value(g->heap, ground));
+    }
+    mln_buf_add_text(&text, ")\nwant: ");
+    rg_type_print_args(&text, rg_type_of_decl(g->heap, decl));
+    return rg_text_dup(g->heap, mln_buf_bytes(&text));
+}
+
 static void report_callee(struct rg_gen *g, const struct rg_term *t, const struct rg_callee *callee)
 {
     const char *name = rg_term_text(g->heap, t->items[0]);
-    if (callee->decl == NULL && callee->group == NULL) {
-        rg_report(g->c->errors, "rego_type_error", t->loc, "undefined function %s", name);
+    struct rg_errors *errors = g->c->errors;
+    uint32_t before = errors->n;
+    bool is_function = callee->group != NULL && callee->group->kind == RG_G_FUNCTION;
+    if (callee->decl == NULL && !is_function) {
+        rg_report(errors, "rego_type_error", t->loc, "undefined function %s", name);
+    } else if (is_function) {
+        rg_report(errors, "rego_type_error", t->loc, "function %s has arity %u, got %u argument%s",
+                  name, callee->arity, t->n - 1, t->n == 2 ? "" : "s");
     } else {
-        rg_report(g->c->errors, "rego_type_error", t->loc,
-                  "%s: arity mismatch: have %u arguments, want %u", name, t->n - 1, callee->arity);
+        rg_report(errors, "rego_type_error", t->loc, "%s: arity mismatch", name);
+        if (errors->n > before) {
+            errors->list[before].details = arity_details(g, t, callee->decl);
+        }
     }
     g->is_bad = true;
 }
@@ -318,9 +344,9 @@ uint32_t rg_gen_call(struct rg_gen *g, struct rg_term *t, uint32_t args_n)
     }
     if (callee.decl != NULL && (callee.decl->flags & RG_DEPRECATED) != 0 && g->c->module != NULL &&
         g->c->module->is_v1) {
-        rg_report(g->c->errors, "rego_type_error", g->loc,
+        struct rg_errors *late = g->c->late != NULL ? g->c->late : g->c->errors;
+        rg_report(late, "rego_type_error", g->loc,
                   "deprecated built-in function calls in expression: %s", callee.decl->name);
-        g->is_bad = true;
     }
     uint32_t *operands = rg_gen_all(g, t->items + 1, args_n);
     uint32_t first = g->is_bad ? 1 : rg_in_row(g, operands, args_n), to = rg_reg(g, 1);

@@ -46,6 +46,27 @@ bool rg_take_word(struct rg_parser *p, const char *word)
     return there;
 }
 
+#define LINE_MAX_BYTES 400u /* of a line that is shown */
+
+/* The line at the token, and a sign below the place. */
+static const char *line_details(const struct rg_parser *p)
+{
+    struct mln_bytes rest = mln_bytes_at(p->x.begin, (size_t)(p->x.end - p->x.begin)), line = {0};
+    for (uint32_t row = 0; row < p->x.loc.row && rest.len > 0; row++) {
+        line = mln_bytes_cut(rest, '\n', &rest);
+    }
+    size_t tabs = 0, col = p->x.loc.col > 0 ? p->x.loc.col - 1 : 0;
+    while (tabs < line.len && line.ptr[tabs] == '\t') {
+        tabs++;
+    }
+    if (line.len > LINE_MAX_BYTES) {
+        return NULL;
+    }
+    line = mln_bytes_from(line, tabs);
+    return rg_text_format(p->heap, "%.*s\n%*s^", MLN_FMT(line), (int)(col > tabs ? col - tabs : 0),
+                          "");
+}
+
 void rg_refuse(struct rg_parser *p, const char *format, ...)
 {
     if (!p->is_bad && p->trial == 0) {
@@ -54,7 +75,11 @@ void rg_refuse(struct rg_parser *p, const char *format, ...)
         va_start(args, format);
         (void)vsnprintf(text, sizeof(text), format, args);
         va_end(args);
+        uint32_t before = p->errors->n;
         rg_report(p->errors, "rego_parse_error", p->x.loc, "%s", text);
+        if (p->errors->n > before) {
+            p->errors->list[before].details = line_details(p);
+        }
     }
     p->is_bad = true;
 }

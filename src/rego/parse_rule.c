@@ -165,7 +165,7 @@ static bool parse_else(struct rg_parser *p, struct rg_rule *r)
         rg_lex_next(&p->x);
         e->is_else = true;
         e->ref = r->ref;
-        e->args = r->args;
+        e->args = rg_terms_copy(p->heap, r->args, r->args_n);
         e->args_n = r->args_n;
         e->is_function = r->is_function;
         if (!parse_head_value(p, e)) {
@@ -196,6 +196,11 @@ static bool parse_chained(struct rg_parser *p, struct rg_rule *first)
         struct rg_rule copy = *first;
         copy.loc = r->loc;
         copy.otherwise = NULL;
+        copy.is_chained = true;
+        copy.ref = rg_term_copy(p->heap, first->ref);
+        copy.key = rg_term_copy(p->heap, first->key);
+        copy.value = rg_term_copy(p->heap, first->value);
+        copy.args = rg_terms_copy(p->heap, first->args, first->args_n);
         *r = copy;
         rg_lex_next(&p->x);
         r->body = rg_parse_body(p, "}");
@@ -225,6 +230,32 @@ static void finish_head(struct rg_parser *p, struct rg_rule *r, bool has_if)
     }
 }
 
+/* What a default value or argument may not hold; NULL: nothing such. Comprehensions stand for themselves. */
+static const char *not_fixed(const struct rg_term *t, bool is_arg)
+{
+    if (t->kind == RG_T_REF || t->kind == RG_T_CALL || (t->kind == RG_T_VAR && !is_arg)) {
+        return t->kind == RG_T_REF ? "ref" : t->kind == RG_T_CALL ? "call" : "var";
+    }
+    for (uint32_t i = 0; t->body == NULL && t->kind != RG_T_TEMPLATE && i < t->n; i++) {
+        bool is_closure = t->kind == RG_T_ARRAY_OF || t->kind == RG_T_SET_OF || t->kind == RG_T_OBJECT_OF;
+        const char *why = is_closure ? NULL : not_fixed(t->items[i], false);
+        if (why != NULL) {
+            return why;
+        }
+    }
+    return NULL;
+}
+
+static bool check_default(struct rg_parser *p, const struct rg_rule *r)
+{
+    const char *why = not_fixed(r->value, false);
+    if (why != NULL) {
+        p->x.loc = r->loc;
+        rg_refuse(p, "illegal default rule (value cannot contain %s)", why);
+    }
+    return why == NULL;
+}
+
 void rg_parse_rule(struct rg_parser *p)
 {
     struct rg_rule *r = rule_new(p);
@@ -236,6 +267,9 @@ void rg_parse_rule(struct rg_parser *p)
     if (r->is_default) {
         if (!r->has_value) {
             rg_unexpected(p, "expected default rule value");
+            return;
+        }
+        if (!check_default(p, r)) {
             return;
         }
         r->body = true_body(p, r->loc);

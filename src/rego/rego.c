@@ -97,6 +97,61 @@ static void find_builtins(struct rg_policy *p)
     }
 }
 
+#define FOUND_MAX 1000u /* errors of a stage that are put in order before the first few are told */
+
+/*
+ * A stage of the compiler: its errors hide those of later stages. Functions that are
+ * not there hide what is unsafe, and what is unsafe in heads hides the rest.
+ */
+static void stage(struct rg_compiler *c, void (*work)(struct rg_compiler *c), struct rg_errors *hard)
+{
+    struct rg_errors found = {.heap = c->heap, .max = FOUND_MAX};
+    c->errors = &found;
+    work(c);
+    c->errors = &c->policy->errors;
+    if (hard->n == 0) {
+        const char *const order[] = {"rego_type_error", rg_code_head, NULL};
+        for (size_t i = 0; hard->n == 0 && i < MLN_COUNT(order); i++) {
+            rg_errors_move(hard, &found, order[i]);
+        }
+    }
+}
+
+static void generate(struct rg_compiler *c)
+{
+    for (uint32_t i = 0; i < c->policy->groups_n; i++) {
+        rg_gen_group(c, c->policy->groups[i]);
+    }
+}
+
+static void compile(struct rg_compiler *c)
+{
+    static void (*const stages[])(struct rg_compiler *) = {generate, rg_tree_cycles, rg_infer_policy};
+    struct rg_errors late = {.heap = c->heap, .max = FOUND_MAX}, soft = {.heap = c->heap, .max = FOUND_MAX},
+                     hard = {.heap = c->heap, .max = FOUND_MAX}, *own = c->errors;
+    c->soft = &soft;
+    c->late = &late;
+    stage(c, rg_check_modules, &hard);
+    if (hard.n == 0) {
+        stage(c, rg_tree_build, &hard);
+        stage(c, rg_resolve_policy, &hard); /* also after errors: what is unused is told beside them */
+    }
+    if (hard.n == 0) {
+        rg_check_unused(c);
+    }
+    for (size_t i = 0; hard.n == 0 && i < MLN_COUNT(stages); i++) {
+        if (stages[i] != rg_infer_policy || soft.n == 0) {
+            stage(c, stages[i], &hard);
+        }
+    }
+    c->soft = c->late = NULL;
+    if (hard.n == 0 && soft.n == 0) {
+        rg_errors_move(&hard, &late, NULL);
+    }
+    rg_errors_move(&hard, &soft, NULL);
+    rg_errors_move(own, &hard, NULL);
+}
+
 struct mln_err mln_rego_compile(struct mln_rego *rego, struct mln_cx *cx)
 {
     struct rg_policy *p = &rego->policy;
@@ -105,18 +160,7 @@ struct mln_err mln_rego_compile(struct mln_rego *rego, struct mln_cx *cx)
     p->is_compiled = true;
     find_builtins(p);
     if (p->errors.n == 0) {
-        rg_check_modules(&c);
-    }
-    if (p->errors.n == 0) {
-        rg_tree_build(&c);
-    }
-    bool ok = p->errors.n == 0; /* errors of one group do not hide those of others */
-    for (uint32_t i = 0; ok && i < p->groups_n; i++) {
-        rg_gen_group(&c, p->groups[i]);
-    }
-    if (p->errors.n == 0) {
-        rg_check_unused(&c);
-        rg_tree_cycles(&c);
+        compile(&c);
     }
     p->slots = c.slots;
     return p->errors.n > 0 ? first_error(cx, MLN_E_INVALID, &p->errors) : MLN_OK;
@@ -231,6 +275,9 @@ static void prepare(struct mln_rego_query *q, struct rg_policy *policy, struct m
     }
     if (body != NULL && q->errors.n == 0) {
         q->proc = rg_gen_query(&c, body);
+    }
+    if (q->proc != NULL) {
+        rg_infer_query(&c, body);
     }
     q->slots = c.slots;
 }

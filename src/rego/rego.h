@@ -36,6 +36,7 @@ struct mln_rego_error {
     const char *message; /* lives as long as what reported it */
     const char *file;
     uint32_t row, col; /* from 1; 0 when there is no place */
+    const char *details; /* lines that say more, "\n" between them; NULL: none */
 };
 
 /* Limits, each with its reason. */

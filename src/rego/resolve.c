@@ -8,6 +8,8 @@
 static void resolve_body(struct rg_compiler *c, struct rg_body *body, struct rg_term *const *heads,
                          uint32_t n);
 static void resolve_term(struct rg_compiler *c, struct rg_term *t);
+static void check_used(struct rg_compiler *c, const struct rg_scope *s);
+static uint32_t error_count(const struct rg_compiler *c);
 
 static struct rg_var *var_new(struct rg_compiler *c, const struct rg_term *t)
 {
@@ -109,9 +111,7 @@ static struct rg_var *find_var(struct rg_compiler *c, const struct rg_term *t)
             return v;
         }
         if (s == c->scope && is_pending(s, t->name)) {
-            rg_report(c->errors, "rego_compile_error", t->loc, "var %s referenced above",
-                      t->name->text);
-            v = var_new(c, t);
+            v = var_new(c, t); /* the declaration is told to come too late */
             scope_add(c, s, v);
             return v;
         }
@@ -206,6 +206,7 @@ static void resolve_closure(struct rg_compiler *c, struct rg_body *body,
     struct rg_scope inner = {.up = c->scope, .depth = (uint16_t)(c->scope->depth + 1)};
     c->scope = &inner;
     resolve_body(c, body, heads, n);
+    check_used(c, &inner);
     c->scope = inner.up;
 }
 
@@ -250,13 +251,16 @@ static void declare(struct rg_compiler *c, struct rg_term *t, const char *how)
         t->var = var_new(c, t);
         return;
     }
-    if (is_document(t) && c->module != NULL && c->module->is_v1) {
-        rg_report(c->errors, "rego_compile_error", t->loc,
+    bool guarded = c->module != NULL && (c->module->is_v1 || c->policy->options.is_strict);
+    if (is_document(t) && guarded) {
+        rg_report(c->soft != NULL ? c->soft : c->errors, "rego_compile_error", t->loc,
                   "variables must not shadow %s (use a different variable name)", t->name->text);
+        c->rule_errors++;
     }
     struct rg_var *had = scope_find(c->scope, t->name);
-    if (had != NULL) {
-        rg_report(c->errors, "rego_compile_error", t->loc, "var %s %s above", t->name->text,
+    if (had != NULL && !had->is_wildcard) {
+        bool is_some = how[0] == 'd' && c->at.row != 0;
+        rg_report(c->errors, "rego_compile_error", is_some ? c->at : t->loc, "var %s %s above", t->name->text,
                   had->is_declared ? how : "referenced");
     }
     struct rg_scope *s = c->scope;
@@ -268,6 +272,9 @@ static void declare(struct rg_compiler *c, struct rg_term *t, const char *how)
     }
     t->var = var_new(c, t);
     t->var->is_declared = true;
+    t->var->is_assigned = how[0] == 'a';
+    t->var->is_walked = how[0] == 's' && how[1] == 'o';
+    t->var->loc = c->at.row != 0 ? c->at : t->loc;
     scope_add(c, s, t->var);
 }
 
@@ -355,6 +362,7 @@ static void see_direct(void *with, struct rg_term *t)
 
 static void resolve_expr(struct rg_compiler *c, struct rg_expr *e)
 {
+    c->at = e->loc;
     for (uint32_t i = 0; i < e->with_n; i++) {
         if (e->with[i].value->is_name) {
             resolve_operator(c, e->with[i].value);
@@ -386,9 +394,11 @@ static void resolve_expr(struct rg_compiler *c, struct rg_expr *e)
         resolve_term(c, e->terms[2]);
         struct rg_scope inner = {.up = c->scope, .depth = (uint16_t)(c->scope->depth + 1)};
         c->scope = &inner;
+        c->at = e->left->n > 0 ? e->left->exprs[0]->loc : e->loc;
         declare_pattern(c, e->terms[0], "declared");
         declare_pattern(c, e->terms[1], "declared");
         resolve_closure(c, e->left, NULL, 0);
+        check_used(c, &inner);
         c->scope = inner.up;
         return;
     }
@@ -432,10 +442,76 @@ static void resolve_body(struct rg_compiler *c, struct rg_body *body, struct rg_
     }
 }
 
+void rg_enter_rule(struct rg_compiler *c, struct rg_rule *rule)
+{
+    c->module = rule->module;
+    c->rule = rule;
+    c->package = rg_node_package(c->policy, rule->module->package, false);
+}
+
+static void see_arg(void *with, struct rg_term *t)
+{
+    struct rg_var *v = scope_find(with, t->name);
+    if (v != NULL) {
+        v->is_used = true;
+    }
+}
+
+/* Arguments that an `else` speaks of are used. */
+static void mark_args(struct rg_scope *args, struct rg_rule *r)
+{
+    rg_walk_body_all(r->body, see_arg, args);
+    rg_walk_all(r->value, see_arg, args);
+}
+
+static uint32_t error_count(const struct rg_compiler *c)
+{
+    return c->errors->n + (c->soft != NULL ? c->soft->n : 0);
+}
+
+static uint32_t report_unused(struct rg_compiler *c, const struct rg_scope *s, bool is_assigned)
+{
+    uint32_t before = error_count(c);
+    for (uint32_t i = 0; i < s->n; i++) {
+        const struct rg_var *v = s->vars[i];
+        bool counts = v->is_declared && !v->is_arg && !v->is_walked && !v->is_wildcard;
+        if (counts && !v->is_used && v->is_assigned == is_assigned) {
+            rg_report(c->soft, "rego_compile_error", v->loc, "%s var %s unused",
+                      is_assigned ? "assigned" : "declared", v->name->text);
+        }
+    }
+    return error_count(c) - before;
+}
+
+/* What is declared must be used, by ":=" only in strict mode. Not told of a rule that has other errors in its names. */
+static void check_used(struct rg_compiler *c, const struct rg_scope *s)
+{
+    if (c->soft == NULL || error_count(c) > c->rule_errors) {
+        return;
+    }
+    if (!c->policy->options.is_strict || report_unused(c, s, true) == 0) {
+        (void)report_unused(c, s, false);
+    }
+}
+
+static void check_args(struct rg_compiler *c, const struct rg_scope *args, struct rg_loc loc)
+{
+    for (uint32_t i = 0; c->soft != NULL && c->policy->options.is_strict && i < args->n; i++) {
+        const struct rg_var *v = args->vars[i];
+        if (!v->is_used && !v->is_wildcard) {
+            rg_report(c->soft, "rego_compile_error", loc,
+                      "unused argument %s. (hint: use _ (wildcard variable) instead)",
+                      v->name->text);
+        }
+    }
+}
+
 void rg_resolve_rule(struct rg_compiler *c, struct rg_rule *rule)
 {
     struct rg_scope args = {0}, inner = {.up = &args, .depth = 1};
     c->scope = &args;
+    c->rule_errors = error_count(c);
+    c->at = rule->loc;
     for (uint32_t i = 0; i < rule->args_n; i++) {
         declare_pattern(c, rule->args[i], "some");
     }
@@ -455,7 +531,28 @@ void rg_resolve_rule(struct rg_compiler *c, struct rg_rule *rule)
         heads[n++] = rule->value;
     }
     resolve_body(c, rule->body, heads, n);
+    check_used(c, &inner);
+    for (struct rg_rule *r = rule->otherwise; r != NULL && args.n > 0; r = r->otherwise) {
+        mark_args(&args, r);
+    }
+    if (!rule->is_else) {
+        check_args(c, &args, rule->loc);
+    }
     c->scope = NULL;
+}
+
+void rg_resolve_policy(struct rg_compiler *c)
+{
+    for (uint32_t m = 0; m < c->policy->modules_n; m++) {
+        const struct rg_module *module = c->policy->modules[m];
+        for (uint32_t i = 0; i < module->rules_n; i++) {
+            for (struct rg_rule *r = module->rules[i]; r != NULL; r = r->otherwise) {
+                rg_enter_rule(c, r);
+                rg_resolve_rule(c, r);
+            }
+        }
+    }
+    c->rule = NULL;
 }
 
 void rg_resolve_query(struct rg_compiler *c, struct rg_body *body)

@@ -122,10 +122,22 @@ static struct rg_group *group_make(struct rg_compiler *c, struct rg_node *node,
 static void add_default(struct rg_compiler *c, struct rg_group *g, struct rg_rule *rule)
 {
     if (g->fallback != NULL) {
-        rg_report(c->errors, "rego_type_error", rule->loc, "multiple default rules %s found",
-                  g->name);
+        rg_report(c->errors, "rego_type_error", rule->module->loc,
+                  "multiple default rules %s found at %s:%u, %s:%u", g->name,
+                  g->fallback->loc.file, (unsigned)g->fallback->loc.row, rule->loc.file,
+                  (unsigned)rule->loc.row);
     }
     g->fallback = rule;
+}
+
+static void report_conflict(struct rg_compiler *c, struct rg_group *g, const struct rg_rule *rule)
+{
+    const struct rg_rule *first = g->n > 0 ? g->rules[0] : g->fallback;
+    if (!g->is_conflict) {
+        rg_report(c->errors, "rego_type_error", first != NULL ? first->loc : rule->loc,
+                  "conflicting rules %s found", g->name);
+    }
+    g->is_conflict = true;
 }
 
 static void add_rule(struct rg_compiler *c, struct rg_node *package, struct rg_rule *rule)
@@ -143,15 +155,14 @@ static void add_rule(struct rg_compiler *c, struct rg_node *package, struct rg_r
     enum rg_group_kind kind = kind_of(rule, i);
     struct rg_group *g = group_make(c, node, kind);
     if (g->kind != kind && !(g->n == 0 && g->fallback != NULL)) {
-        rg_report(c->errors, "rego_type_error", rule->loc, "conflicting rules %s found", g->name);
+        report_conflict(c, g, rule);
         return;
     }
     g->kind = (uint8_t)kind;
     rule->path = g->name;
     if (kind == RG_G_FUNCTION) {
         if ((g->n > 0 || g->fallback != NULL) && g->arity != rule->args_n) {
-            rg_report(c->errors, "rego_type_error", rule->loc, "conflicting rules %s found",
-                      g->name);
+            report_conflict(c, g, rule);
         }
         g->arity = rule->args_n;
     }
@@ -183,18 +194,26 @@ struct way {
 static bool visit(struct rg_compiler *c, struct rg_group *g, const struct way *before,
                   unsigned depth);
 
+/* One error a rule on the way: each names the way from itself and back. */
 static void report_cycle(struct rg_compiler *c, const struct rg_group *g, const struct way *way)
 {
-    const char *text = g->name;
-    for (; way != NULL; way = way->before) {
-        text = rg_text_format(c->heap, "%s -> %s", way->group->name, text);
+    const struct rg_group *round[MLN_REGO_CALLS_MAX + 2];
+    uint32_t n = 0;
+    for (; way != NULL && n <= MLN_REGO_CALLS_MAX; way = way->before) {
+        round[n++] = way->group;
         if (way->group == g) {
             break;
         }
     }
-    struct rg_rule *rule = g->n > 0 ? g->rules[0] : g->fallback;
-    rg_report(c->errors, "rego_recursion_error", rule->loc, "rule %s is recursive: %s", g->name,
-              text);
+    for (uint32_t i = n; i-- > 0;) { /* the way stands in reverse */
+        MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
+        for (uint32_t k = 0; k <= n; k++) {
+            mln_buf_add_format(&text, "%s%s", k == 0 ? "" : " -> ", round[(i + n - k) % n]->name);
+        }
+        struct rg_rule *rule = round[i]->n > 0 ? round[i]->rules[0] : round[i]->fallback;
+        rg_report(c->errors, "rego_recursion_error", rule->loc, "rule %s is recursive: %s",
+                  round[i]->name, rg_text_dup(c->heap, mln_buf_bytes(&text)));
+    }
 }
 
 static bool visit_tree(struct rg_compiler *c, struct rg_node *node, const struct way *way,
