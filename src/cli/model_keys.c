@@ -2,6 +2,8 @@
 /* Keys for `merlon model`: those that stay in the server, and those that a person trusts. */
 #include "cli/model_priv.h"
 
+#include <sys/stat.h>
+
 #include "crypto/crypto.h"
 
 #define PEM_MAX_BYTES (1u << 20)
@@ -220,4 +222,15 @@ struct mln_work_progress model_progress(struct mln_cli *cli, const char *what, s
 {
     mln_progress_begin(keep, cli, what);
     return (struct mln_work_progress){.step = step, .arg = keep};
+}
+
+const char *model_signature_path(struct mln_cli *cli, const char *model)
+{
+    const char *given = mln_cli_text(cli, "signature");
+    struct stat st;
+    if (given != NULL) {
+        return given;
+    }
+    bool is_dir = stat(model, &st) == 0 && S_ISDIR(st.st_mode);
+    return mln_text_format(cli->cx, is_dir ? "%s/" MLN_MODEL_SIGNATURE : "%s.sig", model);
 }

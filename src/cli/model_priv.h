@@ -30,6 +30,8 @@ struct mln_err model_wrap(void *arg, struct mln_cx *cx, const char *key, const u
 struct mln_err model_unwrap(void *arg, struct mln_cx *cx, const char *key, uint32_t version, struct mln_bytes wrapped,
                             uint8_t file_key[MLN_AGE_KEY]);
 
+/* --signature, else where the signature of this folder or file lies. */
+const char *model_signature_path(struct mln_cli *cli, const char *model);
 /* Whom to trust by --key and --roots; *ret_is_given false when neither was given. */
 struct mln_err model_trust(struct mln_cli *cli, struct mln_oms_trust *ret, bool *ret_is_given);
 /* By the server's record of the release that has this bundle's root digest; arg is the command line. */

@@ -2,25 +2,12 @@
 /* merlon model verify: is every file what a trusted key signed? Exit 5 when not, 8 when it cannot be judged. */
 #include "cli/model_priv.h"
 
-#include <sys/stat.h>
-
 static const struct mln_flag flags[] = {
     {"signature", MLN_FLAG_TEXT, "FILE", NULL, "The signature (default: model.sig inside)"},
     MODEL_TRUST_FLAGS,
     {"ignore", MLN_FLAG_LIST, "PATH", NULL, "Leave this path out (again for more)"},
     {0},
 };
-
-static const char *signature_path(struct mln_cli *cli, const char *model)
-{
-    const char *given = mln_cli_text(cli, "signature");
-    struct stat st;
-    if (given != NULL) {
-        return given;
-    }
-    bool is_dir = stat(model, &st) == 0 && S_ISDIR(st.st_mode);
-    return mln_text_format(cli->cx, is_dir ? "%s/" MLN_MODEL_SIGNATURE : "%s.sig", model);
-}
 
 static void print_names(struct mln_cli *cli, const struct mln_value *report, const char *key, const char *what)
 {
@@ -51,7 +38,7 @@ static struct mln_err run(struct mln_cli *cli)
     struct mln_bytes bundle = MLN_BYTES_NONE;
     struct mln_oms_trust trust = {0};
     bool is_given = false;
-    const char *path = signature_path(cli, cli->args[0]);
+    const char *path = model_signature_path(cli, cli->args[0]);
     MLN_TRY(mln_cli_read_file(cli, path, MLN_DSSE_BUNDLE_MAX, &bundle));
     MLN_TRY(model_trust(cli, &trust, &is_given));
     if (!is_given) {

@@ -21,6 +21,7 @@ struct mln_attest_config {
     struct mln_attest_cache *cache;
     const char *proc; /* "/proc"; tests have their own */
     const char *etc;  /* "/etc": passwd and group */
+    uint32_t owner;   /* whose files are believed besides root's: the server's user; 0 when it was started by root */
     /* Selectors of a pod's container, array of texts; NULL = there is no kubelet. errors UNREACHABLE, NOT_FOUND. Any thread */
     struct mln_err (*pod)(void *arg, struct mln_cx *cx, const char *pod, const char *container, const struct mln_value **ret);
     void *arg;
@@ -77,3 +78,19 @@ void mln_attest_push(struct mln_cx *cx, struct mln_value *selectors, const char 
 /* Selectors of the container, of the kubelet's list of pods (GET /pods). errors NOT_FOUND (no such pod or container yet), PARSE */
 struct mln_err mln_attest_pods_parse(struct mln_cx *cx, struct mln_bytes json, const char *pod, const char *container,
                                      struct mln_value *selectors);
+
+/* ---- models (attest_model.c) ---- */
+/*
+ * A record says that one process was started with one signed release, and what of its files was seen when they were verified. It is
+ * "<folder>/<pid>", JSON: {"format","pid","started_ns","boot","pid_namespace","model","root","name","signers":[texts],
+ * "watch":[[path,device,inode,size,mtime_ns,ctime_ns],...]}. Who may write the folder says who was started with what; that is root.
+ */
+#define MLN_MODEL_RECORDS    "/run/merlon/models"
+#define MLN_MODEL_RECORD_MAX (1u << 20) /* some 8,000 files */
+#define MLN_MODEL_FORMAT     "merlon-model-1"
+/* Put which process this is into a record. errors IO */
+struct mln_err mln_attest_model_self(struct mln_cx *cx, const char *proc, struct mln_value *record);
+/* Push one thing to watch: a file or folder below the model's folder ("" = itself), as it is now. errors NOT_FOUND */
+struct mln_err mln_attest_model_watch(struct mln_cx *cx, int model_fd, const char *path, struct mln_value *watch);
+/* Is that record of a process that lives? For who clears the folder. */
+bool mln_attest_model_lives(struct mln_cx *cx, const char *proc, struct mln_bytes record);

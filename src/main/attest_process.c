@@ -291,6 +291,7 @@ static struct mln_err run(struct mln_cx *cx, struct attest *a)
     MLN_TRY(boot_read(cx, FD_BOOT, &boot));
     boot_log(boot, "attest");
     raise_descriptors();
+    uint32_t owner = geteuid();
     MLN_TRY(attest_kubelet_start(cx, mln_get(mln_get(boot, "attest"), "kubernetes"), &a->kubelet));
     MLN_TRY(keep_only_looking(cx));
     harden_process(); /* again: another user's process is dumpable by the system's setting */
@@ -298,7 +299,7 @@ static struct mln_err run(struct mln_cx *cx, struct attest *a)
         return mln_fail(cx, MLN_E_UNREACHABLE, "attest: monitor is gone");
     }
     a->config = (struct mln_attest_config){
-        .settings = mln_get(boot, "attest"), .cache = mln_attest_cache_new(), .proc = "/proc", .etc = "/etc",
+        .settings = mln_get(boot, "attest"), .cache = mln_attest_cache_new(), .proc = "/proc", .etc = "/etc", .owner = owner,
         .pod = a->kubelet.fd >= 0 ? attest_kubelet_pod : NULL, .arg = &a->kubelet};
     a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (a->config.cache == NULL || a->epoll_fd < 0 || epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, FD_MONITOR, &asks) != 0) {
