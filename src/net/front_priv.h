@@ -7,18 +7,17 @@
  *   conn.c    bytes in and out             h1.c     requests and answers of HTTP/1.1
  *   h2.c, h2_answer.c  the same of HTTP/2
  *   grpc*.c   calls of gRPC
- *   wheel.c   deadlines                    tls.c    OpenSSL over buffers
- *   tls_provider.c  signing by core
+ *   wheel.c   deadlines                    tls.c    TLS of a connection, over tls_pipe.c
+ *   tls_provider.c  signing by core        tls_setup.c  contexts of listeners
  */
 #pragma once
 
-#include <openssl/bio.h>
 #include <stdatomic.h>
 #include <sys/types.h>
 
 #include "net/front.h"
 #include "net/http1.h"
-#include "net/tls_sign.h"
+#include "net/tls_pipe.h"
 
 #define FRONT_CONNS_MAX 16384u /* of one thread: 64 KiB of kernel buffers each is 1 GiB already */
 #define FRONT_HELD_BYTES_MAX                                                                       \
@@ -48,9 +47,7 @@ struct source {
 struct front {
     struct mln_front_config config; /* defaults filled in */
     SSL_CTX *tls[MLN_FRONT_LISTENERS_MAX];
-    OSSL_LIB_CTX *tls_lib;
-    BIO_METHOD *tls_bio;
-    OSSL_PROVIDER *tls_providers[2];
+    struct mln_tls_lib tls_lib;
     int abort_fd; /* eventfd: a ring is corrupt, all leave */
     _Atomic bool is_corrupt;
     _Atomic unsigned left_to_start; /* threads that have not entered the sandbox */
@@ -244,9 +241,7 @@ void grpc_topics_free(struct loop *loop);
 struct mln_err tls_setup(struct mln_cx *cx, struct front *front);
 int tls_use_chain(struct front *front, SSL *ssl, struct mln_bytes chain); /* DER after DER, leaf first; 1 or 0 */
 /* tls.c, for OpenSSL to call in a handshake */
-BIO_METHOD *tls_bio_method(void);
 int tls_ask_cert(SSL *ssl, void *arg); /* arg: struct front */
-int tls_ask_sign(enum mln_tls_how how, const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len, size_t sig_max);
 void tls_fini(struct front *front);
 bool tls_thread_begin(void);
 void tls_thread_end(void);
@@ -265,12 +260,3 @@ bool tls_has_pending(const struct conn *conn);
 void tls_close(struct conn *conn);
 /* Leaf first; *ret_n 0 = none. */
 const struct mln_bytes *tls_peer_certs(const struct conn *conn, size_t *ret_n);
-
-/* tls_provider.c: a public key (P-256, P-384, RSA) whose signatures come from sign() */
-#define TLS_SIGNATURE_BYTES_MAX 512u /* RSA-4096 */
-typedef int tls_sign_fn(enum mln_tls_how how, const unsigned char *input, size_t n, unsigned char *sig, size_t *sig_len,
-                        size_t sig_max);
-struct mln_err tls_provider_load(struct mln_cx *cx, OSSL_LIB_CTX *lib, tls_sign_fn *sign,
-                                 OSSL_PROVIDER *ret_loaded[2]);
-struct mln_err tls_provider_key(struct mln_cx *cx, OSSL_LIB_CTX *lib, const X509 *cert,
-                                EVP_PKEY **ret);

@@ -13,7 +13,8 @@
 #include <openssl/x509.h>
 #include <string.h>
 
-#include "net/front_priv.h"
+#include "base/mem.h"
+#include "net/tls_provider_priv.h"
 
 #define POINT_BYTES_MAX   97 /* P-384, uncompressed */
 #define MODULUS_BYTES_MAX 512

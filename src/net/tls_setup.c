@@ -2,7 +2,6 @@
 /* Contexts of TLS listeners: certificates, what clients are asked for, protocols. Handshakes and bytes are tls.c. */
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/provider.h>
 #include <openssl/ssl.h>
 
 #include "net/front_priv.h"
@@ -36,14 +35,14 @@ static X509 *next_cert(OSSL_LIB_CTX *lib, BIO *pem)
     return cert;
 }
 
-static struct mln_err use_leaf(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *lib, BIO *pem)
+static struct mln_err use_leaf(struct mln_cx *cx, SSL_CTX *ctx, const struct mln_tls_lib *lib, BIO *pem)
 {
-    X509 *leaf = next_cert(lib, pem);
+    X509 *leaf = next_cert(lib->lib, pem);
     if (leaf == NULL) {
         return mln_fail(cx, MLN_E_INVALID, "tls: the listener has no certificate in PEM");
     }
     EVP_PKEY *key = NULL;
-    struct mln_err err = tls_provider_key(cx, lib, leaf, &key);
+    struct mln_err err = mln_tls_lib_key(cx, lib, leaf, &key);
     if (!mln_failed(err) &&
         (SSL_CTX_use_certificate(ctx, leaf) != 1 || SSL_CTX_use_PrivateKey(ctx, key) != 1)) {
         err = mln_fail(cx, MLN_E_INVALID, "tls: the listener's certificate cannot be used");
@@ -53,7 +52,7 @@ static struct mln_err use_leaf(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *li
     return err;
 }
 
-static struct mln_err use_chain(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *lib,
+static struct mln_err use_chain(struct mln_cx *cx, SSL_CTX *ctx, const struct mln_tls_lib *lib,
                                 struct mln_bytes chain)
 {
     BIO *pem = BIO_new_mem_buf(chain.ptr, (int)chain.len);
@@ -62,7 +61,7 @@ static struct mln_err use_chain(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CTX *l
     }
     struct mln_err err = use_leaf(cx, ctx, lib, pem);
     X509 *more;
-    while (!mln_failed(err) && (more = next_cert(lib, pem)) != NULL) {
+    while (!mln_failed(err) && (more = next_cert(lib->lib, pem)) != NULL) {
         if (SSL_CTX_add0_chain_cert(ctx, more) != 1) {
             X509_free(more);
             err = mln_fail(cx, MLN_E_INVALID, "tls: a certificate of the chain cannot be used");
@@ -155,12 +154,12 @@ static X509 *next_der(OSSL_LIB_CTX *lib, const unsigned char **at, size_t *left)
     return cert;
 }
 
-static bool use_own_leaf(OSSL_LIB_CTX *lib, SSL *ssl, X509 *leaf)
+static bool use_own_leaf(const struct mln_tls_lib *lib, SSL *ssl, X509 *leaf)
 {
     struct mln_cx cx;
     EVP_PKEY *key = NULL;
     mln_cx_init(&cx, NULL);
-    bool ok = leaf != NULL && !mln_failed(tls_provider_key(&cx, lib, leaf, &key)) &&
+    bool ok = leaf != NULL && !mln_failed(mln_tls_lib_key(&cx, lib, leaf, &key)) &&
               SSL_use_certificate(ssl, leaf) == 1 && SSL_use_PrivateKey(ssl, key) == 1;
     EVP_PKEY_free(key);
     return ok;
@@ -170,11 +169,11 @@ int tls_use_chain(struct front *front, SSL *ssl, struct mln_bytes chain)
 {
     const unsigned char *at = chain.ptr;
     size_t left = chain.len;
-    X509 *leaf = next_der(front->tls_lib, &at, &left);
-    bool ok = use_own_leaf(front->tls_lib, ssl, leaf);
+    X509 *leaf = next_der(front->tls_lib.lib, &at, &left);
+    bool ok = use_own_leaf(&front->tls_lib, ssl, leaf);
     X509_free(leaf);
     while (ok && left > 0) {
-        X509 *more = next_der(front->tls_lib, &at, &left);
+        X509 *more = next_der(front->tls_lib.lib, &at, &left);
         ok = more != NULL && SSL_add0_chain_cert(ssl, more) == 1;
         if (!ok) {
             X509_free(more);
@@ -186,7 +185,7 @@ int tls_use_chain(struct front *front, SSL *ssl, struct mln_bytes chain)
 static struct mln_err setup_one(struct mln_cx *cx, struct front *front, unsigned i)
 {
     const struct mln_front_listener *listener = &front->config.listeners[i];
-    SSL_CTX *ctx = SSL_CTX_new_ex(front->tls_lib, "?provider=default", TLS_server_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(front->tls_lib.lib, "?provider=default", TLS_server_method());
     front->tls[i] = ctx;
     if (ctx == NULL || !set_options(ctx)) {
         return mln_fail(cx, MLN_E_CRYPTO, "tls: a context cannot be made");
@@ -196,9 +195,9 @@ static struct mln_err setup_one(struct mln_cx *cx, struct front *front, unsigned
         no_sessions(ctx);
         return MLN_OK;
     }
-    MLN_TRY(use_chain(cx, ctx, front->tls_lib, listener->cert_pem));
+    MLN_TRY(use_chain(cx, ctx, &front->tls_lib, listener->cert_pem));
     if (listener->client_ca_pem.len > 0) {
-        return use_client_ca(cx, ctx, front->tls_lib, listener->client_ca_pem);
+        return use_client_ca(cx, ctx, front->tls_lib.lib, listener->client_ca_pem);
     }
     if (listener->asks_certs) {
         use_any_client(ctx);
@@ -215,12 +214,7 @@ struct mln_err tls_setup(struct mln_cx *cx, struct front *front)
     if (n == 0) {
         return MLN_OK;
     }
-    front->tls_lib = OSSL_LIB_CTX_new();
-    front->tls_bio = tls_bio_method();
-    if (front->tls_lib == NULL || front->tls_bio == NULL) {
-        return mln_fail(cx, MLN_E_MEMORY, "tls: out of memory");
-    }
-    MLN_TRY(tls_provider_load(cx, front->tls_lib, tls_ask_sign, front->tls_providers));
+    MLN_TRY(mln_tls_lib_init(cx, &front->tls_lib));
     for (unsigned i = 0; i < front->config.n_listeners; i++) {
         if (front->config.listeners[i].is_tls) {
             MLN_TRY(setup_one(cx, front, i));
@@ -234,11 +228,5 @@ void tls_fini(struct front *front)
     for (unsigned i = 0; i < front->config.n_listeners && i < MLN_FRONT_LISTENERS_MAX; i++) {
         SSL_CTX_free(front->tls[i]);
     }
-    BIO_meth_free(front->tls_bio);
-    for (unsigned i = 0; i < 2; i++) {
-        if (front->tls_providers[i] != NULL) {
-            (void)OSSL_PROVIDER_unload(front->tls_providers[i]);
-        }
-    }
-    OSSL_LIB_CTX_free(front->tls_lib);
+    mln_tls_lib_fini(&front->tls_lib);
 }
