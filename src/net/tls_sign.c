@@ -5,8 +5,14 @@
 #define PAD_BYTES     64u /* spaces in front of every TLS 1.3 signature */
 #define RANDOMS_BYTES 64u
 
-static const struct mln_bytes context = {(const uint8_t *)"TLS 1.3, server CertificateVerify",
-                                         34}; /* with its NUL */
+#define CONTEXT_BYTES 34u /* of both, with the NUL */
+static const char *const contexts[] = {[MLN_TLS_SERVER] = "TLS 1.3, server CertificateVerify",
+                                       [MLN_TLS_CLIENT] = "TLS 1.3, client CertificateVerify"};
+
+static struct mln_bytes context_of(enum mln_tls_side side)
+{
+    return mln_bytes_at(contexts[side], CONTEXT_BYTES);
+}
 
 /*
  * Is it client random, server random, then ECDH parameters of a named group with a key of its size?
@@ -31,10 +37,10 @@ static bool is_hash(size_t n)
     return n == 32 || n == 48;
 }
 
-/* The transcript hash of a TLS 1.3 input; none when it is no such input. */
-static struct mln_bytes hash_of(struct mln_bytes input)
+/* The transcript hash of a TLS 1.3 input of this side; none when it is no such input. */
+static struct mln_bytes hash_of(struct mln_bytes input, enum mln_tls_side side)
 {
-    size_t head = PAD_BYTES + context.len;
+    size_t head = PAD_BYTES + CONTEXT_BYTES;
     if (input.len <= head || !is_hash(input.len - head)) {
         return MLN_BYTES_NONE;
     }
@@ -43,7 +49,7 @@ static struct mln_bytes hash_of(struct mln_bytes input)
             return MLN_BYTES_NONE;
         }
     }
-    if (!mln_bytes_eq(mln_bytes_sub(input, PAD_BYTES, context.len), context)) {
+    if (!mln_bytes_eq(mln_bytes_sub(input, PAD_BYTES, CONTEXT_BYTES), context_of(side))) {
         return MLN_BYTES_NONE;
     }
     return mln_bytes_from(input, head);
@@ -65,10 +71,18 @@ static bool how_of(const struct mln_value *message, int64_t version, enum mln_tl
 struct mln_err mln_tls_sign_message(struct mln_cx *cx, struct mln_bytes input, enum mln_tls_how how, int64_t key,
                                     const struct mln_value **ret)
 {
-    struct mln_bytes hash = hash_of(input);
+    return mln_tls_sign_message_of(cx, input, how, key, MLN_TLS_SERVER, ret);
+}
+
+struct mln_err mln_tls_sign_message_of(struct mln_cx *cx, struct mln_bytes input, enum mln_tls_how how, int64_t key, unsigned sides,
+                                       const struct mln_value **ret)
+{
+    struct mln_bytes hash = hash_of(input, MLN_TLS_CLIENT);
+    bool is_client = hash.len != 0;
+    hash = is_client ? hash : hash_of(input, MLN_TLS_SERVER);
     bool is_known = hash.len != 0 ? how != MLN_TLS_PKCS1 : is_tls12(input);
-    if (!is_known) {
-        return mln_fail(cx, MLN_E_INVALID, "tls: not a server handshake to sign");
+    if (!is_known || (sides & (is_client ? MLN_TLS_CLIENT : MLN_TLS_SERVER)) == 0) {
+        return mln_fail(cx, MLN_E_INVALID, "tls: not a handshake to sign");
     }
     struct mln_value *message = mln_object(cx);
     mln_put_int(cx, message, "v", hash.len != 0 ? 13 : 12);
@@ -76,6 +90,9 @@ struct mln_err mln_tls_sign_message(struct mln_cx *cx, struct mln_bytes input, e
             mln_blob(cx, hash.len != 0 ? hash : input));
     mln_put_text(cx, message, "how", hows[how]);
     mln_put_int(cx, message, "key", key);
+    if (is_client) {
+        mln_put_text(cx, message, "side", "client");
+    }
     *ret = message;
     return mln_cx_err(cx);
 }
@@ -83,7 +100,18 @@ struct mln_err mln_tls_sign_message(struct mln_cx *cx, struct mln_bytes input, e
 struct mln_err mln_tls_sign_input(struct mln_cx *cx, const struct mln_value *message,
                                   struct mln_buf *buf, enum mln_tls_how *ret_how)
 {
+    return mln_tls_sign_input_of(cx, message, MLN_TLS_SERVER, buf, ret_how);
+}
+
+struct mln_err mln_tls_sign_input_of(struct mln_cx *cx, const struct mln_value *message, unsigned sides,
+                                     struct mln_buf *buf, enum mln_tls_how *ret_how)
+{
     int64_t version = mln_get_int(mln_get(message, "v"), 0);
+    const struct mln_value *named = mln_get(message, "side");
+    enum mln_tls_side side = named == NULL ? MLN_TLS_SERVER : MLN_TLS_CLIENT;
+    if ((sides & side) == 0 || (named != NULL && (!mln_is_text(named, "client") || version != 13))) {
+        return mln_fail(cx, MLN_E_INVALID, "tls: not a side that is signed for here");
+    }
     if (!how_of(message, version, ret_how)) {
         return mln_fail(cx, MLN_E_INVALID, "tls: not a way in which handshakes are signed");
     }
@@ -95,7 +123,7 @@ struct mln_err mln_tls_sign_input(struct mln_cx *cx, const struct mln_value *mes
         for (size_t i = 0; i < PAD_BYTES; i++) {
             mln_buf_add_byte(buf, ' ');
         }
-        mln_buf_add_bytes(buf, context);
+        mln_buf_add_bytes(buf, context_of(side));
         mln_buf_add_bytes(buf, hash);
         return mln_buf_ok(cx, buf);
     }

@@ -193,9 +193,59 @@ static void test_how(void **state)
     mln_buf_drop(&input);
 }
 
+#define CLIENT_CONTEXT "TLS 1.3, client CertificateVerify"
+#define BOTH           (MLN_TLS_SERVER | MLN_TLS_CLIENT)
+
+/* A holder of a workload's keys signs for clients too; who signs for servers alone never does. */
+static void test_sides(void **state)
+{
+    static const struct {
+        const char *name, *context;
+        unsigned ask, hold; /* sides of who asks, and of who holds the key */
+        enum mln_code want_message, want_input;
+    } t[] = {
+        {"client, both", CLIENT_CONTEXT, BOTH, BOTH, MLN_E_OK, MLN_E_OK},
+        {"server, both", CONTEXT, BOTH, BOTH, MLN_E_OK, MLN_E_OK},
+        {"client, at a server's", CLIENT_CONTEXT, MLN_TLS_CLIENT, MLN_TLS_SERVER, MLN_E_OK, MLN_E_INVALID},
+        {"server, at a client's", CONTEXT, MLN_TLS_SERVER, MLN_TLS_CLIENT, MLN_E_OK, MLN_E_INVALID},
+        {"client, asked as server", CLIENT_CONTEXT, MLN_TLS_SERVER, MLN_TLS_CLIENT, MLN_E_INVALID, MLN_E_OK},
+        {"server, asked as client", CONTEXT, MLN_TLS_CLIENT, MLN_TLS_SERVER, MLN_E_INVALID, MLN_E_OK},
+    };
+    struct mln_cx *cx = kit_cx(state);
+    for (size_t i = 0; i < MLN_COUNT(t); i++) {
+        struct mln_buf input = {0}, back = {0};
+        const struct mln_value *message = NULL;
+        enum mln_tls_how how = MLN_TLS_PSS;
+        spaces(&input, 64);
+        mln_buf_add(&input, t[i].context, 34);
+        hash(&input, 32);
+        kit_expect(cx, t[i].name, mln_tls_sign_message_of(cx, mln_buf_bytes(&input), MLN_TLS_ECDSA, 3, t[i].ask, &message),
+                   t[i].want_message);
+        if (t[i].want_message == MLN_E_OK) {
+            kit_expect(cx, t[i].name, mln_tls_sign_input_of(cx, message, t[i].hold, &back, &how), t[i].want_input);
+        }
+        if (t[i].want_message == MLN_E_OK && t[i].want_input == MLN_E_OK) {
+            kit_same(cx, mln_buf_bytes(&back), mln_buf_bytes(&input));
+        }
+        mln_buf_drop(&input);
+        mln_buf_drop(&back);
+    }
+    struct mln_value *forged = mln_object(cx);
+    struct mln_buf back = {0};
+    enum mln_tls_how how = MLN_TLS_ECDSA;
+    mln_put_int(cx, forged, "v", 12);
+    mln_put_text(cx, forged, "how", "ecdsa");
+    mln_put_text(cx, forged, "side", "client");
+    kit_refused(cx, mln_tls_sign_input_of(cx, forged, BOTH, &back, &how), MLN_E_INVALID);
+    mln_put_int(cx, forged, "v", 13);
+    mln_put_text(cx, forged, "side", "both");
+    kit_refused(cx, mln_tls_sign_input_of(cx, forged, BOTH, &back, &how), MLN_E_INVALID);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {KIT_TEST(test_tls13), KIT_TEST(test_tls12),
-                                       KIT_TEST(test_made_up_messages), KIT_TEST(test_how)};
+                                       KIT_TEST(test_made_up_messages), KIT_TEST(test_how),
+                                       KIT_TEST(test_sides)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
