@@ -6,6 +6,7 @@
 #include "fuzz.h"
 
 #include "main/config.c"
+#include "main/config_read.c"
 #include "main/config_vault.c"
 
 static void look(struct mln_cx *cx, const struct server_config *c)

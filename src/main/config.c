@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "base/yaml.h"
 #include "identity/attest.h"
+#include "main/config_read.h"
 #include "net/reach.h"
 #include "policy/acl.h"
 
@@ -17,86 +18,6 @@
 #define REACH_ALLOW_MAX  1024u /* patterns: looked through at each call */
 #define AUDIT_MAX        16   /* as core takes */
 #define REKEY_MAX        1000 /* a minute; more is no limit at all */
-
-/* ---- reading values, each with its name in the error ---- */
-
-/* Is every member of `object` in `names` (NULL-ended)? `where` is "" or ends in a dot. */
-static struct mln_err check_keys(struct mln_cx *cx, const struct mln_value *object,
-                                 const char *where, const char *const *names)
-{
-    for (size_t i = 0; i < mln_len(object); i++) {
-        struct mln_bytes key = mln_member_at(object, i)->key;
-        bool is_known = false;
-        for (size_t n = 0; names[n] != NULL && !is_known; n++) {
-            is_known = mln_bytes_is(key, names[n]);
-        }
-        if (!is_known) {
-            return mln_fail(cx, MLN_E_INVALID, "unknown key '%s%.*s'", where, MLN_FMT(key));
-        }
-    }
-    return MLN_OK;
-}
-
-/* A section: absent is fine (NULL), anything but an object is not. */
-static struct mln_err get_section(struct mln_cx *cx, const struct mln_value *all, const char *name,
-                                  const char *const *names, const struct mln_value **ret)
-{
-    const struct mln_value *section = mln_get(all, name);
-    if (!mln_is_null(section) && mln_type_of(section) != MLN_OBJECT) {
-        return mln_fail(cx, MLN_E_INVALID, "'%s' must hold keys of its own", name);
-    }
-    MLN_TRY(check_keys(cx, section, mln_text_format(cx, "%s.", name), names));
-    *ret = section;
-    return MLN_OK;
-}
-
-/* A text; absent leaves *ret as it is; empty is refused. */
-static struct mln_err get_text(struct mln_cx *cx, const struct mln_value *object, const char *where,
-                               const char *name, const char **ret)
-{
-    const struct mln_value *v = mln_get(object, name);
-    if (mln_is_null(v)) {
-        return MLN_OK;
-    }
-    const char *text = mln_get_text(cx, v, NULL);
-    if (text == NULL || text[0] == 0) {
-        return mln_fail(cx, MLN_E_INVALID, "'%s%s' must be a text that is not empty", where, name);
-    }
-    *ret = text;
-    return mln_cx_err(cx);
-}
-
-static struct mln_err get_bool(struct mln_cx *cx, const struct mln_value *object, const char *where,
-                               const char *name, bool *ret)
-{
-    const struct mln_value *v = mln_get(object, name);
-    if (mln_is_null(v)) {
-        return MLN_OK;
-    }
-    if (mln_type_of(v) != MLN_BOOL) {
-        return mln_fail(cx, MLN_E_INVALID, "'%s%s' must be true or false", where, name);
-    }
-    *ret = mln_get_bool(v, false);
-    return MLN_OK;
-}
-
-/* Seconds, or a text such as "30m" or "768h". */
-static struct mln_err get_duration(struct mln_cx *cx, const struct mln_value *object,
-                                   const char *name, int64_t *ret)
-{
-    const struct mln_value *v = mln_get(object, name);
-    int64_t s = mln_get_int(v, -1);
-    if (mln_is_null(v)) {
-        return MLN_OK;
-    }
-    bool is_good = mln_type_of(v) == MLN_INT ||
-                   (mln_type_of(v) == MLN_STRING && mln_duration_parse(mln_get_bytes(v), &s));
-    if (!is_good || s <= 0) {
-        return mln_fail(cx, MLN_E_INVALID, "'%s' must be a duration such as 30m or 768h", name);
-    }
-    *ret = s;
-    return MLN_OK;
-}
 
 /* ---- addresses ---- */
 
@@ -164,16 +85,16 @@ static struct mln_err parse_listener(struct mln_cx *cx, const struct mln_value *
     if (mln_type_of(item) != MLN_OBJECT) {
         return mln_fail(cx, MLN_E_INVALID, "each of 'listeners' must hold keys of its own");
     }
-    MLN_TRY(check_keys(cx, item, where, names));
-    MLN_TRY(get_text(cx, item, where, "address", &address));
-    MLN_TRY(get_text(cx, item, where, "tls_cert_file", &ret->cert_file));
-    MLN_TRY(get_text(cx, item, where, "tls_key_file", &ret->key_file));
-    MLN_TRY(get_text(cx, item, where, "tls_client_ca_file", &ret->client_ca_file));
-    MLN_TRY(get_bool(cx, item, where, "tls_disable", &is_plain));
-    MLN_TRY(get_bool(cx, item, where, "tls_request_client_certs", &ret->asks_certs));
+    MLN_TRY(config_check_keys(cx, item, where, names));
+    MLN_TRY(config_text(cx, item, where, "address", &address));
+    MLN_TRY(config_text(cx, item, where, "tls_cert_file", &ret->cert_file));
+    MLN_TRY(config_text(cx, item, where, "tls_key_file", &ret->key_file));
+    MLN_TRY(config_text(cx, item, where, "tls_client_ca_file", &ret->client_ca_file));
+    MLN_TRY(config_bool(cx, item, where, "tls_disable", &is_plain));
+    MLN_TRY(config_bool(cx, item, where, "tls_request_client_certs", &ret->asks_certs));
     ret->no_unauthed_rekey = ret->no_unauthed_root = true;
-    MLN_TRY(get_bool(cx, item, where, "disable_unauthed_rekey_endpoints", &ret->no_unauthed_rekey));
-    MLN_TRY(get_bool(cx, item, where, "disable_unauthed_generate_root_endpoints",
+    MLN_TRY(config_bool(cx, item, where, "disable_unauthed_rekey_endpoints", &ret->no_unauthed_rekey));
+    MLN_TRY(config_bool(cx, item, where, "disable_unauthed_generate_root_endpoints",
                      &ret->no_unauthed_root));
     if (address == NULL) {
         return mln_fail(cx, MLN_E_INVALID, "'%saddress' is missing", where);
@@ -232,9 +153,9 @@ static struct mln_err parse_seal(struct mln_cx *cx, const struct mln_value *all,
     static const char *const names[] = {"type", "path", NULL};
     const struct mln_value *seal = NULL;
     const char *type = "shamir";
-    MLN_TRY(get_section(cx, all, "seal", names, &seal));
-    MLN_TRY(get_text(cx, seal, "seal.", "type", &type));
-    MLN_TRY(get_text(cx, seal, "seal.", "path", &config->keyfile));
+    MLN_TRY(config_section(cx, all, "seal", names, &seal));
+    MLN_TRY(config_text(cx, seal, "seal.", "type", &type));
+    MLN_TRY(config_text(cx, seal, "seal.", "path", &config->keyfile));
     if (mln_bytes_is(mln_bytes_of(type), "keyfile")) {
         config->seal = MLN_SEAL_KEYFILE;
         return config->keyfile != NULL ? MLN_OK
@@ -266,9 +187,9 @@ static struct mln_err parse_ledger(struct mln_cx *cx, const struct mln_value *al
     static const char *const names[] = {"origin", "read_durability", NULL};
     const struct mln_value *ledger = NULL;
     const char *durability = "process";
-    MLN_TRY(get_section(cx, all, "ledger", names, &ledger));
-    MLN_TRY(get_text(cx, ledger, "ledger.", "origin", &config->origin));
-    MLN_TRY(get_text(cx, ledger, "ledger.", "read_durability", &durability));
+    MLN_TRY(config_section(cx, all, "ledger", names, &ledger));
+    MLN_TRY(config_text(cx, ledger, "ledger.", "origin", &config->origin));
+    MLN_TRY(config_text(cx, ledger, "ledger.", "read_durability", &durability));
     if (!origin_is_sane(mln_bytes_of(config->origin))) {
         return mln_fail(cx, MLN_E_INVALID,
                         "'ledger.origin' must be a name such as example.org/merlon");
@@ -300,9 +221,9 @@ static struct mln_err parse_log(struct mln_cx *cx, const struct mln_value *all,
     static const char *const names[] = {"level", "format", NULL};
     const struct mln_value *log = NULL;
     const char *level = "info", *form = "text";
-    MLN_TRY(get_section(cx, all, "log", names, &log));
-    MLN_TRY(get_text(cx, log, "log.", "level", &level));
-    MLN_TRY(get_text(cx, log, "log.", "format", &form));
+    MLN_TRY(config_section(cx, all, "log", names, &log));
+    MLN_TRY(config_text(cx, log, "log.", "level", &level));
+    MLN_TRY(config_text(cx, log, "log.", "format", &form));
     return use_log(cx, level, form, config);
 }
 
@@ -312,7 +233,7 @@ static struct mln_err parse_reach(struct mln_cx *cx, const struct mln_value *all
 {
     static const char *const names[] = {"allow", NULL};
     const struct mln_value *reach = NULL;
-    MLN_TRY(get_section(cx, all, "reach", names, &reach));
+    MLN_TRY(config_section(cx, all, "reach", names, &reach));
     const struct mln_value *allow = mln_get(reach, "allow");
     if (mln_is_null(allow)) {
         return MLN_OK;
@@ -350,10 +271,10 @@ static struct mln_err parse_bundle_endpoint(struct mln_cx *cx, const struct mln_
         return MLN_OK;
     }
     if (address == NULL) {
-        MLN_TRY(check_keys(cx, v, where, names));
-        MLN_TRY(get_text(cx, v, where, "address", &address));
-        MLN_TRY(get_text(cx, v, where, "tls_cert_file", &listener.cert_file));
-        MLN_TRY(get_text(cx, v, where, "tls_key_file", &listener.key_file));
+        MLN_TRY(config_check_keys(cx, v, where, names));
+        MLN_TRY(config_text(cx, v, where, "address", &address));
+        MLN_TRY(config_text(cx, v, where, "tls_cert_file", &listener.cert_file));
+        MLN_TRY(config_text(cx, v, where, "tls_key_file", &listener.key_file));
     }
     if (address == NULL || (listener.cert_file == NULL) != (listener.key_file == NULL)) {
         return mln_fail(cx, MLN_E_INVALID, "'%s%s' is missing", where,
@@ -373,9 +294,9 @@ static struct mln_err parse_spiffe(struct mln_cx *cx, const struct mln_value *al
 {
     static const char *const names[] = {"socket", "attest", "trust_domain", "bundle_endpoint", NULL};
     const struct mln_value *spiffe = NULL;
-    MLN_TRY(get_section(cx, all, "spiffe", names, &spiffe));
-    MLN_TRY(get_text(cx, spiffe, "spiffe.", "socket", &config->spiffe_socket));
-    MLN_TRY(get_text(cx, spiffe, "spiffe.", "trust_domain", &config->trust_domain));
+    MLN_TRY(config_section(cx, all, "spiffe", names, &spiffe));
+    MLN_TRY(config_text(cx, spiffe, "spiffe.", "socket", &config->spiffe_socket));
+    MLN_TRY(config_text(cx, spiffe, "spiffe.", "trust_domain", &config->trust_domain));
     MLN_TRY(check_domain(cx, config->trust_domain));
     MLN_TRY(parse_bundle_endpoint(cx, mln_get(spiffe, "bundle_endpoint"), config));
     config->attest = mln_get(spiffe, "attest");
@@ -398,10 +319,10 @@ static struct mln_err parse_audit(struct mln_cx *cx, const struct mln_value *lis
         const struct mln_value *item = mln_item(list, i), *options = mln_get(item, "options");
         const char *where = mln_text_format(cx, "audit[%zu].", i), *type = NULL, *path = NULL;
         const char *description = "";
-        MLN_TRY(check_keys(cx, item, where, names));
-        MLN_TRY(get_text(cx, item, where, "type", &type));
-        MLN_TRY(get_text(cx, item, where, "path", &path));
-        MLN_TRY(get_text(cx, item, where, "description", &description));
+        MLN_TRY(config_check_keys(cx, item, where, names));
+        MLN_TRY(config_text(cx, item, where, "type", &type));
+        MLN_TRY(config_text(cx, item, where, "path", &path));
+        MLN_TRY(config_text(cx, item, where, "description", &description));
         if (type == NULL || path == NULL || mln_type_of(options) != MLN_OBJECT) {
             return mln_fail(cx, MLN_E_INVALID, "'%stype', path and options are needed", where);
         }
@@ -452,19 +373,19 @@ struct mln_err server_config_parse(struct mln_cx *cx, struct mln_bytes text, boo
         mln_remove(rest, MLN_BYTES("temporary"));
         all = rest;
     }
-    MLN_TRY(check_keys(cx, all, "", names));
-    MLN_TRY(get_text(cx, all, "", "data", &config.data_dir));
+    MLN_TRY(config_check_keys(cx, all, "", names));
+    MLN_TRY(config_text(cx, all, "", "data", &config.data_dir));
     MLN_TRY(parse_listeners(cx, mln_get(all, "listeners"), dev_tls, &config));
     MLN_TRY(parse_seal(cx, all, &config));
     MLN_TRY(parse_ledger(cx, all, &config));
-    MLN_TRY(get_duration(cx, all, "default_lease_ttl", &config.default_ttl_s));
-    MLN_TRY(get_duration(cx, all, "max_lease_ttl", &config.max_ttl_s));
+    MLN_TRY(config_duration(cx, all, "default_lease_ttl", &config.default_ttl_s));
+    MLN_TRY(config_duration(cx, all, "max_lease_ttl", &config.max_ttl_s));
     if (config.max_ttl_s != 0 && config.default_ttl_s > config.max_ttl_s) {
         return mln_fail(cx, MLN_E_INVALID, "'default_lease_ttl' is above 'max_lease_ttl'");
     }
     MLN_TRY(parse_log(cx, all, &config));
     MLN_TRY(parse_audit(cx, mln_get(all, "audit"), &config));
-    MLN_TRY(get_bool(cx, all, "", "unsafe_allow_api_audit_creation", &config.audit_by_api));
+    MLN_TRY(config_bool(cx, all, "", "unsafe_allow_api_audit_creation", &config.audit_by_api));
     MLN_TRY(parse_reach(cx, all, &config));
     MLN_TRY(parse_spiffe(cx, all, &config));
     *ret = config;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "main/config.c"
+#include "main/config_read.c"
 #include "main/config_vault.c"
 
 #define LISTENERS "listeners:\n  - address: 127.0.0.1:8200\n    tls_disable: true\n"

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "main/config.c"
+#include "main/config_read.c"
 #include "main/config_vault.c"
 
 static struct mln_cx cx;
