@@ -5,6 +5,7 @@
  * Source: spiffe.io, SPIFFE_Workload_API.md and workload.proto.
  */
 #include "api/grpc_priv.h"
+#include "api/spiffe.h"
 
 /* ---- messages ---- */
 
@@ -13,7 +14,7 @@ static const struct mln_pb_field x509_svid[] = {
     {1, "spiffe_id", MLN_PB_STRING, MLN_PB_ONE, NULL}, {2, "chain", MLN_PB_BYTES, MLN_PB_ONE, NULL},
     {3, "key", MLN_PB_BYTES, MLN_PB_ONE, NULL}, {4, "bundle", MLN_PB_BYTES, MLN_PB_ONE, NULL},
     {5, "hint", MLN_PB_STRING, MLN_PB_ONE, NULL}, {0}};
-static const struct mln_pb_field x509_svids[] = {
+const struct mln_pb_field mln_spiffe_x509_svids[] = {
     {1, "svids", MLN_PB_MESSAGE, MLN_PB_MANY, x509_svid}, {2, "crl", MLN_PB_BYTES, MLN_PB_MANY, NULL},
     {3, "federated", MLN_PB_BYTES, MLN_PB_MAP, NULL}, {0}};
 static const struct mln_pb_field x509_bundles[] = {
@@ -21,13 +22,13 @@ static const struct mln_pb_field x509_bundles[] = {
 static const struct mln_pb_field jwt_svid[] = {
     {1, "spiffe_id", MLN_PB_STRING, MLN_PB_ONE, NULL}, {2, "svid", MLN_PB_STRING, MLN_PB_ONE, NULL},
     {3, "hint", MLN_PB_STRING, MLN_PB_ONE, NULL}, {0}};
-static const struct mln_pb_field jwt_svids[] = {{1, "svids", MLN_PB_MESSAGE, MLN_PB_MANY, jwt_svid}, {0}};
+const struct mln_pb_field mln_spiffe_jwt_svids[] = {{1, "svids", MLN_PB_MESSAGE, MLN_PB_MANY, jwt_svid}, {0}};
 static const struct mln_pb_field jwt_bundles[] = {{1, "bundles", MLN_PB_BYTES, MLN_PB_MAP, NULL}, {0}};
 static const struct mln_pb_field validated[] = {
     {1, "spiffe_id", MLN_PB_STRING, MLN_PB_ONE, NULL}, {2, "claims", MLN_PB_STRUCT, MLN_PB_ONE, NULL}, {0}};
 
 static const struct mln_pb_field empty[] = {{0}};
-static const struct mln_pb_field jwt_svid_request[] = {
+const struct mln_pb_field mln_spiffe_jwt_ask[] = {
     {1, "audience", MLN_PB_STRING, MLN_PB_MANY, NULL}, {2, "spiffe_id", MLN_PB_STRING, MLN_PB_ONE, NULL}, {0}};
 static const struct mln_pb_field validate_request[] = {
     {1, "audience", MLN_PB_STRING, MLN_PB_ONE, NULL}, {2, "svid", MLN_PB_SECRET, MLN_PB_ONE, NULL}, {0}};
@@ -61,7 +62,7 @@ static struct mln_err ask_jwt_bundles(struct mln_cx *cx, const struct mln_grpc_c
 
 static struct mln_err ask_jwt_svid(struct mln_cx *cx, const struct mln_grpc_call *call, struct mln_value *rq)
 {
-    return ask_with(cx, call, jwt_svid_request, "write", "spiffe/workload/jwt-svid", rq);
+    return ask_with(cx, call, mln_spiffe_jwt_ask, "write", "spiffe/workload/jwt-svid", rq);
 }
 
 static struct mln_err ask_validate(struct mln_cx *cx, const struct mln_grpc_call *call, struct mln_value *rq)
@@ -74,7 +75,7 @@ static struct mln_err ask_validate(struct mln_cx *cx, const struct mln_grpc_call
 static struct mln_err answer_x509_svids(struct mln_cx *cx, struct mln_grpc_call *call, const struct mln_value *answer, struct mln_buf *out)
 {
     (void)call;
-    return mln_pb_encode(cx, x509_svids, mln_get(answer, "data"), out);
+    return mln_pb_encode(cx, mln_spiffe_x509_svids, mln_get(answer, "data"), out);
 }
 
 static struct mln_err answer_x509_bundles(struct mln_cx *cx, struct mln_grpc_call *call, const struct mln_value *answer,
@@ -87,7 +88,7 @@ static struct mln_err answer_x509_bundles(struct mln_cx *cx, struct mln_grpc_cal
 static struct mln_err answer_jwt_svid(struct mln_cx *cx, struct mln_grpc_call *call, const struct mln_value *answer, struct mln_buf *out)
 {
     (void)call;
-    return mln_pb_encode(cx, jwt_svids, mln_get(answer, "data"), out);
+    return mln_pb_encode(cx, mln_spiffe_jwt_svids, mln_get(answer, "data"), out);
 }
 
 static struct mln_err answer_jwt_bundles(struct mln_cx *cx, struct mln_grpc_call *call, const struct mln_value *answer,

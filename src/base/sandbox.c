@@ -165,6 +165,10 @@ static const int front_calls[] = {
     SCMP_SYS(sched_getaffinity), SCMP_SYS(getcpu),
 };
 
+static const int keeper_calls[] = {
+    SCMP_SYS(mlock), SCMP_SYS(mlock2), SCMP_SYS(munlock),
+};
+
 static const int box_calls[] = {
     SCMP_SYS(pread64), SCMP_SYS(fstat), SCMP_SYS(lseek), SCMP_SYS(rt_sigaction),
     SCMP_SYS(sysinfo), /* qsort asks how much memory there is */
@@ -298,9 +302,20 @@ static int fill_attest(scmp_filter_ctx filter)
     return rc != 0 ? rc : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0); /* its flags lie in memory */
 }
 
+/* Of socket options only these: errors and credentials to read, SO_LINGER to set. */
+static int fill_relay(scmp_filter_ctx filter)
+{
+    struct scmp_arg_cmp linger[] = {{.arg = 1, .op = SCMP_CMP_MASKED_EQ, .datum_a = INT_BITS, .datum_b = SOL_SOCKET},
+                                    {.arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = INT_BITS, .datum_b = SO_LINGER}};
+    static const struct narrow_call get = {SCMP_SYS(getsockopt), 1, INT_BITS, SOL_SOCKET};
+    int rc = allow_narrow(filter, &get, 1);
+    rc = rc != 0 ? rc : seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(sysinfo), 0); /* qsort asks how much memory there is */
+    return rc != 0 ? rc : seccomp_rule_add_array(filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), MLN_COUNT(linger), linger);
+}
+
 static int fill(scmp_filter_ctx filter, enum mln_sandbox_profile profile, int control_fd)
 {
-    bool is_front = profile == MLN_SANDBOX_FRONT;
+    bool is_front = profile == MLN_SANDBOX_FRONT || profile == MLN_SANDBOX_RELAY || profile == MLN_SANDBOX_KEEPER;
     if (profile == MLN_SANDBOX_REACH || profile == MLN_SANDBOX_ATTEST) {
         return profile == MLN_SANDBOX_REACH ? fill_reach(filter) : fill_attest(filter);
     }
@@ -312,6 +327,8 @@ static int fill(scmp_filter_ctx filter, enum mln_sandbox_profile profile, int co
         rc = rc != 0 ? rc : allow_all(filter, front_calls, MLN_COUNT(front_calls));
         rc = rc != 0 ? rc : allow_narrow(filter, narrow_front, MLN_COUNT(narrow_front));
         rc = rc != 0 ? rc : seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(newfstatat), 0);
+        rc = rc != 0 || profile != MLN_SANDBOX_RELAY ? rc : fill_relay(filter);
+        rc = rc != 0 || profile != MLN_SANDBOX_KEEPER ? rc : allow_all(filter, keeper_calls, MLN_COUNT(keeper_calls));
     } else {
         rc = rc != 0 ? rc : allow_all(filter, box_calls, MLN_COUNT(box_calls));
         rc = rc != 0 ? rc : allow_narrow(filter, narrow_box, MLN_COUNT(narrow_box));
@@ -357,7 +374,7 @@ static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile 
 struct mln_err mln_sandbox_enter(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
                                  struct mln_sandbox_state *ret)
 {
-    MLN_CHECK(ret != NULL && profile <= MLN_SANDBOX_ATTEST);
+    MLN_CHECK(ret != NULL && profile <= MLN_SANDBOX_KEEPER);
     struct mln_sandbox_state state = {0};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return mln_fail(cx, MLN_E_INTERNAL, "sandbox: no-new-privs refused (error %d)", errno);

@@ -17,6 +17,9 @@ enum mln_sandbox_profile {
      * /proc of other processes would be closed, and with it what the attest process is for.
      */
     MLN_SANDBOX_ATTEST,
+    /* front's, and what sockets tell and are told about themselves: who is at the other end, did it connect, reset it */
+    MLN_SANDBOX_RELAY,
+    MLN_SANDBOX_KEEPER, /* front's, and locking memory: it holds keys */
 };
 struct mln_sandbox_state {
     bool has_seccomp;

@@ -11,6 +11,7 @@ struct mln_cli;
 struct mln_server_options; /* contract/server.h */
 struct mln_node_options;   /* the same */
 struct mln_rego_server_options;
+struct mln_proxy_options;
 
 enum mln_flag_kind { MLN_FLAG_BOOL, MLN_FLAG_TEXT, MLN_FLAG_INT, MLN_FLAG_LIST };
 
@@ -40,6 +41,7 @@ struct mln_command {
 struct mln_cli_hooks {
     int (*server_run)(const struct mln_server_options *options);
     int (*node_run)(const struct mln_node_options *options);
+    int (*proxy_run)(const struct mln_proxy_options *options);
     struct mln_err (*rego_run)(struct mln_cx *cx, const struct mln_rego_server_options *options, int *ret_code);
 };
 

@@ -29,6 +29,7 @@ const char *const mln_cli_noun_summaries[][2] = {
     {"entry", "Register workloads: which process gets which SPIFFE id"},
     {"bundle", "Trust bundles of this and of other trust domains"},
     {"federation", "Fetch the bundles of other trust domains"},
+    {"proxy", "mTLS with SPIFFE identities for programs that do not speak it"},
     {"node", "Attest processes on other machines in the server's name"},
     {"token", "Look up, make, renew and revoke tokens"},
     {"policy", "Read and write access policies"},

@@ -29,6 +29,17 @@ struct mln_node_options {
     const char *log_level, *log_format;
 };
 
+/* How a SPIFFE proxy is started: `merlon proxy`. NULL = not given; flags win over the file. */
+struct mln_proxy_options {
+    const char *config_file; /* or a listener by flags: */
+    const char *listen, *target;
+    const struct mln_value *allow, *server_ids, *alpn; /* arrays of texts */
+    const char *workload_socket, *spiffe_id;
+    const char *workload_environment; /* SPIFFE_ENDPOINT_SOCKET: when neither flag nor file says */
+    const char *records, *metrics;
+    const char *log_level, *log_format;
+};
+
 struct mln_rego_data; /* rego/rego.h */
 
 /* A policy as it was read from its file. */

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One program, seven kinds of process and a command line: the name that it was started under
+ * One program, nine kinds of process and a command line: the name that it was started under
  * decides.
  */
 #include "artifact/box.h"
 #include "base/text.h"
 #include "cli/cli.h"
 #include "main/main_priv.h"
+#include "main/proxy_priv.h"
 
 #define BOX_FD_MAX 65535u
 
@@ -49,8 +50,11 @@ int main(int argc, char **argv)
         {"merlon-reach", reach_main},
         {"merlon-attest", attest_main},
         {"merlon-node", node_main},
+        {"merlon-relay", relay_main},
+        {"merlon-keeper", keeper_main},
     };
-    static const struct mln_cli_hooks hooks = {.server_run = server_run, .node_run = node_run, .rego_run = rego_run};
+    static const struct mln_cli_hooks hooks = {
+        .server_run = server_run, .node_run = node_run, .rego_run = rego_run, .proxy_run = proxy_run};
     struct mln_bytes name = base_name(argc > 0 ? argv[0] : "");
     name_keep(argc, argv);
     for (size_t i = 0; i < MLN_COUNT(kinds); i++) {

@@ -54,7 +54,7 @@ struct mln_err spawn(struct mln_cx *cx, const char *name, const int *fds, unsign
 /* ---- tls_files.c ---- */
 /* P-256 private key file of a listener into locked memory. errors NOT_FOUND, INVALID, ... */
 /* ret: 32 bytes of a P-256 scalar, or an enum mln_akey as a byte and that key's private DER (P-384, RSA). */
-/* A key that is in memory, for tls_key_sign: P-256, P-384, RSA of 2048 or 4096 bits. INVALID */
+/* A key that is in memory, for tls_key_sign: P-256, P-384, RSA of 2048, 3072 or 4096 bits. INVALID */
 struct mln_err tls_key_take(struct mln_cx *cx, struct mln_bytes pkcs8, struct mln_secret *ret);
 struct mln_err tls_key_load(struct mln_cx *cx, const char *path, struct mln_secret *ret);
 /* Sign a handshake's input with it. INVALID when the key does not sign in this way. */
@@ -73,6 +73,8 @@ struct mln_err tls_files_make(struct mln_cx *cx, const char *dir, const char *ho
  * ended left is replaced, a socket that answers and anything else is not. errors EXISTS, INVALID, DENIED, IO
  */
 struct mln_err workload_socket_open(struct mln_cx *cx, const char *path, int *ret);
+/* The same for any Unix socket, with this mode. */
+struct mln_err unix_socket_open(struct mln_cx *cx, const char *path, unsigned mode, int *ret);
 void workload_socket_close(const char *path, int *fd); /* and remove it, when it is still ours */
 
 /* ---- the processes ---- */

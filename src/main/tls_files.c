@@ -57,7 +57,7 @@ static struct mln_err load_other(struct mln_cx *cx, struct mln_bytes pem, struct
 
 struct mln_err tls_key_take(struct mln_cx *cx, struct mln_bytes pkcs8, struct mln_secret *ret)
 {
-    static const enum mln_akey kinds[] = {MLN_AKEY_P256, MLN_AKEY_P384, MLN_AKEY_RSA2048, MLN_AKEY_RSA4096};
+    static const enum mln_akey kinds[] = {MLN_AKEY_P256, MLN_AKEY_P384, MLN_AKEY_RSA2048, MLN_AKEY_RSA3072, MLN_AKEY_RSA4096};
     for (size_t i = 0; i < MLN_COUNT(kinds); i++) {
         MLN_AUTO(mln_buf_drop) struct mln_buf priv = {.is_secret = true};
         MLN_AUTO(mln_buf_drop) struct mln_buf pub = {0};

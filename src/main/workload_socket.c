@@ -73,7 +73,7 @@ static struct mln_err check_old(struct mln_cx *cx, const char *path, const struc
 }
 
 /* Made beside it and renamed: who connects finds the old one or the new one, with its rights already. */
-static struct mln_err bind_beside(struct mln_cx *cx, int fd, const char *path)
+static struct mln_err bind_beside(struct mln_cx *cx, int fd, const char *path, unsigned mode)
 {
     struct sockaddr_un address;
     const char *beside = mln_text_format(cx, "%s.%d", path, (int)getpid());
@@ -82,7 +82,7 @@ static struct mln_err bind_beside(struct mln_cx *cx, int fd, const char *path)
     if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) != 0 || listen(fd, BACKLOG) != 0) {
         return mln_fail(cx, MLN_E_IO, "cannot listen at %s (errno %d)", path, errno);
     }
-    if (chmod(beside, 0777) != 0 || rename(beside, path) != 0) {
+    if (chmod(beside, (mode_t)mode) != 0 || rename(beside, path) != 0) {
         int why = errno;
         (void)unlink(beside);
         return mln_fail(cx, MLN_E_IO, "cannot put a socket at %s (errno %d)", path, why);
@@ -91,6 +91,11 @@ static struct mln_err bind_beside(struct mln_cx *cx, int fd, const char *path)
 }
 
 struct mln_err workload_socket_open(struct mln_cx *cx, const char *path, int *ret)
+{
+    return unix_socket_open(cx, path, 0777, ret);
+}
+
+struct mln_err unix_socket_open(struct mln_cx *cx, const char *path, unsigned mode, int *ret)
 {
     struct sockaddr_un address;
     MLN_TRY(address_of(cx, path, &address));
@@ -107,7 +112,7 @@ struct mln_err workload_socket_open(struct mln_cx *cx, const char *path, int *re
     if (fd < 0) {
         return mln_fail(cx, MLN_E_IO, "no socket for %s (errno %d)", path, errno);
     }
-    MLN_TRY(bind_beside(cx, fd, path));
+    MLN_TRY(bind_beside(cx, fd, path, mode));
     *ret = fd;
     fd = -1;
     return MLN_OK;
