@@ -148,6 +148,37 @@ static struct mln_err load_at(struct mln_cli *cli, const char *path, const char 
     return add_document(cli, path, prefix, files);
 }
 
+struct visit {
+    struct mln_cli *cli;
+    struct mln_err (*see)(void *with, const char *path);
+    void *with;
+};
+
+static struct mln_err each_in(const struct visit *v, const char *path, unsigned depth)
+{
+    const struct mln_value *names = NULL;
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        return depth == 0 || ends(path, ".rego") ? v->see(v->with, path) : MLN_OK;
+    }
+    if (depth == REGO_DEPTH_MAX) {
+        return mln_fail(v->cli->cx, MLN_E_LIMIT, "more than %d folders in one another", REGO_DEPTH_MAX);
+    }
+    MLN_TRY(mln_dir_list(v->cli->cx, path, &names));
+    const char *slash = ends(path, "/") ? "" : "/";
+    for (size_t i = 0; i < mln_len(names); i++) {
+        const char *name = mln_get_text(v->cli->cx, mln_item(names, i), "");
+        MLN_TRY(each_in(v, mln_text_format(v->cli->cx, "%s%s%s", path, slash, name), depth + 1));
+    }
+    return mln_cx_err(v->cli->cx);
+}
+
+struct mln_err rego_each_policy(struct mln_cli *cli, const char *path,
+                                struct mln_err (*see)(void *with, const char *path), void *with)
+{
+    return each_in(&(struct visit){cli, see, with}, path, 0);
+}
+
 /* "a.b:FILE" puts documents below a.b; "file://" is what browsers write. */
 struct mln_err rego_files_load(struct mln_cli *cli, const char *path, struct rego_files *files)
 {

@@ -20,6 +20,9 @@ struct rego_files {
 void rego_files_drop(struct rego_files *files);
 /* What was named on the command line: files, folders, "a.b:FILE" for data below a.b; policies and documents. */
 struct mln_err rego_files_load(struct mln_cli *cli, const char *path, struct rego_files *files);
+/* Calls `see` for a file, or for each policy (.rego) in a folder and below. */
+struct mln_err rego_each_policy(struct mln_cli *cli, const char *path,
+                                struct mln_err (*see)(void *with, const char *path), void *with);
 /* The values of a flag that is given several times; commas are not special. */
 struct mln_err rego_files_of_flag(struct mln_cli *cli, const char *flag, struct rego_files *files);
 

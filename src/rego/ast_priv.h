@@ -77,6 +77,8 @@ struct rg_body {
     struct rg_expr **exprs;
     struct rg_expr **safe; /* in the order of evaluation; NULL before code was made */
     uint32_t n, cap;
+    bool is_grouped; /* one expression in parentheses */
+    bool is_braced;  /* an operand in braces */
     struct rg_loc loc;
 };
 
@@ -111,6 +113,11 @@ struct rg_import {
     bool is_used;
 };
 
+struct rg_comment {
+    uint32_t row, col;
+    uint32_t from, to; /* of the module's text, from its sign on */
+};
+
 struct rg_module {
     struct rg_loc loc;
     const char *file;
@@ -120,6 +127,8 @@ struct rg_module {
     uint32_t imports_n;
     struct rg_rule **rules;
     uint32_t rules_n, rules_cap;
+    struct rg_comment *comments; /* in the order of their rows */
+    uint32_t comments_n, comments_cap;
     bool is_v1;    /* the language of this module, by version or import */
     bool has_and, has_or, has_not; /* future.keywords of 2026, or rego.v2 */
     struct rg_val notes; /* METADATA of the package and wider */

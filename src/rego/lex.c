@@ -10,7 +10,9 @@ void rg_lex_begin(struct rg_lexer *x, const struct rg_parse *how)
 {
     static const uint8_t nothing = 0;
     const uint8_t *from = how->text.ptr == NULL ? &nothing : how->text.ptr;
+    struct rg_module *module = x->module;
     *x = (struct rg_lexer){.heap = how->heap,
+                           .module = module,
                            .file = how->file,
                            .begin = from,
                            .at = from,
@@ -31,14 +33,40 @@ static void newline(struct rg_lexer *x)
     x->is_first = true;
 }
 
+/* A reading that is tried again meets its comments twice: only what is behind the last one is new. */
+static void keep_comment(struct rg_lexer *x, const uint8_t *from)
+{
+    struct rg_module *m = x->module;
+    uint32_t at = (uint32_t)(from - x->begin);
+    if (m == NULL || (m->comments_n > 0 && m->comments[m->comments_n - 1].from >= at)) {
+        return;
+    }
+    if (m->comments_n == m->comments_cap) {
+        uint32_t cap = m->comments_cap == 0 ? 16 : m->comments_cap * 2;
+        struct rg_comment *more = rg_try(x->heap, cap * sizeof(*more));
+        if (more == NULL) {
+            return;
+        }
+        mln_copy(more, m->comments, m->comments_n * sizeof(*more));
+        m->comments = more;
+        m->comments_cap = cap;
+    }
+    m->comments[m->comments_n++] = (struct rg_comment){.row = x->row,
+                                                       .col = (uint32_t)(from - x->line) + 1,
+                                                       .from = at,
+                                                       .to = (uint32_t)(x->at - x->begin)};
+}
+
 static void skip_blank(struct rg_lexer *x)
 {
     while (x->at < x->end) {
         uint8_t c = *x->at;
         if (c == '#') {
+            const uint8_t *from = x->at;
             while (x->at < x->end && *x->at != '\n') {
                 x->at++;
             }
+            keep_comment(x, from);
         } else if (c == '\n') {
             x->at++;
             newline(x);

@@ -20,6 +20,7 @@ struct rg_lexer {
     const uint8_t *begin, *at, *end;
     const uint8_t *line; /* where the row begins */
     uint32_t row;
+    struct rg_module *module; /* gets the comments; NULL: nobody */
     const char *error; /* of a BAD token */
     /* the token */
     enum rg_token token;

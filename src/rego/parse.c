@@ -28,6 +28,11 @@ bool rg_at_word(const struct rg_parser *p, const char *word)
     return p->x.at == p->x.end || *p->x.at != '.';
 }
 
+bool rg_is_keyed(const struct rg_parser *p)
+{
+    return p->x.token == RG_K_NAME && p->x.at < p->x.end && *p->x.at == '[';
+}
+
 bool rg_take_sign(struct rg_parser *p, const char *sign)
 {
     bool there = rg_at_sign(p, sign);
@@ -330,7 +335,9 @@ static void recover(struct rg_parser *p)
 
 static void parse_statement(struct rg_parser *p)
 {
-    if (rg_at_word(p, "import")) {
+    if (rg_is_keyed(p)) {
+        rg_parse_rule(p);
+    } else if (rg_at_word(p, "import")) {
         struct rg_loc loc = p->x.loc;
         rg_lex_next(&p->x);
         struct rg_import import;
@@ -357,6 +364,7 @@ static void begin(struct rg_parser *p, const struct rg_parse *how, struct rg_mod
         all_keywords(p);
         module->is_v1 = true;
     }
+    p->x.module = module;
     rg_lex_begin(&p->x, how);
 }
 

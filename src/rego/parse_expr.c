@@ -161,6 +161,7 @@ static struct rg_expr *try_block(struct rg_parser *p, bool must)
     }
     struct rg_expr *e = expr_new(p, RG_E_BLOCK, loc);
     e->left = body;
+    body->is_braced = true;
     return e;
 }
 
@@ -188,6 +189,7 @@ static struct rg_expr *try_group(struct rg_parser *p)
     }
     struct rg_expr *e = expr_new(p, RG_E_BLOCK, loc);
     e->left = body_of(p, inner);
+    e->left->is_grouped = true;
     return e;
 }
 
@@ -199,7 +201,8 @@ static struct rg_expr *parse_not(struct rg_parser *p)
     rg_lex_next(&p->x);
     struct rg_expr *inner = parse_operand(p, p->module->has_not);
     e->is_closure = p->module->has_not;
-    e->left = inner == NULL ? NULL : body_of(p, inner);
+    bool is_block = inner != NULL && inner->kind == RG_E_BLOCK && inner->with_n == 0;
+    e->left = inner == NULL ? NULL : is_block ? inner->left : body_of(p, inner);
     return inner == NULL ? NULL : e;
 }
 

@@ -23,6 +23,7 @@ struct rg_parser {
 
 bool rg_at_sign(const struct rg_parser *p, const char *sign);
 bool rg_at_word(const struct rg_parser *p, const char *word); /* a name that stands as a keyword here */
+bool rg_is_keyed(const struct rg_parser *p); /* a name with a key in brackets: at the begin of a rule even a keyword is a name */
 bool rg_take_sign(struct rg_parser *p, const char *sign);     /* true: it was there and is behind us */
 bool rg_take_word(struct rg_parser *p, const char *word);
 bool rg_want_sign(struct rg_parser *p, const char *sign);     /* reports when it is not there */

@@ -84,7 +84,7 @@ static bool parse_head(struct rg_parser *p, struct rg_rule *r)
 {
     struct mln_bytes text = rg_token_text(p);
     bool is_word = p->x.token == RG_K_NAME;
-    bool dotted = p->x.at < p->x.end && *p->x.at == '.';
+    bool dotted = p->x.at < p->x.end && (*p->x.at == '.' || *p->x.at == '[');
     if (!is_word || (rg_is_reserved(p, text) && !dotted)) {
         rg_unexpected(p, "");
         return false;
@@ -156,7 +156,7 @@ static bool parse_rule_body(struct rg_parser *p, struct rg_body **ret_body, bool
 
 static bool parse_else(struct rg_parser *p, struct rg_rule *r)
 {
-    while (rg_at_word(p, "else")) {
+    while (rg_at_word(p, "else") && !rg_is_keyed(p)) {
         if (r->head == RG_HEAD_SET) {
             rg_refuse(p, "else keyword cannot be used on multi-value rules");
             return false;
@@ -182,6 +182,7 @@ static bool parse_else(struct rg_parser *p, struct rg_rule *r)
         if (e->body == NULL) {
             e->body = true_body(p, e->loc);
         }
+        e->loc.to = p->x.before;
         r->otherwise = e;
         r = e;
     }
@@ -259,7 +260,7 @@ static bool check_default(struct rg_parser *p, const struct rg_rule *r)
 void rg_parse_rule(struct rg_parser *p)
 {
     struct rg_rule *r = rule_new(p);
-    r->is_default = rg_take_word(p, "default");
+    r->is_default = !rg_is_keyed(p) && rg_take_word(p, "default");
     if (!parse_head(p, r)) {
         return;
     }

@@ -377,7 +377,9 @@ static struct rg_term *parse_object(struct rg_parser *p, struct rg_loc loc, stru
         rg_list_add(p, &list, k);
         rg_list_add(p, &list, v);
     }
-    return rg_term_list(p->heap, RG_T_OBJECT, loc, list.items, list.n);
+    struct rg_term *t = rg_term_list(p->heap, RG_T_OBJECT, loc, list.items, list.n);
+    t->loc.to = p->x.before;
+    return t;
 }
 
 struct rg_term *rg_parse_composite(struct rg_parser *p)
@@ -388,6 +390,7 @@ struct rg_term *rg_parse_composite(struct rg_parser *p)
     struct rg_term *whole = NULL;
     rg_lex_next(&p->x);
     if (rg_take_sign(p, is_array ? "]" : "}")) {
+        loc.to = p->x.before;
         return rg_term_list(p->heap, is_array ? RG_T_ARRAY : RG_T_OBJECT, loc, NULL, 0);
     }
     struct rg_term *first =
@@ -451,10 +454,12 @@ struct rg_term *rg_parse_template(struct rg_parser *p)
         if (t == NULL) {
             return NULL;
         }
+        uint32_t end = p->x.before;
         struct rg_term *one = template_part(p, t);
         if (one == NULL) {
             return NULL;
         }
+        one->loc.to = end > p->x.before ? end : p->x.before;
         rg_list_add(p, &list, one);
         if (!rg_at_sign(p, "}")) {
             rg_unexpected(p, "expected \"}\"");
@@ -464,6 +469,7 @@ struct rg_term *rg_parse_template(struct rg_parser *p)
     if (p->is_bad) {
         return NULL;
     }
+    loc.to = (uint32_t)(p->x.at - p->x.begin);
     struct rg_term *t = rg_term_list(p->heap, RG_T_TEMPLATE, loc, list.items, list.n);
     rg_lex_next(&p->x);
     return t;

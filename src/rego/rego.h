@@ -62,6 +62,18 @@ struct mln_err mln_rego_compile(struct mln_rego *rego, struct mln_cx *cx);
 size_t mln_rego_error_count(const struct mln_rego *rego);
 const struct mln_rego_error *mln_rego_error_at(const struct mln_rego *rego, size_t i);
 
+/* ---- the canonical form ---- */
+struct mln_rego_format_options {
+    bool to_v1;         /* what is read as v0 is written as both versions read it: with import rego.v1 */
+    bool drops_imports; /* imports that v1 does not need */
+};
+/*
+ * Module i, in the order of mln_rego_add, as OPA's formatter writes it; before mln_rego_compile. What was formatted is
+ * formatted to itself. false: there is no such module, or no memory.
+ */
+bool mln_rego_format(const struct mln_rego *rego, size_t i, const struct mln_rego_format_options *options,
+                     struct mln_buf *buf);
+
 /* What the modules define, one entry a rule: for test runners, dependencies, listings. Strings live as long as rego. */
 struct mln_rego_rule {
     const char *path; /* "data.a.b.test_x"; keys that are no constants end it */
