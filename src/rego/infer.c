@@ -146,13 +146,12 @@ static const struct rg_type *composite(struct rg_infer *f, struct rg_term *t)
         of = t->kind == RG_T_SET ? rg_type_or(f->heap, of, items[i]) : NULL;
     }
     if (t->kind == RG_T_ARRAY) {
-        return rg_type_array(f->heap, items, t->n, t->n == 0 ? &rg_type_any : NULL);
+        return rg_type_array(f->heap, items, t->n, NULL);
     }
     if (t->kind == RG_T_SET) {
-        return rg_type_set(f->heap, of == NULL && t->n == 0 ? &rg_type_any : of);
+        return rg_type_set(f->heap, of);
     }
     struct rg_type *object = rg_type_object_new(f->heap);
-    object->key = object->rest = t->n == 0 ? &rg_type_any : NULL;
     for (uint32_t i = 0; i < t->n; i += 2) {
         struct rg_val key = rg_term_ground(f->heap, t->items[i]);
         if (key.tag != RG_UNDEF) {
@@ -232,6 +231,18 @@ static void fail_args(struct rg_infer *f, struct rg_term *t, struct rg_loc loc, 
                   rg_text_dup(f->heap, mln_buf_bytes(&text)));
 }
 
+static void add_hint(struct mln_buf *text, const struct rg_type *a, const struct rg_type *b)
+{
+    static const char *const names[] = {
+        [RG_Y_ARRAY] = "arrays", [RG_Y_OBJECT] = "objects", [RG_Y_SET] = "sets", [RG_Y_FUNCTION] = NULL};
+    if (a != NULL && b != NULL && a->kind == b->kind && names[a->kind] != NULL) {
+        mln_buf_add_format(text,
+                           "\nhint  : both sides are %s but their types differ, so they can never be equal (see "
+                           "https://www.openpolicyagent.org/docs/errors/rego-type-error/match-error)",
+                           names[a->kind]);
+    }
+}
+
 static const struct rg_type *call(struct rg_infer *f, struct rg_term *t, struct rg_loc loc,
                                   bool is_nested)
 {
@@ -247,6 +258,7 @@ static const struct rg_type *call(struct rg_infer *f, struct rg_term *t, struct 
             rg_type_print(&text, rg_infer_term(f, t->items[1]));
             mln_buf_add_text(&text, "\nright : ");
             rg_type_print(&text, rg_infer_term(f, t->items[2]));
+            add_hint(&text, rg_infer_term(f, t->items[1]), rg_infer_term(f, t->items[2]));
             rg_infer_fail(f, loc, "match error", rg_text_dup(f->heap, mln_buf_bytes(&text)));
         }
         return &rg_type_bool;

@@ -39,7 +39,7 @@ static void fail_unsupported(struct rg_infer *f, const struct rg_term *ref, uint
 static void print_one_of(struct mln_buf *text, const struct rg_type *in)
 {
     mln_buf_add_text(text, "want (one of): [");
-    for (uint32_t i = 0; i < in->n; i++) {
+    for (uint32_t i = 0; in->kind == RG_Y_OBJECT && i < in->n; i++) {
         mln_buf_add_text(text, i == 0 ? "" : " ");
         rg_print_rego(text, in->keys[i]);
     }
@@ -64,7 +64,7 @@ static void fail_key(struct rg_infer *f, const struct rg_term *ref, uint32_t i,
     }
     mln_buf_add_byte(&text, '\n');
     pad(&text, n);
-    if (in->kind == RG_Y_OBJECT && in->n > 0) {
+    if (in->rest == NULL && in->kind != RG_Y_ANY && (in->kind != RG_Y_ARRAY || in->n == 0)) {
         print_one_of(&text, in);
     } else {
         mln_buf_add_text(&text, "want (type): ");
@@ -79,7 +79,8 @@ const struct rg_type *rg_infer_step(struct rg_infer *f, const struct rg_term *re
 {
     struct rg_term *key = ref->items[i];
     const struct rg_type *keys = rg_type_keys(f->heap, in), *have = NULL;
-    if (keys == NULL) {
+    bool is_empty = in->kind == RG_Y_ARRAY || in->kind == RG_Y_OBJECT || in->kind == RG_Y_SET;
+    if (keys == NULL && !is_empty) {
         fail_unsupported(f, ref, i, in);
         return NULL;
     }
@@ -91,6 +92,10 @@ const struct rg_type *rg_infer_step(struct rg_infer *f, const struct rg_term *re
         return out;
     }
     have = rg_infer_term(f, key);
+    if (keys == NULL) {
+        (void)rg_infer_unify(f, key, &rg_type_any, false);
+        return &rg_type_any;
+    }
     bool ok = key->kind == RG_T_REF || key->kind == RG_T_CALL
                   ? have == NULL || rg_type_unifies(have, keys)
                   : rg_infer_unify(f, key, keys, false);

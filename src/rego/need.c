@@ -226,8 +226,26 @@ static bool unify_items(struct rg_compiler *c, struct rg_term *a, struct rg_term
     return left == 0;
 }
 
+static bool is_list(const struct rg_term *t)
+{
+    return t->kind == RG_T_ARRAY || t->kind == RG_T_OBJECT;
+}
+
+/* A pattern and what is written out and no such thing: nothing in it is bound, as in OPA. */
+static bool never_match(const struct rg_term *a, const struct rg_term *b)
+{
+    bool literal = b->kind == RG_T_VALUE || b->kind == RG_T_SET || is_list(b);
+    return is_list(a) && literal && (a->kind != b->kind || a->n != b->n);
+}
+
 bool rg_can_unify(struct rg_compiler *c, struct rg_term *a, struct rg_term *b)
 {
+    if (never_match(a, b) || never_match(b, a)) {
+        return tried(c, a, rg_can_eval) && rg_can_eval(c, b);
+    }
+    if (a->kind == RG_T_ARRAY && b->kind == RG_T_ARRAY && a->n <= 64) {
+        return unify_items(c, a, b);
+    }
     if (tried(c, a, rg_can_eval)) {
         return rg_can_match(c, b);
     }

@@ -139,7 +139,7 @@ static const struct rg_type *of_array(struct rg_heap *heap, struct rg_val v, uns
     for (uint32_t i = 0; i < n; i++) {
         items[i] = value_at(heap, v.arr->items[i], depth);
     }
-    return rg_type_array(heap, items, n, n == 0 ? &rg_type_any : NULL);
+    return rg_type_array(heap, items, n, NULL);
 }
 
 static const struct rg_type *value_at(struct rg_heap *heap, struct rg_val v, unsigned depth)
@@ -164,11 +164,10 @@ static const struct rg_type *value_at(struct rg_heap *heap, struct rg_val v, uns
         for (uint32_t i = 0; i < v.map->len; i++) {
             of = rg_type_or(heap, of, value_at(heap, v.map->keys[i], depth + 1));
         }
-        return rg_type_set(heap, of == NULL ? &rg_type_any : of);
+        return rg_type_set(heap, of);
     }
     case RG_OBJECT: {
         struct rg_type *t = type_new(heap, RG_Y_OBJECT);
-        t->key = t->rest = v.map->len == 0 ? &rg_type_any : NULL;
         for (uint32_t i = 0; i < v.map->len; i++) {
             rg_type_member(heap, t, v.map->keys[i], value_at(heap, v.map->vals[i], depth + 1));
         }
@@ -381,7 +380,8 @@ const struct rg_type *rg_type_select(struct rg_heap *heap, const struct rg_type 
         return select_member(heap, t, key);
     }
     if (t->kind == RG_Y_SET) {
-        return rg_type_has(t->rest, rg_type_of_value(heap, key)) ? t->rest : NULL;
+        const struct rg_type *own = rg_type_of_value(heap, key); /* a member gives itself */
+        return rg_type_has(t->rest, own) ? own : NULL;
     }
     for (uint32_t i = 0; t->kind == RG_Y_ANY && i < t->n; i++) {
         out = rg_type_or(heap, out, rg_type_select(heap, t->items[i], key));
@@ -439,7 +439,7 @@ bool rg_type_unifies(const struct rg_type *a, const struct rg_type *b)
                (a->rest == NULL || b->rest == NULL || rg_type_unifies(a->rest, b->rest));
     }
     if (a->kind == RG_Y_SET) {
-        return rg_type_unifies(a->rest, b->rest);
+        return (a->rest == NULL && b->rest == NULL) || rg_type_unifies(a->rest, b->rest);
     }
     return a->kind != RG_Y_FUNCTION || a->n == b->n;
 }
@@ -453,9 +453,6 @@ bool rg_type_is_nil(const struct rg_type *t)
         if (rg_type_is_nil(t->items[i])) {
             return true;
         }
-    }
-    if (t->kind == RG_Y_SET) {
-        return rg_type_is_nil(t->rest);
     }
     return (t->key != NULL && rg_type_is_nil(t->key)) || (t->rest != NULL && rg_type_is_nil(t->rest));
 }
@@ -497,7 +494,7 @@ void rg_type_print(struct mln_buf *buf, const struct rg_type *t)
         return;
     }
     print_fixed(buf, t, "<", ">");
-    if (t->rest != NULL || t->kind == RG_Y_SET) {
+    if (t->rest != NULL) {
         mln_buf_add_byte(buf, '[');
         if (t->key != NULL) {
             rg_type_print(buf, t->key);

@@ -54,10 +54,10 @@ static void test_values(void **state)
         {"1", "2", "number", true},
         {"1", "\"a\"", "any<number, string>", false},
         {"[1]", "[1, 2]", "any<array<number>, array<number, number>>", false},
-        {"[1]", "[]", "any<array[any], array<number>>", true},
+        {"[1]", "[]", "any<array, array<number>>", false},
         {"{\"a\": 1}", "{\"a\": 2}", "object<a: number>", true},
         {"{\"a\": 1}", "{\"b\": 2}", "any<object<a: number>, object<b: number>>", false},
-        {"{\"a\": 1}", "{}", "any<object[any: any], object<a: number>>", true},
+        {"{\"a\": 1}", "{}", "any<object, object<a: number>>", false},
         {"null", "true", "any<null, boolean>", false},
     };
     struct rg_heap *heap = rg_heap_new(0);
