@@ -67,3 +67,6 @@ struct mln_err mln_gate_evidence(struct mln_cx *cx, const struct mln_value *reco
  */
 struct mln_err mln_gate_judge(struct mln_cx *cx, const struct mln_gate *gate,
                               const struct mln_value *evidence, const struct mln_value **ret);
+/* The same, and the decision as it can be replayed (decision.h); ret_decision may be NULL. */
+struct mln_err mln_gate_decide(struct mln_cx *cx, const struct mln_gate *gate, const struct mln_value *evidence, int64_t now_ns,
+                               const struct mln_value **ret, struct mln_value **ret_decision);

@@ -8,7 +8,7 @@
  */
 #include "assure/gate.h"
 
-#include "assure/rules.h"
+#include "assure/decision.h"
 #include "base/json.h"
 
 static const char head[] =
@@ -169,23 +169,35 @@ struct mln_err mln_gate_rego(struct mln_cx *cx, const struct mln_gate *gate, str
     return mln_cx_err(cx);
 }
 
-struct mln_err mln_gate_judge(struct mln_cx *cx, const struct mln_gate *gate, const struct mln_value *evidence,
-                              const struct mln_value **ret)
+static struct mln_err decide(struct mln_cx *cx, const struct mln_gate *gate, const struct mln_rules_options *o,
+                             struct mln_decision *d)
+{
+    MLN_AUTO(mln_rules_drop) struct mln_rules *rules = NULL;
+    MLN_TRY(mln_rules_new(cx, o, &rules));
+    struct mln_rules_question q = {.input = d->input, .now_ns = d->now_ns};
+    MLN_TRY(mln_rules_ask(rules, cx, &q, &d->said));
+    return mln_len(d->said) == 1 ? MLN_OK
+                                 : mln_fail(cx, MLN_E_INTERNAL, "the gate of %s gives no decision", gate->model);
+}
+
+struct mln_err mln_gate_decide(struct mln_cx *cx, const struct mln_gate *gate, const struct mln_value *evidence, int64_t now_ns,
+                               const struct mln_value **ret, struct mln_value **ret_decision)
 {
     static const char *const heads[] = {"decision", NULL};
-    MLN_AUTO(mln_rules_drop) struct mln_rules *rules = NULL;
     struct mln_rego_source source = {.name = MLN_GATE_MODULE};
-    const struct mln_value *said = NULL;
     struct mln_value *input = mln_object(cx);
     mln_put(cx, input, "evidence", evidence == NULL ? mln_object(cx) : evidence);
     MLN_TRY(mln_gate_rego(cx, gate, &source.text));
-    struct mln_rules_options options = {.modules = &source, .n_modules = 1, .prefix = MLN_GATE_PREFIX, .heads = heads};
-    MLN_TRY(mln_rules_new(cx, &options, &rules));
-    struct mln_rules_question q = {.input = input, .now_ns = 1}; /* no rule of it looks at the time */
-    MLN_TRY(mln_rules_ask(rules, cx, &q, &said));
-    if (mln_len(said) != 1) {
-        return mln_fail(cx, MLN_E_INTERNAL, "the gate of %s gives no decision", gate->model);
-    }
-    *ret = mln_get(mln_item(said, 0), "value");
-    return MLN_OK;
+    struct mln_rules_options o = {.modules = &source, .n_modules = 1, .prefix = MLN_GATE_PREFIX, .heads = heads};
+    struct mln_decision d = {.kind = "gate", .rules = &o, .input = input, .now_ns = now_ns};
+    MLN_TRY(decide(cx, gate, &o, &d));
+    *ret = mln_get(mln_item(d.said, 0), "value");
+    d.verdict = mln_get_text(cx, mln_get(*ret, "verdict"), "");
+    return ret_decision == NULL ? mln_cx_err(cx) : mln_decision_make(cx, &d, ret_decision);
+}
+
+struct mln_err mln_gate_judge(struct mln_cx *cx, const struct mln_gate *gate, const struct mln_value *evidence,
+                              const struct mln_value **ret)
+{
+    return mln_gate_decide(cx, gate, evidence, 1, ret, NULL); /* no rule of it looks at the time */
 }

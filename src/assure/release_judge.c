@@ -2,6 +2,7 @@
 /* Release engine: from a record to what the gate judges, and from a step's result to one line. */
 #include "assure/release_priv.h"
 
+#include "assure/decision_keep.h"
 #include "base/text.h"
 
 /*
@@ -48,11 +49,21 @@ struct mln_err mln_gate_evidence(struct mln_cx *cx, const struct mln_value *reco
 struct mln_err release_judge(struct mln_request *rq, const struct mln_value *record,
                              const struct mln_value **ret)
 {
+    static const char *const digests[] = {"input_digest", "result_digest"};
+    static const char *const as[] = {"input", "result"};
     struct mln_gate gate;
     const struct mln_value *shown = NULL;
+    struct mln_value *decision = NULL;
+    bool is_kept = false;
     MLN_TRY(mln_gate_parse(rq->cx, mln_get(record, "gate"), &gate));
     MLN_TRY(mln_gate_evidence(rq->cx, record, &shown));
-    return mln_gate_judge(rq->cx, &gate, shown, ret);
+    MLN_TRY(mln_gate_decide(rq->cx, &gate, shown, rq->now_ns, ret, &decision));
+    mln_put(rq->cx, rq->detail, "decision", mln_get(decision, "id"));
+    mln_put(rq->cx, rq->detail, "policy", mln_get(mln_get(decision, "policy"), "digest"));
+    for (size_t i = 0; i < MLN_COUNT(digests); i++) {
+        mln_put(rq->cx, rq->detail, as[i], mln_get(decision, digests[i]));
+    }
+    return mln_decision_keep(rq, decision, &is_kept);
 }
 
 static const char *scan_summary(struct mln_cx *cx, const struct mln_value *result)

@@ -142,25 +142,49 @@ static struct mln_err compile(struct mln_cx *cx, const struct mln_rules_options 
     return mln_failed(err) ? explain(cx, mln_rego_error_at(rules->rego, 0), err) : MLN_OK;
 }
 
-/* "data.merlon.gates.x.deny" below "data.merlon.gates": "x" and "deny". A rule of the prefix itself has the package "". */
-static bool split(struct mln_bytes path, const struct mln_rules_options *o, struct mln_bytes *package, struct mln_bytes *head)
+static bool is_head(struct mln_bytes name, const char *const *heads, bool has_key)
 {
-    struct mln_bytes prefix = mln_bytes_of(o->prefix);
-    size_t dot = 0;
-    if (!mln_bytes_starts(path, prefix) || path.len <= prefix.len || path.ptr[prefix.len] != '.') {
-        return false;
-    }
-    for (size_t i = 0; i < path.len; i++) {
-        dot = path.ptr[i] == '.' ? i : dot;
-    }
-    *head = mln_bytes_from(path, dot + 1);
-    *package = dot > prefix.len ? mln_bytes_sub(path, prefix.len + 1, dot - prefix.len - 1) : MLN_BYTES_NONE;
-    for (const char *const *h = o->heads; *h != NULL; h++) {
-        if (mln_bytes_is(*head, *h)) {
+    for (const char *const *h = heads; *h != NULL; h++) {
+        struct mln_bytes head = mln_bytes_of(*h);
+        bool takes_keys = mln_bytes_ends(head, MLN_BYTES("*"));
+        head.len -= takes_keys ? 1 : 0;
+        if (mln_bytes_eq(name, head) && (takes_keys || !has_key)) {
             return true;
         }
     }
     return false;
+}
+
+static struct mln_bytes last_of(struct mln_bytes path, struct mln_bytes *ret_before)
+{
+    size_t dot = 0;
+    for (size_t i = 0; i < path.len; i++) {
+        dot = path.ptr[i] == '.' ? i : dot;
+    }
+    *ret_before = mln_bytes_sub(path, 0, dot);
+    return mln_bytes_from(path, dot + 1);
+}
+
+/*
+ * "data.merlon.gates.x.deny" below "data.merlon.gates": "x" and "deny". A rule of the prefix itself has the package "". *path loses a
+ * constant key behind the rule.
+ */
+static bool split(struct mln_bytes *path, const struct mln_rules_options *o, struct mln_bytes *package, struct mln_bytes *head)
+{
+    struct mln_bytes prefix = mln_bytes_of(o->prefix), before;
+    if (!mln_bytes_starts(*path, prefix) || path->len <= prefix.len || path->ptr[prefix.len] != '.') {
+        return false;
+    }
+    *head = last_of(*path, &before);
+    if (!is_head(*head, o->heads, false) && before.len > prefix.len) {
+        *path = before;
+        *head = last_of(*path, &before);
+        if (!is_head(*head, o->heads, true)) {
+            return false;
+        }
+    }
+    *package = before.len > prefix.len ? mln_bytes_from(before, prefix.len + 1) : MLN_BYTES_NONE;
+    return is_head(*head, o->heads, false);
 }
 
 static bool is_known(const struct mln_rules *rules, struct mln_bytes package, struct mln_bytes head)
@@ -234,7 +258,7 @@ static struct mln_err collect(struct mln_cx *cx, const struct mln_rules_options 
     for (size_t i = 0; mln_rego_rule_at(rules->rego, i, &rule); i++) {
         struct mln_bytes path = mln_bytes_of(rule.path);
         MLN_TRY(check_own(cx, o, &rule));
-        if (rule.is_function || !split(path, o, &package, &head) || is_known(rules, package, head)) {
+        if (rule.is_function || !split(&path, o, &package, &head) || is_known(rules, package, head)) {
             continue;
         }
         if (rules->n == RULES_MAX) {
@@ -347,7 +371,7 @@ static struct mln_err ask_all(struct mln_rules *rules, struct mln_cx *cx, struct
             return mln_fail(cx, MLN_E_TIMEOUT, "the budget of this evaluation is used up");
         }
         o.budget.time_ns = (uint64_t)left_ns;
-        struct mln_err err = mln_rego_run(eval, cx, e->query, rules->data, &o);
+        struct mln_err err = mln_rego_run(eval, cx, e->query, q->data != NULL ? q->data : rules->data, &o);
         if (mln_failed(err)) {
             return say_failed(cx, eval, e, err);
         }

@@ -24,7 +24,7 @@ struct mln_rules_options {
     const struct mln_rego_source *modules; /* borrowed for the call */
     size_t n_modules;
     const char *prefix;       /* only rules below it: "data.merlon.gates"; "data" = all */
-    const char *const *heads; /* names of rules that are asked, "deny", ..., NULL */
+    const char *const *heads; /* names of rules that are asked, "deny", ..., NULL; "x*" also takes x["constant"] := .. */
     const char *own_path, *own_file; /* only own_file may have rules below own_path; NULL = no such path */
     struct mln_rego_data *data; /* taken over, also in failure; NULL = none */
     bool is_v0;
@@ -40,6 +40,7 @@ const char *mln_rules_digest(const struct mln_rules *rules); /* "sha256:<hex>" o
 
 struct mln_rules_question {
     const struct mln_value *input;
+    const struct mln_rego_data *data; /* NULL: that of the set */
     struct mln_rego_budget budget; /* for all rules together; zeros: the defaults above */
     int64_t now_ns;                /* what time.now_ns answers; must be given */
     enum mln_rego_lookup (*lookup)(void *with, const char *name, const struct mln_bytes *args, size_t n, struct mln_bytes *ret);

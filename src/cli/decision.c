@@ -6,9 +6,22 @@
 
 #define FILE_MAX ((size_t)16 << 20) /* policies of 4 MiB, input of 4 MiB, and what JSON adds to them */
 
-static struct mln_err read_file(struct mln_cli *cli, const char *path, const struct mln_value **ret)
+static bool is_id(const char *text)
+{
+    struct mln_bytes id = mln_bytes_of(text);
+    return mln_bytes_starts(id, MLN_BYTES("dec-")) && id.len == 4 + MLN_DECISION_ID_HEX;
+}
+
+/* dec-... is asked of the server, everything else is a file. */
+static struct mln_err read_decision(struct mln_cli *cli, const char *path, const struct mln_value **ret)
 {
     struct mln_bytes text;
+    if (is_id(path)) {
+        struct mln_cli_reply reply = {0};
+        MLN_TRY(mln_cli_call(cli, "GET", mln_text_format(cli->cx, "decision/%s", mln_cli_escape(cli, path)), NULL, &reply));
+        *ret = reply.data;
+        return MLN_OK;
+    }
     MLN_TRY(mln_cli_read_file(cli, path, FILE_MAX, &text));
     return mln_json_parse(cli->cx, text, ret);
 }
@@ -38,7 +51,7 @@ static int exit_of(const struct mln_value *replayed)
 static struct mln_err run_replay(struct mln_cli *cli)
 {
     const struct mln_value *decision = NULL, *replayed = NULL;
-    MLN_TRY(read_file(cli, cli->args[0], &decision));
+    MLN_TRY(read_decision(cli, cli->args[0], &decision));
     MLN_TRY(mln_decision_replay(cli->cx, decision, &replayed));
     struct mln_value *v = mln_value_dup(cli->cx, replayed);
     MLN_TRY(check_verdict(cli, decision, v));
@@ -47,16 +60,50 @@ static struct mln_err run_replay(struct mln_cli *cli)
     return MLN_OK;
 }
 
-static const char *const replay_examples[] = {"merlon decision replay decision.json", NULL};
+static struct mln_err run_show(struct mln_cli *cli)
+{
+    const struct mln_value *decision = NULL;
+    MLN_TRY(read_decision(cli, cli->args[0], &decision));
+    return mln_cli_answer(cli, decision, NULL);
+}
+
+static struct mln_err run_list(struct mln_cli *cli)
+{
+    struct mln_cli_reply reply = {0};
+    MLN_TRY(mln_cli_call(cli, "GET", "decision?list=true", NULL, &reply));
+    return mln_cli_answer(cli, mln_get(reply.data, "keys"), NULL);
+}
+
+static const char *const list_examples[] = {"merlon decision list", NULL};
+const struct mln_command mln_command_decision_list = {
+    .noun = "decision",
+    .verb = "list",
+    .summary = "List the decisions that the server keeps",
+    .args = "",
+    .examples = list_examples,
+    .run = run_list,
+};
+static const char *const show_examples[] = {"merlon decision show dec-0123456789abcdef --format json > d.json", NULL};
+const struct mln_command mln_command_decision_show = {
+    .noun = "decision",
+    .verb = "show",
+    .summary = "Show a decision: policies, input, what the rules said",
+    .args = "ID|FILE",
+    .examples = show_examples,
+    .min_args = 1,
+    .max_args = 1,
+    .run = run_show,
+};
+static const char *const replay_examples[] = {"merlon decision replay dec-0123456789abcdef", "merlon decision replay decision.json", NULL};
 const struct mln_command mln_command_decision_replay = {
     .noun = "decision",
     .verb = "replay",
     .summary = "Evaluate a decision again from its policies and its input",
-    .args = "FILE",
+    .args = "ID|FILE",
     .examples = replay_examples,
     .min_args = 1,
     .max_args = 1,
-    .is_local = true,
-    .more = "Exit codes: 0 equal, 5 different (or not what its digests name), 8 parts of the input are masked and matter.",
+    .more = "The evaluation is this program's own, not the server's. Exit codes: 0 equal, 5 different (or not what its digests\n"
+            "name), 8 different, but parts of the input are masked.",
     .run = run_replay,
 };

@@ -243,6 +243,12 @@ static struct mln_err keep(struct check *c, const struct mln_value *verdict)
         MLN_TRY(mln_buf_ok(c->cli->cx, &text));
         MLN_TRY(mln_file_replace(c->cli->cx, file, mln_buf_bytes(&text), 0600, false));
     }
+    if (mln_cli_bool(c->cli, "keep")) {
+        struct mln_value *body = mln_object(c->cli->cx);
+        struct mln_cli_reply reply = {0};
+        mln_put(c->cli->cx, body, "decision", decision);
+        return mln_cli_call(c->cli, "POST", "decision/keep", body, &reply);
+    }
     return MLN_OK;
 }
 
@@ -319,6 +325,7 @@ static const struct mln_flag flags[] = {
     {"input", MLN_FLAG_LIST, "FILE", NULL, "A document for the gates: input.documents (several times)"},
     {"format", MLN_FLAG_TEXT, "FORM", "text", "text, json, sarif, junit, github or gitlab"},
     {"record", MLN_FLAG_TEXT, "FILE", NULL, "Write the decision, so that it can be replayed"},
+    {"keep", MLN_FLAG_BOOL, NULL, NULL, "Keep the decision in the server, with a record in its ledger"},
     {"mask", MLN_FLAG_LIST, "PATH", NULL, "Leave this out of the record: /evidence/author/name"},
     {"no-scan", MLN_FLAG_BOOL, NULL, NULL, "Do not scan the folder: a scan must be in the evidence"},
     {"strict", MLN_FLAG_BOOL, NULL, NULL, "Warnings fail"},

@@ -374,6 +374,9 @@ static struct mln_err add_mounts(struct mln_run *run)
     if (has_engine(run->core, "release")) {
         MLN_TRY(add_mount(run, "release/", "release", "releases of models", NULL));
     }
+    if (has_engine(run->core, "decision")) {
+        MLN_TRY(add_mount(run, "decision/", "decision", "decisions of policies, for replay", NULL));
+    }
     if (has_engine(run->core, "spiffe")) {
         MLN_TRY(add_mount(run, MLN_SPIFFE_MOUNT, "spiffe", "workload identities", NULL));
     }

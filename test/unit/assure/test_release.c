@@ -5,9 +5,11 @@
  */
 #include "kit/engine_kit.h"
 
+#include <stdio.h>
+
 #include "assure/assure.h"
 
-extern const struct mln_engine mln_assurance_release;
+extern const struct mln_engine mln_assurance_release, mln_assurance_decision, mln_assurance_admission;
 
 #define ROOT  "aaaaaaaaaaaabbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"
 #define OTHER "cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc"
@@ -418,11 +420,30 @@ static void test_gate_says_no(void **unused)
     assert_string_equal(state(k), "refused");
 }
 
+/* What the gate says is a decision: kept where there is a place for it, named in the record in any case. */
+static void test_decision(void **unused)
+{
+    (void)unused;
+    RELEASE(k);
+    EK_WANT(k, ek_write(k, "release/open", OPEN), 200);
+    EK_WANT(k, ek_write(k, ID "/gate", NULL), 200); /* no such mount yet */
+    assert_non_null(mln_get(k->detail, "policy"));
+    ek_mount(k, "decision/", &mln_assurance_decision, "33333333-0000-4000-8000-000000000000");
+    EK_WANT(k, ek_write(k, ID "/gate", NULL), 200);
+    struct mln_bytes id = mln_get_bytes(mln_get(k->detail, "decision"));
+    char path[64];
+    snprintf(path, sizeof path, "decision/%.*s", MLN_FMT(id));
+    EK_WANT(k, ek_read(k, path, NULL), 200);
+    assert_true(mln_is_text(mln_get(k->re.data, "verdict"), "fail"));
+}
+
 static void test_registry(void **unused)
 {
     (void)unused;
     assert_ptr_equal(mln_assurances[0], &mln_assurance_release);
-    assert_null(mln_assurances[1]);
+    assert_ptr_equal(mln_assurances[1], &mln_assurance_decision);
+    assert_ptr_equal(mln_assurances[2], &mln_assurance_admission);
+    assert_null(mln_assurances[3]);
     for (const struct mln_path *p = mln_assurance_release.paths; p->pattern != NULL; p++) {
         assert_true(p->write == NULL || p->act == MLN_ACT_EVIDENCE);
         assert_false(p->is_open);
@@ -438,7 +459,7 @@ int main(void)
         cmocka_unit_test(test_whole_way),    cmocka_unit_test(test_who_may_not), cmocka_unit_test(test_in_name),
         cmocka_unit_test(test_second_token), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_too_large),    cmocka_unit_test(test_stale_evidence),
-        cmocka_unit_test(test_gate_says_no), cmocka_unit_test(test_registry),
+        cmocka_unit_test(test_gate_says_no), cmocka_unit_test(test_decision), cmocka_unit_test(test_registry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

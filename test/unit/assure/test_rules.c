@@ -5,7 +5,7 @@
 #include "assure/rules.h"
 #include "base/json.h"
 
-static const char *const heads[] = {"deny", "warn", NULL};
+static const char *const heads[] = {"deny", "warn", "notes*", NULL};
 
 static struct mln_err make(struct mln_cx *cx, const char *text, struct mln_rules **ret)
 {
@@ -32,6 +32,8 @@ static const struct {
     {"one rule of two bodies", "package t.a\ndeny contains 1\ndeny contains 2\n", MLN_E_OK, NULL, 1},
     {"two rules", "package t.a\ndeny contains 1\nwarn contains 2\n", MLN_E_OK, NULL, 2},
     {"the prefix itself", "package t\ndeny contains 1\n", MLN_E_OK, NULL, 1},
+    {"a key behind a rule that takes none", "package t.a\ndeny[\"x\"] := 1\n", MLN_E_OK, NULL, 0},
+    {"keys behind a rule that takes them", "package t.a\nnotes[\"x\"] := 1\nnotes[\"y\"] := 2\n", MLN_E_OK, NULL, 1},
     {"another prefix", "package tt.a\ndeny contains 1\n", MLN_E_OK, NULL, 0},
     {"a function is not asked", "package t.a\ndeny(x) := x\n", MLN_E_OK, NULL, 0},
     {"nested packages", "package t.a.b\ndeny contains 1\n", MLN_E_OK, NULL, 1},
