@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Targets: what attestors read of a process and of the kubelet. Whatever the text, selectors are clean and views lie inside it. */
+/*
+ * Targets: what attestors read of a process, of the kubelet, of dockerd. Whatever the text, selectors are clean and views lie inside it.
+ */
 #include "fuzz.h"
 
 #include "identity/attest_priv.h"
@@ -50,6 +52,18 @@ static void read_pods(struct mln_cx *cx, const uint8_t *data, size_t size)
     }
 }
 
+static void read_docker(struct mln_cx *cx, const uint8_t *data, size_t size)
+{
+    struct mln_value *selectors = mln_set(cx);
+    (void)mln_failed(mln_attest_docker_parse(cx, mln_bytes_at(data, size),
+                                             "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", selectors));
+    MLN_CHECK(mln_len(selectors) <= 102);
+    for (size_t i = 0; i < mln_len(selectors); i++) {
+        struct mln_bytes one = mln_get_bytes(mln_item(selectors, i));
+        MLN_CHECK(mln_bytes_starts(one, MLN_BYTES("docker:")) && mln_bytes_find(one, '\n') == one.len && one.len < 1024);
+    }
+}
+
 int mln_fuzz_one(const uint8_t *data, size_t size)
 {
     struct mln_arena *arena = mln_arena_new(32u << 20, false);
@@ -60,6 +74,8 @@ int mln_fuzz_one(const uint8_t *data, size_t size)
     read_process(&cx, data, size);
     mln_cx_clear(&cx);
     read_pods(&cx, data, size);
+    mln_cx_clear(&cx);
+    read_docker(&cx, data, size);
     mln_arena_free(arena);
     return 0;
 }

@@ -241,6 +241,13 @@ static const struct narrow_call narrow_reach[] = {
     {SCMP_SYS(prlimit64), 2, WHOLE, 0},
 };
 
+static const struct narrow_call narrow_local[] = {
+    {SCMP_SYS(socket), 0, INT_BITS, AF_UNIX},
+    {SCMP_SYS(clone), 0, THREAD_FLAGS, THREAD_FLAGS},
+    {SCMP_SYS(ioctl), 1, INT_BITS, FIONBIO},
+    {SCMP_SYS(prlimit64), 2, WHOLE, 0},
+};
+
 static const struct narrow_call narrow_attest[] = {
     {SCMP_SYS(openat), 2, O_WRONLY | O_RDWR | O_CREAT | O_TRUNC | O_APPEND, 0}, /* to read, or as a path */
     {SCMP_SYS(clone), 0, THREAD_FLAGS, THREAD_FLAGS},
@@ -278,13 +285,15 @@ static int allow_own(scmp_filter_ctx filter, int control_fd)
     return allow_narrow(filter, own, control_fd >= 0 ? 3 : 1);
 }
 
-static int fill_reach(scmp_filter_ctx filter)
+static int fill_reach(scmp_filter_ctx filter, bool is_local)
 {
     int rc = allow_all(filter, common_calls, MLN_COUNT(common_calls));
     rc = rc != 0 ? rc : allow_narrow(filter, narrow_common, MLN_COUNT(narrow_common));
     rc = rc != 0 ? rc : allow_own(filter, -1);
     rc = rc != 0 ? rc : allow_all(filter, reach_calls, MLN_COUNT(reach_calls));
-    rc = rc != 0 ? rc : allow_narrow(filter, narrow_reach, MLN_COUNT(narrow_reach));
+    rc = rc != 0      ? rc
+         : is_local ? allow_narrow(filter, narrow_local, MLN_COUNT(narrow_local))
+                    : allow_narrow(filter, narrow_reach, MLN_COUNT(narrow_reach));
     rc = rc != 0 ? rc : seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0); /* its flags lie in memory */
     for (size_t i = 0; i < MLN_COUNT(reach_deadly) && rc == 0; i++) {
         rc = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, reach_deadly[i], 0);
@@ -316,8 +325,11 @@ static int fill_relay(scmp_filter_ctx filter)
 static int fill(scmp_filter_ctx filter, enum mln_sandbox_profile profile, int control_fd)
 {
     bool is_front = profile == MLN_SANDBOX_FRONT || profile == MLN_SANDBOX_RELAY || profile == MLN_SANDBOX_KEEPER;
-    if (profile == MLN_SANDBOX_REACH || profile == MLN_SANDBOX_ATTEST) {
-        return profile == MLN_SANDBOX_REACH ? fill_reach(filter) : fill_attest(filter);
+    if (profile == MLN_SANDBOX_REACH || profile == MLN_SANDBOX_LOCAL) {
+        return fill_reach(filter, profile == MLN_SANDBOX_LOCAL);
+    }
+    if (profile == MLN_SANDBOX_ATTEST) {
+        return fill_attest(filter);
     }
     int rc = allow_all(filter, common_calls, MLN_COUNT(common_calls));
     rc = rc != 0 ? rc : allow_narrow(filter, narrow_common, MLN_COUNT(narrow_common));
@@ -342,7 +354,7 @@ static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile 
     if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0 && errno == EINVAL) {
         return MLN_OK; /* a kernel without seccomp */
     }
-    bool is_reach = profile == MLN_SANDBOX_REACH;
+    bool is_reach = profile == MLN_SANDBOX_REACH || profile == MLN_SANDBOX_LOCAL;
     scmp_filter_ctx filter = seccomp_init(is_reach ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
     if (filter == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "sandbox: out of memory for the filter");
@@ -374,7 +386,7 @@ static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile 
 struct mln_err mln_sandbox_enter(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
                                  struct mln_sandbox_state *ret)
 {
-    MLN_CHECK(ret != NULL && profile <= MLN_SANDBOX_KEEPER);
+    MLN_CHECK(ret != NULL && profile <= MLN_SANDBOX_LOCAL);
     struct mln_sandbox_state state = {0};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return mln_fail(cx, MLN_E_INTERNAL, "sandbox: no-new-privs refused (error %d)", errno);

@@ -20,6 +20,7 @@ enum mln_sandbox_profile {
     /* front's, and what sockets tell and are told about themselves: who is at the other end, did it connect, reset it */
     MLN_SANDBOX_RELAY,
     MLN_SANDBOX_KEEPER, /* front's, and locking memory: it holds keys */
+    MLN_SANDBOX_LOCAL,  /* as REACH, but sockets of this machine (Unix) only, and no files of resolvers */
 };
 struct mln_sandbox_state {
     bool has_seccomp;

@@ -116,7 +116,7 @@ static void push_show(const struct graph *g, const struct mln_value *tmpl, const
     if (sa[0] != '\0') {
         mln_push(g->cx, set, mln_textf(g->cx, "k8s:sa:%s", sa));
     }
-    for (size_t i = 0; i < mln_len(labels); i++) {
+    for (size_t i = 0; mln_type_of(labels) == MLN_OBJECT && i < mln_len(labels); i++) {
         const struct mln_member *m = mln_member_at(labels, i);
         mln_push(g->cx, set,
                  mln_textf(g->cx, "k8s:pod-label:%.*s:%.*s", MLN_FMT(m->key),

@@ -25,6 +25,9 @@ struct mln_attest_config {
     /* Selectors of a pod's container, array of texts; NULL = there is no kubelet. errors UNREACHABLE, NOT_FOUND. Any thread */
     struct mln_err (*pod)(void *arg, struct mln_cx *cx, const char *pod, const char *container, const struct mln_value **ret);
     void *arg;
+    /* Selectors of a container of dockerd's, likewise. errors UNREACHABLE, NOT_FOUND. Any thread */
+    struct mln_err (*docker)(void *arg, struct mln_cx *cx, const char *container, const struct mln_value **ret);
+    void *docker_arg;
 };
 
 /* One process under inspection. proc_fd stays that process's folder: /proc of a number that is given away fails, it never changes. */
@@ -73,11 +76,19 @@ struct mln_err mln_attest_read(struct mln_cx *cx, const struct mln_attest_target
                                struct mln_bytes *ret);
 /* Push "type:value"; a value that is empty, too long, no UTF-8 or has control characters is left out. */
 void mln_attest_push(struct mln_cx *cx, struct mln_value *selectors, const char *type, struct mln_bytes value);
+/* "type:key:value", likewise. */
+void mln_attest_push_pair(struct mln_cx *cx, struct mln_value *selectors, const char *type, struct mln_bytes key, struct mln_bytes value);
 
 /* ---- Kubernetes (attest_kubernetes.c) ---- */
 /* Selectors of the container, of the kubelet's list of pods (GET /pods). errors NOT_FOUND (no such pod or container yet), PARSE */
 struct mln_err mln_attest_pods_parse(struct mln_cx *cx, struct mln_bytes json, const char *pod, const char *container,
                                      struct mln_value *selectors);
+
+/* ---- Docker (attest_docker.c) ---- */
+#define MLN_DOCKER_SOCKET     "/var/run/docker.sock"
+#define MLN_DOCKER_SOCKET_MAX 100u /* of a socket's path: the kernel's limit is 107 */
+/* Selectors of what dockerd says of this container (GET /containers/ID/json). errors PARSE */
+struct mln_err mln_attest_docker_parse(struct mln_cx *cx, struct mln_bytes json, const char *container, struct mln_value *selectors);
 
 /* ---- models (attest_model.c) ---- */
 /*

@@ -60,11 +60,10 @@ static void push_of(struct mln_cx *cx, struct mln_value *selectors, const char *
 
 static void push_labels(struct mln_cx *cx, const struct mln_value *labels, struct mln_value *selectors)
 {
-    for (size_t i = 0; i < mln_len(labels); i++) {
+    for (size_t i = 0; mln_type_of(labels) == MLN_OBJECT && i < mln_len(labels); i++) {
         const struct mln_member *m = mln_member_at(labels, i);
-        struct mln_bytes value = mln_get_bytes(&m->value);
         if (m->value.type == MLN_STRING) {
-            mln_attest_push(cx, selectors, "k8s:pod-label", mln_bytes_format(cx, "%.*s:%.*s", MLN_FMT(m->key), MLN_FMT(value)));
+            mln_attest_push_pair(cx, selectors, "k8s:pod-label", m->key, mln_get_bytes(&m->value));
         }
     }
 }
@@ -74,7 +73,7 @@ static void push_owners(struct mln_cx *cx, const struct mln_value *owners, struc
     for (size_t i = 0; i < mln_len(owners); i++) {
         struct mln_bytes kind = mln_get_bytes(mln_get(mln_item(owners, i), "kind"));
         struct mln_bytes name = mln_get_bytes(mln_get(mln_item(owners, i), "name"));
-        mln_attest_push(cx, selectors, "k8s:pod-owner", mln_bytes_format(cx, "%.*s:%.*s", MLN_FMT(kind), MLN_FMT(name)));
+        mln_attest_push_pair(cx, selectors, "k8s:pod-owner", kind, name);
     }
 }
 

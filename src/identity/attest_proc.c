@@ -35,6 +35,17 @@ void mln_attest_push(struct mln_cx *cx, struct mln_value *selectors, const char 
     }
 }
 
+void mln_attest_push_pair(struct mln_cx *cx, struct mln_value *selectors, const char *type, struct mln_bytes key, struct mln_bytes value)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf both = {0};
+    mln_buf_add_bytes(&both, key); /* no format: it would end at a NUL, and "a\0b" would pass for "a" */
+    mln_buf_add_byte(&both, ':');
+    mln_buf_add_bytes(&both, value);
+    if (!both.has_failed) {
+        mln_attest_push(cx, selectors, type, mln_buf_bytes(&both));
+    }
+}
+
 /* ---- /proc/PID/status ---- */
 
 /* Numbers between blanks; false when something else stands there. What is beyond `max` is passed over. */

@@ -29,6 +29,16 @@ static bool next_hole(struct mln_bytes text, struct mln_bytes *before, struct ml
     return true;
 }
 
+/* A label's name: no ":", which would end it in a selector, and nothing that does not show. */
+static bool label_ok(struct mln_bytes name)
+{
+    bool ok = name.len > 0 && name.len <= 2 * GLOB_BYTES;
+    for (size_t i = 0; ok && i < name.len; i++) {
+        ok = name.ptr[i] > ' ' && name.ptr[i] < 0x7f && name.ptr[i] != ':';
+    }
+    return ok;
+}
+
 /* The selector that fills it: "k8s:ns:" for ns, "k8s:pod-label:app:" for label:app; none for what nothing fills. */
 static struct mln_bytes filler_of(struct mln_cx *cx, struct mln_bytes name)
 {
@@ -43,7 +53,8 @@ static struct mln_bytes filler_of(struct mln_cx *cx, struct mln_bytes name)
             return mln_bytes_of(known[i].filler);
         }
     }
-    bool is_label = mln_bytes_starts(name, MLN_BYTES("label:")) && name.len > 6;
+    bool is_label =
+        mln_bytes_starts(name, MLN_BYTES("label:")) && label_ok(mln_bytes_from(name, 6));
     return is_label ? mln_bytes_format(cx, "k8s:pod-label:%.*s:", MLN_FMT(mln_bytes_from(name, 6)))
                     : MLN_BYTES_NONE;
 }
@@ -300,9 +311,7 @@ static struct mln_err check_labels(struct mln_cx *cx, const struct mln_value *la
     for (size_t i = 0; i < mln_len(labels) && ok; i++) {
         const struct mln_member *m = mln_member_at(labels, i);
         struct mln_bytes value = mln_get_bytes(&m->value);
-        ok = m->key.len > 0 && m->key.len <= 2 * GLOB_BYTES &&
-             mln_bytes_find(m->key, ':') == m->key.len && mln_type_of(&m->value) == MLN_STRING &&
-             value.len <= GLOB_BYTES;
+        ok = label_ok(m->key) && mln_type_of(&m->value) == MLN_STRING && value.len <= GLOB_BYTES;
     }
     return ok ? MLN_OK
               : mln_fail(cx, MLN_E_INVALID,

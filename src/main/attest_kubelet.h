@@ -5,17 +5,14 @@
  */
 #pragma once
 
-#include <pthread.h>
-
-#include "base/value.h"
+#include "main/attest_helper.h"
 
 struct attest_kubelet {
-    pthread_mutex_t lock;
-    int fd; /* -1 = no kubelet */
+    struct attest_helper helper; /* its fd -1 = no kubelet */
     const char *token_file; /* NULL = none */
 };
 
 /* By the settings spiffe.attest.kubernetes; NULL: none is started. Before threads. errors INVALID, IO */
 struct mln_err attest_kubelet_start(struct mln_cx *cx, const struct mln_value *settings, struct attest_kubelet *kubelet);
-/* As mln_attest_config.pod; arg is the struct. UNREACHABLE for everything; the process ends when the other is gone. */
+/* As mln_attest_config.pod; arg is the struct. The process ends when the other is gone. */
 struct mln_err attest_kubelet_pod(void *arg, struct mln_cx *cx, const char *pod, const char *container, const struct mln_value **ret);

@@ -17,6 +17,7 @@
 #include "base/io.h"
 #include "base/sandbox.h"
 #include "identity/attest.h"
+#include "main/attest_docker.h"
 #include "main/attest_kubelet.h"
 #include "main/attest_wire.h"
 #include "main/main_priv.h"
@@ -47,6 +48,7 @@ struct peer {
 struct attest {
     struct mln_attest_config config;
     struct attest_kubelet kubelet;
+    struct attest_docker docker;
     int epoll_fd;
     pthread_mutex_t lock; /* all below, and the order of what core hears */
     pthread_cond_t more;
@@ -293,6 +295,7 @@ static struct mln_err run(struct mln_cx *cx, struct attest *a)
     raise_descriptors();
     uint32_t owner = geteuid();
     MLN_TRY(attest_kubelet_start(cx, mln_get(mln_get(boot, "attest"), "kubernetes"), &a->kubelet));
+    MLN_TRY(attest_docker_start(cx, mln_get(mln_get(boot, "attest"), "docker"), &a->docker));
     MLN_TRY(keep_only_looking(cx));
     harden_process(); /* again: another user's process is dumpable by the system's setting */
     if (!die_with_parent((pid_t)mln_get_int(mln_get(boot, "parent"), 0))) {
@@ -300,7 +303,8 @@ static struct mln_err run(struct mln_cx *cx, struct attest *a)
     }
     a->config = (struct mln_attest_config){
         .settings = mln_get(boot, "attest"), .cache = mln_attest_cache_new(), .proc = "/proc", .etc = "/etc", .owner = owner,
-        .pod = a->kubelet.fd >= 0 ? attest_kubelet_pod : NULL, .arg = &a->kubelet};
+        .pod = a->kubelet.helper.fd >= 0 ? attest_kubelet_pod : NULL, .arg = &a->kubelet,
+        .docker = a->docker.helper.fd >= 0 ? attest_docker_container : NULL, .docker_arg = &a->docker};
     a->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     if (a->config.cache == NULL || a->epoll_fd < 0 || epoll_ctl(a->epoll_fd, EPOLL_CTL_ADD, FD_MONITOR, &asks) != 0) {
         return mln_fail(cx, MLN_E_MEMORY, "attest: no memory or descriptors");

@@ -51,16 +51,26 @@ void harden_process(void)
     mln_process_harden(is_dumpable);
 }
 
-struct mln_err drop_root(struct mln_cx *cx)
+static struct mln_err drop_to(struct mln_cx *cx, size_t n_groups, const gid_t *groups)
 {
     if (geteuid() != 0) {
         return MLN_OK;
     }
-    if (setgroups(0, NULL) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
+    if (setgroups(n_groups, groups) != 0 || setresgid(NOBODY, NOBODY, NOBODY) != 0 ||
         setresuid(NOBODY, NOBODY, NOBODY) != 0) {
         return mln_fail(cx, MLN_E_INTERNAL, "root's rights cannot be dropped (errno %d)", errno);
     }
     return MLN_OK;
+}
+
+struct mln_err drop_root(struct mln_cx *cx)
+{
+    return drop_to(cx, 0, NULL);
+}
+
+struct mln_err drop_root_but(struct mln_cx *cx, gid_t group)
+{
+    return group == 0 ? drop_to(cx, 0, NULL) : drop_to(cx, 1, &group);
 }
 
 /* An ordinary user that may look at what is others': two capabilities stay. */

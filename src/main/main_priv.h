@@ -30,6 +30,8 @@ void harden_process(void);
 void name_process(const char *name);
 /* An ordinary user from here on, when started as root. errors INTERNAL */
 struct mln_err drop_root(struct mln_cx *cx);
+/* One further group stays, unless it is root's. */
+struct mln_err drop_root_but(struct mln_cx *cx, gid_t group);
 /* The same, but the rights to read other users' files and /proc stay. errors INTERNAL */
 struct mln_err keep_only_looking(struct mln_cx *cx);
 /* This process ends when its parent does; false = the parent (pid) is gone already. */

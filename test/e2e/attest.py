@@ -14,6 +14,7 @@ import pathlib
 import shutil
 import signal
 import socket
+import socketserver
 import ssl
 import subprocess
 import sys
@@ -273,17 +274,92 @@ def kubernetes(folder):
                                  ("one that refuses", b"", 403)):
             Kubelet.body, Kubelet.code = body, code
             time.sleep(2.1)
-            with Group(place) as group:
-                if group.path is None:
-                    skip(name, group.why)
-                    continue
-                with Visitor(path, before=group.enter) as one:
-                    refused = until(lambda: "process %d of user %d is not attested" % (one.pid, os.getuid()) in server.printed(), 20)
-                    case(name + ": not attested", refused, server.printed()[-300:])
+            not_attested(server, path, place, name)
     finally:
         server.end()
         server.out.close()
         stub.shutdown()
+
+
+# ---- Docker ----
+
+class Dockerd(http.server.BaseHTTPRequestHandler):
+    """GET /containers/ID/json as dockerd answers it."""
+    answer, asked = (200, b""), []
+
+    def do_GET(self):
+        Dockerd.asked.append(self.path)
+        code, body = Dockerd.answer
+        self.send_response(code)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def address_string(self):
+        return "unix"
+
+    def log_message(self, *_):
+        pass
+
+
+class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        pass  # who says too much is hung up on
+
+
+def inspected(**more):
+    return json.dumps({"Id": ID, "Image": "sha256:" + "ab" * 32, "Config": {
+        "Image": "registry.example/ranker:7", "Env": ["PASSWORD=secret"],
+        "Labels": {"team": "ml", "com.docker.compose.service": "ranker", "bad": "a\nb", "empty": "", "odd": 7}}, **more}).encode()
+
+
+def docker(folder):
+    where = folder + "/docker.sock"
+    stub = UnixServer(where, Dockerd)
+    os.chmod(where, 0o660)
+    if os.getuid() == 0:
+        os.chown(where, 0, 4321)  # as root:docker: the helper keeps that group and nothing else
+    threading.Thread(target=stub.serve_forever, daemon=True).start()
+    server = start(folder, "  attest:\n    docker: {socket: %s}\n" % where)
+    path, place = folder + "/w/api.sock", "docker/" + ID
+    try:
+        Dockerd.answer = (200, inspected())
+        in_group(server, path, place, ["docker:label:team:ml", "docker:label:com.docker.compose.service:ranker", "docker:label:empty:",
+                                       "docker:image_id:registry.example/ranker:7", "docker:image_config_digest:sha256:" + "ab" * 32,
+                                       "container:id:" + ID],
+                 absent=["docker:label:bad", "docker:label:odd", "docker:env", "PASSWORD"])
+        if Dockerd.asked:
+            case("asked for this container only", set(Dockerd.asked) == {"/containers/%s/json" % ID}, Dockerd.asked)
+        Dockerd.answer, Dockerd.asked = (404, b"{}"), []
+        in_group(server, path, ID, ["container:id:" + ID], absent=["docker:"])  # of another runtime
+        in_group(server, path, "libpod-" + ID + ".scope", ["container:runtime:podman"], absent=["docker:"])
+        for name, answer in (("does not know it", (404, b"{}")), ("speaks of another", (200, inspected(Id="f" * 64))),
+                             ("says nonsense", (200, b"{")), ("says too much", (200, b'{"Id":"' + b"x" * (2 << 20) + b'"}')),
+                             ("fails", (500, b""))):
+            Dockerd.answer = answer
+            not_attested(server, path, place, "a dockerd that " + name)
+        if os.getuid() == 0:
+            status = [pathlib.Path("/proc/%d/status" % pid).read_text() for pid in server.process("merlon-docker")]
+            case("the process that asks it is an ordinary user in its group", len(status) == 1 and "\nUid:\t65534\t" in status[0] and
+                 "\nGroups:\t4321 \n" in status[0] and "\nCapEff:\t0000000000000000\n" in status[0], status)
+        stub.shutdown()
+        stub.server_close()
+        not_attested(server, path, place, "a dockerd that is gone")
+    finally:
+        server.end()
+        server.out.close()
+
+
+def not_attested(server, path, place, name):
+    with Group(place) as group:
+        if group.path is None:
+            return skip(name, group.why)
+        with Visitor(path, before=group.enter) as one:
+            refused = until(lambda: "process %d of user %d is not attested" % (one.pid, os.getuid()) in server.printed(), 20)
+            case(name + ": not attested", refused, server.printed()[-300:])
 
 
 def body():
@@ -308,6 +384,7 @@ def body():
         case("the socket goes with the server", not os.path.exists(path))
         server.out.close()
         kubernetes(folder)
+        docker(folder)
     finally:
         server.end()
         shutil.rmtree(folder, ignore_errors=True)

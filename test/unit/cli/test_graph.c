@@ -409,6 +409,8 @@ static const struct {
     {"nothing for it", "{spiffe_id: \"spiffe://d/x-{{ns}}\"}", "spiffe://d/x-", NULL},
     {"another domain", "{spiffe_id: \"spiffe://d/{{ns}}\"}", "spiffe://e/a", NULL},
     {"no id", "{}", "spiffe://d/a", NULL},
+    {"labels that are none", "{spiffe_id: \"spiffe://d/{{ns}}\", labels: [a]}", "spiffe://d/a",
+     "[[k8s:ns:a]]"},
 };
 
 static void test_templates(void **state)

@@ -122,7 +122,7 @@ static void test_jobs(void **state)
 static const char list[] =
     "{\"kind\":\"PodList\",\"items\":[{\"metadata\":{\"name\":\"other\",\"uid\":\"11111111-1111-1111-1111-111111111111\"}},"
     "{\"metadata\":{\"name\":\"train-0\",\"namespace\":\"ml\",\"uid\":\"" POD "\","
-    "\"labels\":{\"app\":\"train\",\"bad\":5,\"nl\":\"a\\nb\"},"
+    "\"labels\":{\"app\":\"train\",\"bad\":5,\"nl\":\"a\\nb\",\"app\\u0000x\":\"evil\"},"
     "\"ownerReferences\":[{\"kind\":\"Job\",\"name\":\"train\"}]},"
     "\"spec\":{\"serviceAccountName\":\"trainer\",\"nodeName\":\"n1\"},"
     "\"status\":{\"containerStatuses\":[{\"name\":\"main\",\"containerID\":\"containerd://" ID "\",\"image\":\"r/i:1\","
@@ -159,6 +159,9 @@ static void test_pods(void **state)
         {list, "22222222-2222-2222-2222-222222222222", ID, MLN_E_NOT_FOUND},
         {list, "11111111-1111-1111-1111-111111111111", ID, MLN_E_NOT_FOUND}, /* another pod's container */
         {"{\"items\":5}", POD, ID, MLN_E_NOT_FOUND},
+        {"{\"items\":[{\"metadata\":{\"uid\":\"" POD "\",\"labels\":[\"x\"],\"ownerReferences\":{\"a\":1}},"
+         "\"status\":{\"containerStatuses\":[{\"containerID\":\"containerd://" ID "\"}]}}]}",
+         POD, ID, MLN_E_OK},
         {"[]", POD, ID, MLN_E_NOT_FOUND},
         {"{", POD, ID, MLN_E_PARSE},
         {"", POD, ID, MLN_E_PARSE},

@@ -101,6 +101,8 @@ static const struct {
     {"t", "{\"spiffe_id\":\"spiffe://example.org/{{pod-uid}}\"}", "one of"},
     {"t", "{\"spiffe_id\":\"spiffe://example.org/{{label:}}\"}", "one of"},
     {"t", "{\"spiffe_id\":\"spiffe://example.org/{{ns\"}", "segments"},
+    {"t", "{\"spiffe_id\":\"spiffe://example.org/{{label:a\\u0000b}}\"}", "one of"},
+    {"t", "{\"spiffe_id\":\"spiffe://example.org/x\",\"labels\":{\"a\\u0000b\":\"c\"}}", "labels"},
     {"t", "{\"spiffe_id\":\"spiffe://example.org/a/../{{ns}}\"}", "segments"},
     {"t", "{\"spiffe_id\":\"spiffe://example.org/{{ns}}\",\"dns_names\":[\"{{uid}}\"]}", "one of"},
     {"t", "{\"spiffe_id\":\"spiffe://example.org/{{ns}}\",\"dns_names\":[\"a b\"]}", "DNS name 1"},
