@@ -3,6 +3,7 @@
 #include "fuzz.h"
 
 #include "base/json.h"
+#include "main/proxy_post.c"
 #include "main/proxy_record.c"
 #include "main/workload_client.c"
 

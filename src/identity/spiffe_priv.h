@@ -312,6 +312,7 @@ struct mln_err sp_jwt_validate(struct mln_request *rq, struct sp_state *state,
                                const struct sp_asked *asked, const char **ret_id,
                                const struct mln_value **ret_claims);
 
+extern const struct mln_path sp_connections_paths[]; /* spiffe_connections.c */
 extern const struct mln_path sp_workload_paths[], sp_verify_paths[], sp_public_paths[], sp_federation_paths[];
 
 /* The root certificates of a trust domain ("spiffe://td"), DER after DER, as they are held. FORGED: none; UNREACHABLE */

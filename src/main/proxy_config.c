@@ -17,6 +17,7 @@
 #define ALPN_MAX            8u
 #define ALPN_NAME_MAX       255u
 #define SOCKET_MODE         0600u
+#define AUDIENCE_MAX        256u
 
 /* ---- pieces ---- */
 
@@ -228,7 +229,9 @@ static struct mln_err read_evidence(struct mln_cx *cx, const struct mln_value *a
                         "'evidence' needs 'token_file', or 'login' (the mount of a spiffe auth method) with or without 'role'");
     }
     to->audience = to->audience != NULL ? to->audience : "merlon";
-    return MLN_OK;
+    return mln_bytes_of(to->audience).len <= AUDIENCE_MAX
+               ? MLN_OK
+               : mln_fail(cx, MLN_E_INVALID, "'evidence.audience' is longer than %u bytes", AUDIENCE_MAX);
 }
 
 struct mln_err proxy_config_read(struct mln_cx *cx, const struct mln_value *all, struct proxy_config *ret)

@@ -55,13 +55,27 @@ int proxy_dial(const struct proxy_place *place, const struct mln_resolved *known
 
 /* ---- proxy_record.c ---- */
 struct proxy_records;
-struct mln_err proxy_records_new(struct mln_cx *cx, const struct proxy_config *config, struct proxy_records **ret); /* IO */
-void proxy_records_free(struct proxy_records *records); /* what waits for the server is sent first, within some seconds */
+struct proxy_post;
+/* post: where each record goes as well; NULL: nowhere. errors IO */
+struct mln_err proxy_records_new(struct mln_cx *cx, const struct proxy_config *config, struct proxy_post *post, struct proxy_records **ret);
+void proxy_records_free(struct proxy_records *records);
 void proxy_records_reopen(struct proxy_records *records); /* the file was moved away */
 void proxy_records_take(struct proxy_records *records, struct mln_bytes cbor); /* as relay wrote it */
 /* A record from what relay wrote, in the form of docs/spiffe-proxy.md. errors PARSE, INVALID */
 struct mln_err proxy_record_read(struct mln_cx *cx, struct mln_bytes cbor, const struct proxy_config *config,
                                  const struct mln_value **ret);
+
+/* ---- proxy_post.c ---- */
+/*
+ * Records to a server's ledger, by a thread of its own: batches of what came within a second, kept while the server is away, up to
+ * PROXY_POST_MAX; what does not fit is counted, and the count is told with the next batch.
+ */
+#define PROXY_POST_MAX 10000u
+struct mln_err proxy_post_new(struct mln_cx *cx, const struct proxy_evidence *evidence, struct proxy_post **ret);
+void proxy_post_free(struct proxy_post *post);                        /* what waits is sent once more, within some seconds; NULL is fine */
+void proxy_post_take(struct proxy_post *post, struct mln_bytes json); /* a record as it was written */
+bool proxy_post_wants_token(struct proxy_post *post);                 /* a JWT-SVID to log in with: asked for once */
+void proxy_post_token(struct proxy_post *post, struct mln_bytes jwt); /* none: there is none now */
 
 /* ---- proxy_metrics.c ---- */
 /* Serves /metrics and /healthz on a thread of its own until the process ends. errors IO, INVALID */

@@ -19,6 +19,7 @@
 
 struct proxy_records {
     const struct proxy_config *config;
+    struct proxy_post *post; /* NULL: none */
     struct mln_arena *arena;
     int fd;
     bool has_failed; /* the last line could not be written: said once */
@@ -162,13 +163,14 @@ static void close_file(struct proxy_records *records)
     records->fd = -1;
 }
 
-struct mln_err proxy_records_new(struct mln_cx *cx, const struct proxy_config *config, struct proxy_records **ret)
+struct mln_err proxy_records_new(struct mln_cx *cx, const struct proxy_config *config, struct proxy_post *post, struct proxy_records **ret)
 {
     struct proxy_records *records = mln_alloc(sizeof(*records));
     if (records == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "out of memory");
     }
     records->config = config;
+    records->post = post;
     records->fd = -1;
     records->arena = mln_arena_new(WORK_BYTES, false);
     struct mln_err err = records->arena != NULL ? open_file(cx, records) : mln_fail(cx, MLN_E_MEMORY, "out of memory");
@@ -214,6 +216,9 @@ void proxy_records_take(struct proxy_records *records, struct mln_bytes cbor)
     struct mln_err err = proxy_record_read(&cx, cbor, records->config, &record);
     if (!mln_failed(err)) {
         mln_json_print(&line, record, MLN_JSON_COMPACT);
+        if (records->post != NULL) {
+            proxy_post_take(records->post, mln_buf_bytes(&line));
+        }
         mln_buf_add_byte(&line, '\n');
         err = mln_buf_ok(&cx, &line);
         err = mln_failed(err) ? err : mln_fd_write(&cx, records->fd, line.ptr, line.len);

@@ -61,6 +61,7 @@ struct proxy {
     struct mln_proxy_counters *counters;
     _Atomic int64_t not_after_s;
     struct proxy_records *records;
+    struct proxy_post *post; /* NULL: records go nowhere else */
     const char *metrics_url;
     enum mln_log_level level;
     bool is_json, is_ready, is_stopping;
@@ -308,7 +309,22 @@ static void take_from_keeper(struct proxy *p, const struct mln_proxy_message *me
         mln_fd_drop(&p->snapshot_fd);
         atomic_store(&p->not_after_s, 0);
         tell_snapshot(p);
+    } else if (message->kind == MLN_PROXY_TOKEN && p->post != NULL) {
+        proxy_post_token(p->post, mln_bytes_at(message->bytes, message->n));
     }
+}
+
+/* The thread that posts cannot ask the keeper itself. */
+static void ask_token(struct proxy *p)
+{
+    struct mln_proxy_message message = {.kind = MLN_PROXY_ASK_TOKEN};
+    struct mln_bytes audience = mln_bytes_of(p->config.evidence.audience);
+    if (p->post == NULL || p->children[KEEPER].fd < 0 || !p->is_ready || !proxy_post_wants_token(p->post)) {
+        return;
+    }
+    message.n = (uint32_t)audience.len;
+    mln_copy(message.bytes, audience.ptr, audience.len);
+    tell(p, KEEPER, &message, NULL, 0);
 }
 
 /* All that is there now. */
@@ -332,6 +348,7 @@ static void hear(struct proxy *p, enum who who)
         } else {
             take_from_keeper(p, &message, fds, n);
         }
+        mln_wipe(message.bytes, message.n); /* a JWT-SVID, it may be */
         for (unsigned i = 0; i < n; i++) {
             mln_fd_drop(&fds[i]);
         }
@@ -374,6 +391,7 @@ static void serve(struct proxy *p)
         hear(p, KEEPER);
         hear(p, RELAY);
         take_signal(p);
+        ask_token(p);
     }
     for (int who = KEEPER; who < CHILDREN; who++) {
         hear(p, (enum who)who);
@@ -482,7 +500,10 @@ static struct mln_err prepare(struct proxy *p, const struct mln_proxy_options *o
     raise_descriptors();
     MLN_TRY(open_signals(p));
     MLN_TRY(open_counters(p));
-    MLN_TRY(proxy_records_new(&p->cx, &p->config, &p->records));
+    if (p->config.evidence.url != NULL) {
+        MLN_TRY(proxy_post_new(&p->cx, &p->config.evidence, &p->post));
+    }
+    MLN_TRY(proxy_records_new(&p->cx, &p->config, p->post, &p->records));
     for (size_t i = 0; i < p->config.n_listeners; i++) {
         MLN_TRY(open_listener(p, i));
         if (!p->targets[i].place.is_unix) {
@@ -528,5 +549,6 @@ int proxy_run(const struct mln_proxy_options *options)
     }
     close_listeners(p);
     proxy_records_free(p->records);
+    proxy_post_free(p->post);
     return code;
 }

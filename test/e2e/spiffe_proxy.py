@@ -433,11 +433,24 @@ def draining(web, db):
     stays.close()
     case("then it ends well", wait(lambda: db.child.poll() is not None, 10) and db.end() == 0, db.said())
     case("its last record is in the new file", db.records(event="end", reason="closed"), db.records())
+    case("so does the other, with nothing to wait for", web.end(seconds=10) == 0, web.said())
+
+
+def not_waiting(address, echo):
+    db = Proxy("--listen", "127.0.0.1:0", "--target", "127.0.0.1:%d" % echo.port, "--allow", TD + "/**", uid=DB_UID, socket_path=address)
+    web = Proxy("--listen", "127.0.0.1:0", "--target", "127.0.0.1:%d" % db.port, "--server-id", TD + "/**", uid=WEB_UID, socket_path=address)
     stuck = connect(web.port)
-    web.child.send_signal(signal.SIGTERM)
+    case("a connection that does not end", say(stuck) == b"hello")
+    db.child.send_signal(signal.SIGTERM)
     time.sleep(0.2)
-    case("a second SIGTERM does not wait", web.end(seconds=10) == 0, web.said())
+    case("is waited for", db.child.poll() is None)
+    case("but not after a second SIGTERM", db.end(seconds=10) == 0, db.said())
+    row = (db.records(event="end") or [{}])[0]
+    case("and its record says so", row.get("reason") == "drained", row)
+    answer = say(stuck)
+    case("its program sees that it was cut off", answer == b"" or isinstance(answer, OSError), answer)
     stuck.close()
+    web.end()
 
 
 # ---- configuration ----
@@ -475,6 +488,57 @@ def files(address):
     web.end()
     case("the Unix socket is gone afterwards", not path.exists())
     db.end()
+
+
+# ---- evidence ----
+
+def told(server):
+    """Connections that are in the ledger, each with who told it."""
+    done = kit.run("ledger", "show", "--format", "json", env=server.environment)
+    rows = json.loads(done.stdout or b"{}").get("entries", [])
+    return [(row["content"]["actor"], one) for row in rows if (row.get("content") or {}).get("resource") == "spiffe/connections" and
+            row["content"].get("decision") == "allow" for one in row["content"].get("detail", {}).get("connections", [])]
+
+
+def evidence(server, address):
+    api, echo = server.api, Echo()
+    api("PUT", "sys/policies/acl/proxy", {"policy": 'path "spiffe/connections" { capabilities = ["update"] }'})
+    token = api("POST", "auth/token/create", {"policies": ["proxy"], "display_name": "prox"}).json["auth"]["client_token"]
+    api("PUT", "sys/auth/spiffe", {"type": "spiffe"})
+    answer = api("PUT", "auth/spiffe/role/proxy", {"bound_ids": TD + "/**", "token_policies": "proxy"})
+    case("a role for proxies", answer.code == 204, answer)
+    token_file, at = Proxy.folder / "token", "http://127.0.0.1:%d" % server.port
+    token_file.write_text(token + "\n")
+    if IS_ROOT:
+        os.chown(token_file, DB_UID, DB_UID)
+    token_file.chmod(0o600)
+    listener = "listeners:\n  - {name: %s, mode: %s, listen: '127.0.0.1:0', target: '127.0.0.1:%d', allow: ['%s/**']}\n"
+    db_file, web_file = Proxy.folder / "evidence-db.yaml", Proxy.folder / "evidence-web.yaml"
+    db_file.write_text(listener % ("by-token", "server", echo.port, TD) + "evidence: {server: '%s', token_file: '%s'}\n" % (at, token_file))
+    db = Proxy("--config", db_file, uid=DB_UID, socket_path=address)
+    web_file.write_text(listener % ("by-login", "client", db.ports["by-token"], TD) +
+                        "evidence: {server: '%s', login: auth/spiffe, role: proxy}\n" % at)
+    web = Proxy("--config", web_file, uid=WEB_UID, socket_path=address)
+    case("a connection that will be told", works(web.ports["by-login"]))
+
+    def ends(name):
+        return [(actor, one) for actor, one in told(server) if one["listener"] == name and one["event"] == "end"]
+    rows = wait(lambda: ends("by-token")) or [({}, {})]
+    case("with a token from a file it gets into the ledger", rows[0][1].get("peer_id") == WEB and rows[0][1].get("own_id") == DB and
+         rows[0][1].get("bytes_in") == 5 and rows[0][0].get("name", "").endswith("prox"), rows)
+    case("as it is in the file", rows[0][1] in db.records(event="end"), rows)
+    rows = wait(lambda: ends("by-login")) or [({}, {})]
+    case("with a login by SVID too", rows[0][1].get("peer_id") == DB and rows[0][1].get("reason") == "closed", web.said())
+    case("told by that workload", rows[0][0].get("entity") or WEB in json.dumps(rows[0][0]), rows[0][0])
+    api("DELETE", "sys/policies/acl/proxy")
+    works(web.ports["by-login"])
+    time.sleep(1.5)
+    count = len(told(server))
+    api("PUT", "sys/policies/acl/proxy", {"policy": 'path "spiffe/connections" { capabilities = ["update"] }'})
+    case("what was refused for a while waits and is told", wait(lambda: len(told(server)) >= count + 4, 30), (count, len(told(server)), web.said()))
+    works(web.ports["by-login"])
+    case("proxies with evidence end well", web.end() == 0 and db.end() == 0)
+    case("and their last records are told", wait(lambda: len(ends("by-token")) == 3), len(ends("by-token")))
 
 
 def usage(address):
@@ -535,9 +599,11 @@ def body():
                 slow_ones(address, ())
                 stalled(address)
                 files(address)
+                evidence(server, address)
                 withdrawn(server, address, entries)
                 usage(address)
                 draining(web, db)
+                not_waiting(address, echo)
             finally:
                 web.end()
                 db.end()

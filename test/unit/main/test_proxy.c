@@ -7,6 +7,7 @@
 #include "main/config_read.c"
 #include "main/proxy_config.c"
 #include "main/proxy_place.c"
+#include "main/proxy_post.c"
 #include "main/proxy_record.c"
 #include "main/workload_client.c"
 
