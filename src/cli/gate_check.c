@@ -77,16 +77,9 @@ static bool is_gate_file(struct mln_bytes name)
     return mln_bytes_ends(name, MLN_BYTES(".rego")) && !mln_bytes_ends(name, MLN_BYTES("_test.rego"));
 }
 
-static struct mln_err read_sources(struct check *c)
+static struct mln_err read_folder(struct check *c, struct mln_rego_source *all, const char *dir)
 {
-    const char *dir = beside(c, "gates", "gates");
     const struct mln_value *names = NULL;
-    struct mln_rego_source *all = mln_new_array(c->cli->cx, MLN_RULES_MODULES_MAX, sizeof(*all));
-    MLN_TRY(mln_cx_err(c->cli->cx));
-    c->gates.sources = all;
-    if (mln_cli_text(c->cli, "gates") == NULL && !is_there(dir)) {
-        return MLN_OK;
-    }
     if (is_gate_file(mln_bytes_of(dir))) {
         return add_source(c, all, dir);
     }
@@ -95,6 +88,23 @@ static struct mln_err read_sources(struct check *c)
         struct mln_bytes name = mln_get_bytes(mln_item(names, i));
         if (is_gate_file(name)) {
             MLN_TRY(add_source(c, all, mln_text_format(c->cli->cx, "%s/%.*s", dir, MLN_FMT(name))));
+        }
+    }
+    return MLN_OK;
+}
+
+static struct mln_err read_sources(struct check *c)
+{
+    const char *own = beside(c, "gates", "gates");
+    struct mln_rego_source *all = mln_new_array(c->cli->cx, MLN_RULES_MODULES_MAX, sizeof(*all));
+    MLN_TRY(mln_cx_err(c->cli->cx));
+    c->gates.sources = all;
+    if (mln_cli_text(c->cli, "gates") == NULL) {
+        return is_there(own) ? read_folder(c, all, own) : MLN_OK;
+    }
+    for (size_t i = 0; i < c->cli->n_sets; i++) {
+        if (mln_bytes_is(mln_bytes_of(c->cli->sets[i].flag->name), "gates")) {
+            MLN_TRY(read_folder(c, all, c->cli->sets[i].text));
         }
     }
     return MLN_OK;
@@ -317,7 +327,7 @@ static struct mln_err run_show(struct mln_cli *cli)
 
 static const struct mln_flag flags[] = {
     {"gate", MLN_FLAG_TEXT, "FILE", NULL, "Thresholds (default DIR/release.yaml when there)"},
-    {"gates", MLN_FLAG_TEXT, "FOLDER", NULL, "Gates in Rego (default DIR/gates when there)"},
+    {"gates", MLN_FLAG_LIST, "PATH", NULL, "Gates in Rego, several times (default DIR/gates when there)"},
     {"exceptions", MLN_FLAG_TEXT, "FILE", NULL, "Exceptions (default DIR/exceptions.yaml when there)"},
     {"card", MLN_FLAG_TEXT, "FILE", NULL, "Model card facts (default DIR/model-card.yaml when there)"},
     {"evidence", MLN_FLAG_TEXT, "FILE", NULL, "Evidence, JSON or YAML; what is missing is looked at here"},
