@@ -15,13 +15,12 @@ static bool encode(struct rg_call *call, enum mln_b64 kind)
     return rg_return(call, rg_string_buf(call->heap, &out));
 }
 
-/* Line ends are skipped, as Go does. */
-static struct mln_bytes one_line(struct rg_call *call, struct mln_bytes t)
+struct mln_bytes rg_one_line(struct rg_heap *heap, struct mln_bytes t)
 {
     if (mln_bytes_find(t, '\n') == t.len && mln_bytes_find(t, '\r') == t.len) {
         return t;
     }
-    char *to = rg_text_dup(call->heap, t);
+    char *to = rg_text_dup(heap, t);
     size_t n = 0;
     for (size_t i = 0; i < t.len; i++) {
         if (t.ptr[i] != '\n' && t.ptr[i] != '\r') {
@@ -40,7 +39,7 @@ static bool decode(struct rg_call *call, enum mln_b64 kind)
     if (!rg_arg_string(call, 1, &t)) {
         return false;
     }
-    t = one_line(call, t);
+    t = rg_one_line(call->heap, t);
     if (kind == MLN_B64_URL && t.len % 4 != 0 && mln_bytes_find(t, '=') == t.len) {
         kind = MLN_B64_URL_RAW;
     }
@@ -65,7 +64,7 @@ static bool b64_is_valid(struct rg_call *call)
     struct mln_bytes t;
     MLN_AUTO(mln_buf_drop) struct mln_buf out = {0};
     return rg_arg_string(call, 1, &t) &&
-           rg_return(call, rg_bool(!mln_failed(mln_base64_parse(NULL, one_line(call, t),
+           rg_return(call, rg_bool(!mln_failed(mln_base64_parse(NULL, rg_one_line(call->heap, t),
                                                                 MLN_B64_STD, &out))));
 }
 

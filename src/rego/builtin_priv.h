@@ -72,6 +72,9 @@ bool rg_arg_int(struct rg_call *call, uint32_t pos, int64_t *ret); /* "must be i
 bool rg_arg_number(struct rg_call *call, uint32_t pos, struct rg_val *ret);
 bool rg_arg_tag(struct rg_call *call, uint32_t pos, enum rg_tag tag, struct rg_val *ret); /* array, object, set, bool */
 
+/* Without line ends, which Go's base64 skips. */
+struct mln_bytes rg_one_line(struct rg_heap *heap, struct mln_bytes t);
+
 /* ---- what the evaluation gives ---- */
 int64_t rg_now_ns(struct rg_vm *vm);    /* the same for one evaluation */
 uint64_t rg_random(struct rg_vm *vm);
