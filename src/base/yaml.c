@@ -17,6 +17,7 @@ struct reader {
     yaml_parser_t *parser;
     yaml_event_t event; /* the one being looked at */
     bool has_event;
+    bool may_follow; /* other documents, which are passed over */
 };
 
 static struct mln_err refuse(const struct reader *r, yaml_mark_t at, const char *what)
@@ -339,13 +340,17 @@ static struct mln_err parse_stream(struct reader *r, struct mln_value *to)
     MLN_TRY(parse_node(r, to, 0));
     MLN_TRY(next(r)); /* end of the document */
     MLN_TRY(next(r));
+    while (r->may_follow && r->event.type != YAML_STREAM_END_EVENT) {
+        MLN_TRY(next(r));
+    }
     if (r->event.type != YAML_STREAM_END_EVENT) {
         return refuse(r, r->event.start_mark, "more than one document");
     }
     return MLN_OK;
 }
 
-struct mln_err mln_yaml_parse(struct mln_cx *cx, struct mln_bytes text, const struct mln_value **ret)
+static struct mln_err parse(struct mln_cx *cx, struct mln_bytes text, bool may_follow,
+                            const struct mln_value **ret)
 {
     yaml_parser_t parser;
     struct mln_value *root = mln_new(cx, sizeof(*root));
@@ -357,11 +362,21 @@ struct mln_err mln_yaml_parse(struct mln_cx *cx, struct mln_bytes text, const st
     }
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, text.ptr != NULL ? text.ptr : (const uint8_t *)"", text.len);
-    struct reader r = {.cx = cx, .parser = &parser};
+    struct reader r = {.cx = cx, .parser = &parser, .may_follow = may_follow};
     struct mln_err err = parse_stream(&r, root);
     event_drop(&r);
     yaml_parser_delete(&parser);
     MLN_TRY(err);
     *ret = root;
     return MLN_OK;
+}
+
+struct mln_err mln_yaml_parse(struct mln_cx *cx, struct mln_bytes text, const struct mln_value **ret)
+{
+    return parse(cx, text, false, ret);
+}
+
+struct mln_err mln_yaml_parse_first(struct mln_cx *cx, struct mln_bytes text, const struct mln_value **ret)
+{
+    return parse(cx, text, true, ret);
 }

@@ -44,6 +44,9 @@ static bool fold(struct rg_call *call, struct rg_val out,
                                    rg_type_name(call->args[0]), rg_type_name(items[i]));
         }
         out = join(call->heap, out, items[i]);
+        if (out.tag == RG_UNDEF) {
+            return rg_fail(call, "number too big");
+        }
     }
     return rg_return(call, out);
 }

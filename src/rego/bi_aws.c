@@ -8,7 +8,8 @@
 
 struct signing {
     struct rg_call *call;
-    struct rg_val request, config, headers; /* headers: to be signed, names in lower case */
+    struct rg_val request, config;
+    struct rg_val own, headers; /* AWS's headers; what is signed, names in lower case */
     struct mln_bytes method, url, service, region, access_key, secret, token;
     struct mln_bytes host, path, query;
     const char *date, *stamp, *content;
@@ -95,10 +96,15 @@ static struct rg_val lower(struct rg_call *call, struct mln_bytes t)
 
 static void put(struct signing *s, const char *name, struct mln_bytes v)
 {
-    rg_put_text(s->call->heap, s->headers, name, rg_string(s->call->heap, v));
+    struct rg_val text = rg_string(s->call->heap, v);
+    rg_put_text(s->call->heap, s->own, name, text);
+    rg_put_text(s->call->heap, s->headers, name, text);
 }
 
-/* AWS's own headers, which win, then the request's but those that proxies change. */
+/*
+ * AWS's own headers and the request's but those that proxies change. When both have one, the request's is what is
+ * signed and AWS's is what is sent: so does OPA.
+ */
 static void gather(struct signing *s)
 {
     bool has_content = mln_bytes_is(s->service, "s3") || mln_bytes_is(s->service, "glacier") ||
@@ -122,9 +128,7 @@ static void gather(struct signing *s)
         struct mln_bytes n = rg_bytes(name);
         if (!mln_bytes_is(n, "authorization") && !mln_bytes_is(n, "user-agent") &&
             !mln_bytes_is(n, "x-amzn-trace-id")) {
-            if (!rg_has(s->headers, name)) {
-                rg_put(s->call->heap, s->headers, name, v);
-            }
+            rg_put(s->call->heap, s->headers, name, v);
         }
     }
 }
@@ -189,8 +193,8 @@ static bool answer(struct signing *s)
     struct rg_heap *heap = s->call->heap;
     const char *scope = rg_text_format(heap, "%s/%.*s/%.*s/aws4_request", s->date,
                                        MLN_FMT(s->region), MLN_FMT(s->service));
-    mln_buf_add_format(&auth, "AWS4-HMAC-SHA256 Credential=%.*s/%s,SignedHeaders=",
-                       MLN_FMT(s->access_key), scope);
+    mln_buf_add_format(
+        &auth, "AWS4-HMAC-SHA256 Credential=%.*s/%s,SignedHeaders=", MLN_FMT(s->access_key), scope);
     add_names(&auth, s);
     mln_buf_add_text(&auth, ",Signature=");
     add_signature(&auth, s, scope);
@@ -199,9 +203,8 @@ static bool answer(struct signing *s)
     for (size_t i = 0; given.tag == RG_OBJECT && i < rg_len(given); i++) {
         rg_put(heap, headers, rg_key_at(given, i), rg_val_at(given, i));
     }
-    for (size_t i = 0; i < rg_len(s->headers); i++) {
-        struct rg_val key = rg_key_at(s->headers, i);
-        rg_put(heap, headers, key, rg_val_at(s->headers, i));
+    for (size_t i = 0; i < rg_len(s->own); i++) {
+        rg_put(heap, headers, rg_key_at(s->own, i), rg_val_at(s->own, i));
     }
     rg_put_text(heap, headers, "Authorization", rg_string_buf(heap, &auth));
     for (size_t i = 0; i < rg_len(s->request); i++) {
@@ -216,7 +219,8 @@ static bool sign_req(struct rg_call *call)
     static const char *const request_keys[] = {"method", "url", NULL};
     static const char *const config_keys[] = {"aws_access_key", "aws_region",
                                               "aws_secret_access_key", "aws_service", NULL};
-    struct signing s = {.call = call, .headers = rg_object(call->heap, 8)};
+    struct signing s = {
+        .call = call, .own = rg_object(call->heap, 4), .headers = rg_object(call->heap, 8)};
     struct rg_civil t;
     int64_t ns = 0;
     if (!rg_arg_tag(call, 1, RG_OBJECT, &s.request) || !rg_arg_tag(call, 2, RG_OBJECT, &s.config) ||

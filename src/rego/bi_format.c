@@ -2,6 +2,7 @@
 /* sprintf with the verbs of Go's fmt that policies use, format_int, upper and lower. */
 #include "rego/builtin_priv.h"
 
+#include <math.h>
 #include <stdio.h>
 
 struct verb {
@@ -33,10 +34,18 @@ static void pad(struct mln_buf *buf, const struct verb *v, struct mln_bytes text
     }
 }
 
+/* What Go's fmt sees as a float64: with a point or an exponent, and not beyond its range. */
+static bool is_float(struct rg_val v)
+{
+    return v.tag == RG_BIG && !v.big->is_int && isfinite(rg_num_to_double(v));
+}
+
 static void add_plain(struct mln_buf *out, struct rg_val v)
 {
     if (v.tag == RG_STR) {
         mln_buf_add_bytes(out, rg_bytes(v));
+    } else if (is_float(v)) {
+        rg_num_print_double(out, rg_num_to_double(v));
     } else {
         rg_print_rego(out, v);
     }
@@ -72,12 +81,11 @@ static void add_quoted(struct mln_buf *out, struct mln_bytes t)
 /* What Go writes when verb and value do not go together. */
 static void add_wrong(struct mln_buf *out, const struct verb *v, struct rg_val arg)
 {
-    int64_t i = 0;
-    bool is_int = rg_is_number(arg) && rg_num_int(arg, &i);
     mln_buf_add_format(out, "%%!%c(%s=", v->letter,
-                       is_int              ? "int"
-                       : arg.tag == RG_BIG ? "float64"
-                                           : "string");
+                       arg.tag == RG_INT   ? "int"
+                       : arg.tag != RG_BIG ? "string"
+                       : arg.big->is_int   ? "*big.Int"
+                                           : "float64");
     add_plain(out, arg);
     mln_buf_add_byte(out, ')');
 }
@@ -90,10 +98,15 @@ static void add_int(struct mln_buf *out, const struct verb *v, struct rg_val arg
         mln_buf_add_bytes(out, rg_num_text(arg, space));
         return;
     }
-    if (!rg_is_number(arg) || !rg_num_int(arg, &i)) {
+    if (arg.tag == RG_BIG && arg.big->is_int) {
+        (void)rg_num_radix(out, arg, v->letter == 'b' ? 2 : v->letter == 'o' ? 8 : 16);
+        return;
+    }
+    if (arg.tag != RG_INT) {
         add_wrong(out, v, arg);
         return;
     }
+    i = arg.integer;
     uint64_t u = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
     unsigned base = v->letter == 'b' ? 2 : v->letter == 'o' ? 8 : v->letter == 'd' ? 10 : 16;
     char digits[72];
@@ -322,10 +335,14 @@ static bool format_int(struct rg_call *call)
     struct mln_buf buf = rg_buf(call->heap);
     struct verb verb = {.letter = base == 2 ? 'b' : base == 8 ? 'o' : base == 10 ? 'd' : 'x'};
     struct rg_val whole = rg_num_round(call->heap, v, rg_num_cmp(v, rg_int(0)) < 0 ? 1 : -1);
-    if (!rg_num_int(whole, &i) && base != 10) {
-        return rg_fail(call, "number is beyond 64 bits");
+    if (rg_num_is_int(v)) {
+        whole = v; /* exact; of a fraction 64 bits are left, as in OPA */
     }
-    add_int(&buf, &verb, whole);
+    if (base != 10 && !rg_num_int(whole, &i)) {
+        (void)rg_num_radix(&buf, whole, (unsigned)base);
+    } else {
+        add_int(&buf, &verb, rg_num_int(whole, &i) ? rg_int(i) : whole);
+    }
     return rg_return(call, rg_string_buf(call->heap, &buf));
 }
 

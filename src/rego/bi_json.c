@@ -3,6 +3,7 @@
 #include "rego/builtin_priv.h"
 
 #include "base/json.h"
+#include "base/text.h"
 #include "base/yaml.h"
 
 #include <stdio.h>
@@ -143,6 +144,28 @@ static bool json_is_valid(struct rg_call *call)
 }
 
 /* ---- YAML ---- */
+/*
+ * "yaml: line 2, column 1: what" in the words of Go's reader: without a column, and with the line as its parser counts it
+ * (from 0, and 0 is not told; from 1 when the scanner was at it).
+ */
+static void go_words(struct mln_bytes text, char *to, size_t max)
+{
+    struct mln_bytes rest = text;
+    uint64_t line = 0;
+    (void)snprintf(to, max, "%.*s", MLN_FMT(text));
+    if (!mln_bytes_starts(text, MLN_BYTES("yaml: line "))) {
+        return;
+    }
+    (void)mln_u64_parse(mln_bytes_cut(mln_bytes_from(text, 11), ',', &rest), &line);
+    (void)mln_bytes_cut(rest, ':', &rest);
+    line = line <= 1 ? 0 : line - mln_bytes_starts(rest, MLN_BYTES(" did not find expected"));
+    if (line == 0) {
+        (void)snprintf(to, max, "yaml:%.*s", MLN_FMT(rest));
+    } else {
+        (void)snprintf(to, max, "yaml: line %llu:%.*s", (unsigned long long)line, MLN_FMT(rest));
+    }
+}
+
 static bool read_yaml(struct rg_call *call, struct mln_bytes t, struct rg_val *ret, char *why,
                       size_t why_max)
 {
@@ -150,9 +173,9 @@ static bool read_yaml(struct rg_call *call, struct mln_bytes t, struct rg_val *r
     const struct mln_value *v = NULL;
     MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(YAML_ARENA_MAX, false);
     mln_cx_init(&cx, arena);
-    bool ok = arena != NULL && !mln_failed(mln_yaml_parse(&cx, t, &v));
+    bool ok = arena != NULL && !mln_failed(mln_yaml_parse_first(&cx, t, &v));
     *ret = ok ? rg_from_value(call->heap, v) : RG_NONE;
-    (void)snprintf(why, why_max, "%s", cx.text);
+    go_words(mln_bytes_of(cx.text), why, why_max);
     return ok;
 }
 
@@ -171,8 +194,8 @@ static bool yaml_is_valid(struct rg_call *call)
 {
     struct rg_val v, text = call->args[0];
     char why[MLN_CX_TEXT_MAX];
-    return rg_return(call, rg_bool(text.tag == RG_STR &&
-                                   read_yaml(call, rg_bytes(text), &v, why, sizeof(why))));
+    return rg_return(
+        call, rg_bool(text.tag == RG_STR && read_yaml(call, rg_bytes(text), &v, why, sizeof(why))));
 }
 
 static bool yaml_marshal(struct rg_call *call)
@@ -189,11 +212,8 @@ static bool yaml_marshal(struct rg_call *call)
     return rg_return(call, rg_string_buf(call->heap, &out));
 }
 
-const struct rg_builtin rg_builtins_json[] = {{"json.marshal", marshal},
-                                              {"json.marshal_with_options", marshal_with_options},
-                                              {"json.unmarshal", unmarshal},
-                                              {"json.is_valid", json_is_valid},
-                                              {"yaml.marshal", yaml_marshal},
-                                              {"yaml.unmarshal", yaml_unmarshal},
-                                              {"yaml.is_valid", yaml_is_valid},
-                                              {NULL, NULL}};
+const struct rg_builtin rg_builtins_json[] = {
+    {"json.marshal", marshal},        {"json.marshal_with_options", marshal_with_options},
+    {"json.unmarshal", unmarshal},    {"json.is_valid", json_is_valid},
+    {"yaml.marshal", yaml_marshal},   {"yaml.unmarshal", yaml_unmarshal},
+    {"yaml.is_valid", yaml_is_valid}, {NULL, NULL}};

@@ -7,16 +7,21 @@ static bool two_numbers(struct rg_call *call, struct rg_val *a, struct rg_val *b
     return rg_arg_number(call, 1, a) && rg_arg_number(call, 2, b);
 }
 
+static bool give(struct rg_call *call, struct rg_val v)
+{
+    return v.tag != RG_UNDEF ? rg_return(call, v) : rg_fail(call, "number too big");
+}
+
 static bool plus(struct rg_call *call)
 {
     struct rg_val a, b;
-    return two_numbers(call, &a, &b) && rg_return(call, rg_num_add(call->heap, a, b));
+    return two_numbers(call, &a, &b) && give(call, rg_num_add(call->heap, a, b));
 }
 
 static bool mul(struct rg_call *call)
 {
     struct rg_val a, b;
-    return two_numbers(call, &a, &b) && rg_return(call, rg_num_mul(call->heap, a, b));
+    return two_numbers(call, &a, &b) && give(call, rg_num_mul(call->heap, a, b));
 }
 
 static struct rg_val difference(struct rg_heap *heap, struct rg_val a, struct rg_val b)
@@ -37,7 +42,7 @@ static bool minus(struct rg_call *call)
         return rg_return(call, difference(call->heap, a, b));
     }
     if (rg_is_number(a) && rg_is_number(b)) {
-        return rg_return(call, rg_num_sub(call->heap, a, b));
+        return give(call, rg_num_sub(call->heap, a, b));
     }
     if (!rg_is_number(a) && a.tag != RG_SET) {
         return rg_fail_operand(call, 1, "must be one of {number, set} but got %s", rg_type_name(a));
@@ -61,7 +66,7 @@ static bool divide(struct rg_call *call)
     if (rg_num_cmp(b, rg_int(0)) == 0) {
         return rg_fail(call, "divide by zero");
     }
-    return rg_return(call, rg_num_div(call->heap, a, b));
+    return give(call, rg_num_div(call->heap, a, b));
 }
 
 static bool rem(struct rg_call *call)
@@ -76,11 +81,7 @@ static bool rem(struct rg_call *call)
     if (rg_num_cmp(b, rg_int(0)) == 0) {
         return rg_fail(call, "modulo by zero");
     }
-    int64_t x = 0, y = 0;
-    if (!rg_num_int(a, &x) || !rg_num_int(b, &y)) {
-        return rg_fail(call, "modulo of numbers beyond 64 bits");
-    }
-    return rg_return(call, rg_int(y == -1 ? 0 : x % y));
+    return give(call, rg_num_rem(call->heap, a, b));
 }
 
 static bool absolute(struct rg_call *call)
@@ -89,55 +90,64 @@ static bool absolute(struct rg_call *call)
     if (!rg_arg_number(call, 1, &a)) {
         return false;
     }
-    return rg_return(call, rg_num_cmp(a, rg_int(0)) < 0 ? rg_num_sub(call->heap, rg_int(0), a) : a);
+    return give(call, rg_num_abs(call->heap, a));
 }
 
 static bool ceiling(struct rg_call *call)
 {
     struct rg_val a;
-    return rg_arg_number(call, 1, &a) && rg_return(call, rg_num_round(call->heap, a, 1));
+    return rg_arg_number(call, 1, &a) && give(call, rg_num_round(call->heap, a, 1));
 }
 
 static bool floor_(struct rg_call *call)
 {
     struct rg_val a;
-    return rg_arg_number(call, 1, &a) && rg_return(call, rg_num_round(call->heap, a, -1));
+    return rg_arg_number(call, 1, &a) && give(call, rg_num_round(call->heap, a, -1));
 }
 
 static bool round_(struct rg_call *call)
 {
     struct rg_val a;
-    return rg_arg_number(call, 1, &a) && rg_return(call, rg_num_round(call->heap, a, 0));
+    return rg_arg_number(call, 1, &a) && give(call, rg_num_round(call->heap, a, 0));
 }
 
-static bool make_range(struct rg_call *call, int64_t a, int64_t b, int64_t by)
+static bool whole(struct rg_call *call, uint32_t pos, struct rg_val *ret)
 {
-    struct rg_val out = rg_array(call->heap, 0);
-    for (int64_t i = a;;) {
+    return rg_arg_number(call, pos, ret) &&
+           (rg_num_is_int(*ret) ||
+            rg_fail_operand(call, pos, "must be integer number but got floating-point number"));
+}
+
+/* Both ends belong to it. */
+static bool make_range(struct rg_call *call, struct rg_val a, struct rg_val b, struct rg_val by)
+{
+    struct rg_heap *heap = call->heap;
+    struct rg_val out = rg_array(heap, 0);
+    bool up = rg_num_cmp(a, b) <= 0;
+    for (struct rg_val i = a;
+         i.tag != RG_UNDEF && (up ? rg_num_cmp(i, b) <= 0 : rg_num_cmp(i, b) >= 0);) {
         if (!rg_spend(call->vm, 1)) {
             return true;
         }
-        rg_push(call->heap, out, rg_int(i));
-        bool over = a <= b ? __builtin_add_overflow(i, by, &i) : __builtin_sub_overflow(i, by, &i);
-        if (over || (a <= b ? i > b : i < b)) {
-            return rg_return(call, out);
-        }
+        rg_push(heap, out, i);
+        i = up ? rg_num_add(heap, i, by) : rg_num_sub(heap, i, by);
     }
+    return rg_return(call, out);
 }
 
 static bool range(struct rg_call *call)
 {
-    int64_t a = 0, b = 0;
-    return rg_arg_int(call, 1, &a) && rg_arg_int(call, 2, &b) && make_range(call, a, b, 1);
+    struct rg_val a, b;
+    return whole(call, 1, &a) && whole(call, 2, &b) && make_range(call, a, b, rg_int(1));
 }
 
 static bool range_step(struct rg_call *call)
 {
-    int64_t a = 0, b = 0, by = 0;
-    if (!rg_arg_int(call, 1, &a) || !rg_arg_int(call, 2, &b) || !rg_arg_int(call, 3, &by)) {
+    struct rg_val a, b, by;
+    if (!whole(call, 1, &a) || !whole(call, 2, &b) || !whole(call, 3, &by)) {
         return false;
     }
-    if (by <= 0) {
+    if (rg_num_cmp(by, rg_int(0)) <= 0) {
         return rg_fail(call, "step must be a positive integer");
     }
     return make_range(call, a, b, by);
@@ -200,6 +210,9 @@ static bool to_number(struct rg_call *call)
     }
     if (!is_number_text(rg_bytes(v)) || v.str->len > MLN_DECIMAL_DIGITS_MAX) {
         return rg_fail(call, "invalid syntax");
+    }
+    if (!rg_num_in_range(rg_bytes(v))) {
+        return rg_fail(call, "invalid number: number too big");
     }
     return rg_return(call, rg_number(call->heap, rg_bytes(v)));
 }

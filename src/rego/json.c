@@ -218,7 +218,8 @@ static struct rg_val read_number(struct reader *r)
         r->at++;
         ok = digits(r) > 0;
     }
-    if (ok && r->at < r->end && (*r->at | 32) == 'e') {
+    bool has_exponent = ok && r->at < r->end && (*r->at | 32) == 'e';
+    if (has_exponent) {
         r->at++;
         r->at += r->at < r->end && (*r->at == '+' || *r->at == '-');
         ok = digits(r) > 0;
@@ -226,6 +227,9 @@ static struct rg_val read_number(struct reader *r)
     size_t len = (size_t)(r->at - from);
     if (!ok || len > MLN_DECIMAL_DIGITS_MAX) {
         return refuse(r, "bad number");
+    }
+    if (has_exponent && !rg_num_in_range(mln_bytes_at(from, len))) {
+        return refuse(r, "invalid number: number too big");
     }
     return rg_number(r->heap, mln_bytes_at(from, len));
 }

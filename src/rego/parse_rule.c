@@ -55,10 +55,7 @@ static bool parse_head_args(struct rg_parser *p, struct rg_rule *r)
     }
     r->args = list.items;
     r->args_n = list.n;
-    r->is_function = true;
-    if (list.n == 0) {
-        r->args = rg_new(p->heap, sizeof(*r->args));
-    }
+    r->is_function = list.n > 0; /* without arguments it is a rule like others, as in OPA */
     return true;
 }
 

@@ -170,7 +170,7 @@ uint32_t rg_hash_bytes(const void *p, size_t n);
 void rg_sort_items(struct rg_val *items, size_t n);
 const char *rg_type_name(struct rg_val v); /* "null" "boolean" "number" "string" "array" "object" "set" */
 
-/* ---- numbers (num.c) ---- */
+/* ---- numbers (num.c): an answer that is too large is undefined ---- */
 struct rg_val rg_number(struct rg_heap *heap, struct mln_bytes literal); /* JSON's grammar, checked before */
 struct rg_val rg_num_double(struct rg_heap *heap, double d);
 double rg_num_to_double(struct rg_val v);
@@ -181,6 +181,13 @@ struct rg_val rg_num_add(struct rg_heap *heap, struct rg_val a, struct rg_val b)
 struct rg_val rg_num_sub(struct rg_heap *heap, struct rg_val a, struct rg_val b);
 struct rg_val rg_num_mul(struct rg_heap *heap, struct rg_val a, struct rg_val b);
 struct rg_val rg_num_div(struct rg_heap *heap, struct rg_val a, struct rg_val b); /* b is not zero */
+struct rg_val rg_num_rem(struct rg_heap *heap, struct rg_val a, struct rg_val b); /* both whole, b not zero; sign of a */
+struct rg_val rg_num_abs(struct rg_heap *heap, struct rg_val v);
+#define RG_NUM_EXPONENT_MAX 30102 /* 2^100,000, as in OPA: beyond it printing costs more than linear time */
+bool rg_num_in_range(struct mln_bytes literal); /* of JSON's grammar */
+/* Digits of a whole number to base 2, 8 or 16. False when it is none, or has too many. */
+bool rg_num_radix(struct mln_buf *buf, struct rg_val v, unsigned base);
+void rg_num_print_double(struct mln_buf *buf, double d); /* as Go's %v */
 struct rg_val rg_num_round(struct rg_heap *heap, struct rg_val v, int how); /* -1 floor, 0 half away from zero, 1 ceil */
 struct mln_bytes rg_num_text(struct rg_val v, char space[24]);
 
