@@ -2,6 +2,7 @@
 /* regex.*: compiled once an evaluator, kept by pattern. */
 #include "rego/builtin_priv.h"
 #include "rego/regex_priv.h"
+#include "rego/schema_priv.h"
 
 static const int regex_kind = 0;
 
@@ -12,6 +13,30 @@ static bool spend(void *of, uint64_t steps)
 
 #define METER(call) (&(struct rg_regex_meter){spend, (call)->vm})
 
+static struct rg_regex *compiled(struct rg_vm *vm, struct rg_val text, char *why, size_t why_max)
+{
+    struct rg_regex *re = rg_cache_get(vm, &regex_kind, text);
+    if (re == NULL) {
+        re = rg_regex_new(rg_bytes(text), why, why_max);
+        if (re != NULL) {
+            rg_cache_put(vm, &regex_kind, text, re, rg_regex_free);
+        }
+    }
+    return re;
+}
+
+struct rg_regex *rg_pattern(struct rg_vm *vm, struct rg_val text)
+{
+    char why[512];
+    return compiled(vm, text, why, sizeof(why));
+}
+
+bool rg_pattern_finds(struct rg_vm *vm, struct rg_regex *re, struct mln_bytes text)
+{
+    struct rg_regex_meter meter = {spend, vm};
+    return rg_regex_test(re, text, &meter) == RG_FOUND;
+}
+
 /* NULL after an error. */
 static struct rg_regex *pattern_of(struct rg_call *call, uint32_t pos)
 {
@@ -20,15 +45,9 @@ static struct rg_regex *pattern_of(struct rg_call *call, uint32_t pos)
     if (!rg_arg_string(call, pos, &text)) {
         return NULL;
     }
-    struct rg_val key = call->args[pos - 1];
-    struct rg_regex *re = rg_cache_get(call->vm, &regex_kind, key);
+    struct rg_regex *re = compiled(call->vm, call->args[pos - 1], why, sizeof(why));
     if (re == NULL) {
-        re = rg_regex_new(text, why, sizeof(why));
-        if (re == NULL) {
-            (void)rg_fail(call, "%s", why);
-            return NULL;
-        }
-        rg_cache_put(call->vm, &regex_kind, key, re, rg_regex_free);
+        (void)rg_fail(call, "%s", why);
     }
     return re;
 }
@@ -40,8 +59,7 @@ static bool match(struct rg_call *call)
         return rg_arg_string(call, 1, &text);
     }
     struct rg_regex *re = pattern_of(call, 1);
-    return re != NULL &&
-           rg_return(call, rg_bool(rg_regex_test(re, text, METER(call)) == RG_FOUND));
+    return re != NULL && rg_return(call, rg_bool(rg_regex_test(re, text, METER(call)) == RG_FOUND));
 }
 
 static bool is_valid(struct rg_call *call)

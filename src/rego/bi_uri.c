@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* uri.parse, uri.is_valid: as Go's net/url reads them. */
-#include "rego/builtin_priv.h"
+#include "rego/schema_priv.h"
 
 struct uri {
     struct rg_call *call;
@@ -12,8 +12,8 @@ struct uri {
 
 static bool refuse(struct uri *u, const char *format, struct mln_bytes what)
 {
-    const char *why = rg_text_format(u->call->heap, "%s%.*s%s", format, MLN_FMT(what),
-                                     what.len > 0 ? "\"" : "");
+    const char *why =
+        rg_text_format(u->call->heap, "%s%.*s%s", format, MLN_FMT(what), what.len > 0 ? "\"" : "");
     size_t n = mln_bytes_of(why).len;
     n = n < sizeof(u->why) ? n : sizeof(u->why) - 1;
     mln_copy(u->why, why, n);
@@ -50,7 +50,8 @@ static bool unescape(struct uri *u, struct mln_bytes t, bool in_host, struct mln
     for (size_t i = 0; i < t.len; i++) {
         uint8_t c = t.ptr[i];
         if (c == '%') {
-            int a = i + 1 < t.len ? hex(t.ptr[i + 1]) : -1, b = i + 2 < t.len ? hex(t.ptr[i + 2]) : -1;
+            int a = i + 1 < t.len ? hex(t.ptr[i + 1]) : -1,
+                b = i + 2 < t.len ? hex(t.ptr[i + 2]) : -1;
             uint8_t byte = (uint8_t)(a << 4 | b);
             if (a < 0 || b < 0 || (in_host && byte < 0x80 && byte != '%')) {
                 return refuse(u, "invalid URL escape \"", mln_bytes_sub(t, i, 3));
@@ -59,8 +60,9 @@ static bool unescape(struct uri *u, struct mln_bytes t, bool in_host, struct mln
             i += 2;
         } else if (in_host && c < 0x80 && !is_letter(c) && !is_digit(c) &&
                    !is_one_of(c, "-_.~!$&'()*+,;=:[]<>\"")) {
-            return refuse(u, c == ' ' ? "invalid character \" \" in host name"
-                                      : "invalid character in host name",
+            return refuse(u,
+                          c == ' ' ? "invalid character \" \" in host name"
+                                   : "invalid character in host name",
                           MLN_BYTES_NONE);
         }
         to[n++] = (char)c;
@@ -234,6 +236,17 @@ static struct mln_bytes raw_path(struct uri *u, struct mln_bytes plain)
     }
     back = mln_buf_bytes(&out);
     return mln_bytes_at(rg_text_dup(call->heap, back), back.len);
+}
+
+bool rg_uri_reads(struct rg_heap *heap, struct mln_bytes text, struct mln_bytes *ret_scheme,
+                  struct mln_bytes *ret_path)
+{
+    struct rg_call call = {.heap = heap, .name = "uri"};
+    struct uri u = {.call = &call, .whole = text};
+    bool ok = read(&u);
+    *ret_scheme = u.scheme;
+    *ret_path = u.path;
+    return ok;
 }
 
 static bool parse(struct rg_call *call)

@@ -300,13 +300,14 @@ static void bn_drop(BIGNUM **p)
     BN_free(*p);
 }
 
-/* NULL when it is no whole number, or has too many digits. */
-static BIGNUM *to_bn(struct rg_val v)
+/* The number times ten to the `shift`. NULL when that is not whole, or has too many digits. */
+static BIGNUM *shifted_bn(struct rg_val v, int64_t shift)
 {
     char space[24], text[MLN_DECIMAL_DIGITS_MAX + 2];
     size_t n = 0;
     struct decimal d = decimal_in(v, space);
     BIGNUM *bn = NULL;
+    d.lead += d.is_zero ? 0 : shift;
     if (!decimal_is_int(&d) || d.lead >= MLN_DECIMAL_DIGITS_MAX) {
         return NULL;
     }
@@ -324,6 +325,31 @@ static BIGNUM *to_bn(struct rg_val v)
     }
     BN_set_negative(bn, d.minus && !d.is_zero);
     return bn;
+}
+
+static BIGNUM *to_bn(struct rg_val v)
+{
+    return shifted_bn(v, 0);
+}
+
+/* Digits behind the point. */
+static int64_t fraction(struct rg_val v)
+{
+    char space[24];
+    struct decimal d = decimal_in(v, space);
+    return decimal_is_int(&d) ? 0 : (int64_t)d.digits - d.lead - 1;
+}
+
+bool rg_num_is_multiple(struct rg_val v, struct rg_val of)
+{
+    int64_t a = fraction(v), b = fraction(of), shift = a > b ? a : b;
+    MLN_AUTO(bn_drop) BIGNUM *x = shifted_bn(v, shift);
+    MLN_AUTO(bn_drop) BIGNUM *y = shifted_bn(of, shift);
+    BN_CTX *cx = BN_CTX_new();
+    bool ok =
+        x != NULL && y != NULL && cx != NULL && BN_div(NULL, x, x, y, cx) == 1 && BN_is_zero(x);
+    BN_CTX_free(cx);
+    return ok;
 }
 
 static struct rg_val of_bn(struct rg_heap *heap, const BIGNUM *bn)

@@ -2,6 +2,7 @@
 /* Strings and arrays, and what all kinds of values share. */
 #include "rego/val_priv.h"
 
+#include "rego/regex_priv.h"
 #include "rego/rego.h"
 
 uint32_t rg_hash_bytes(const void *p, size_t n)
@@ -121,34 +122,12 @@ void rg_push(struct rg_heap *heap, struct rg_val array, struct rg_val item)
     rg_weigh(heap, array, item);
 }
 
-/* Bytes of the code point at p; 1 for a byte that begins none (as Go counts). */
-static size_t rune_len(const uint8_t *p, size_t left)
-{
-    static const struct {
-        uint8_t first, last, low, high; /* of the first byte; of the second */
-        uint8_t n;
-    } kinds[] = {{0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
-                 {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3},
-                 {0xee, 0xef, 0x80, 0xbf, 3}, {0xf0, 0xf0, 0x90, 0xbf, 4},
-                 {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4}};
-    for (size_t i = 0; p[0] >= 0xc2 && i < MLN_COUNT(kinds); i++) {
-        if (p[0] < kinds[i].first || p[0] > kinds[i].last) {
-            continue;
-        }
-        bool ok = left >= kinds[i].n && p[1] >= kinds[i].low && p[1] <= kinds[i].high;
-        for (size_t k = 2; ok && k < kinds[i].n; k++) {
-            ok = (p[k] & 0xc0) == 0x80;
-        }
-        return ok ? kinds[i].n : 1;
-    }
-    return 1;
-}
-
+/* A byte that is no UTF-8 counts as one, as in Go. */
 static size_t count_runes(struct mln_bytes text)
 {
-    size_t n = 0, i = 0;
-    while (i < text.len) {
-        i += text.ptr[i] < 0x80 ? 1 : rune_len(text.ptr + i, text.len - i);
+    size_t n = 0, len = 1;
+    for (size_t i = 0; i < text.len; i += len) {
+        (void)rx_rune(text.ptr + i, text.len - i, &len);
         n++;
     }
     return n;

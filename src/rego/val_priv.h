@@ -182,6 +182,7 @@ struct rg_val rg_num_sub(struct rg_heap *heap, struct rg_val a, struct rg_val b)
 struct rg_val rg_num_mul(struct rg_heap *heap, struct rg_val a, struct rg_val b);
 struct rg_val rg_num_div(struct rg_heap *heap, struct rg_val a, struct rg_val b); /* b is not zero */
 struct rg_val rg_num_rem(struct rg_heap *heap, struct rg_val a, struct rg_val b); /* both whole, b not zero; sign of a */
+bool rg_num_is_multiple(struct rg_val v, struct rg_val of); /* exact, of fractions too; `of` not zero */
 struct rg_val rg_num_abs(struct rg_heap *heap, struct rg_val v);
 #define RG_NUM_EXPONENT_MAX 30102 /* 2^100,000, as in OPA: beyond it printing costs more than linear time */
 bool rg_num_in_range(struct mln_bytes literal); /* of JSON's grammar */
