@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* sprintf with the verbs of Go's fmt that policies use, format_int, upper and lower. */
-#include "rego/builtin_priv.h"
+#include "rego/template_priv.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -277,7 +277,7 @@ static size_t read_verb(struct mln_bytes f, size_t i, struct verb *v)
     return i + 1;
 }
 
-static void format_into(struct mln_buf *buf, struct mln_bytes f, struct rg_val args)
+void rg_format_into(struct mln_buf *buf, struct mln_bytes f, struct rg_val args)
 {
     uint32_t used = 0;
     for (size_t i = 0; i < f.len;) {
@@ -318,7 +318,7 @@ static bool sprintf_(struct rg_call *call)
         return false;
     }
     (void)mln_buf_reserve(&buf, format.len + 64);
-    format_into(&buf, format, args);
+    rg_format_into(&buf, format, args);
     return rg_return(call, rg_string_buf(call->heap, &buf));
 }
 
