@@ -166,7 +166,8 @@ const struct mln_rego_query *rego_prepare(struct rego_call *call, struct mln_byt
 
 bool rego_evaluate(struct rego_call *call, const struct mln_rego_query *query)
 {
-    struct mln_rego_run_options options = {.budget.time_ns = call->state->time_ns, .is_strict = call->is_strict};
+    struct mln_rego_run_options options = {
+        .budget.time_ns = call->state->time_ns, .is_strict = call->is_strict, .zones = call->state->zones};
     int64_t start_ns = mln_mono_ns();
     struct mln_err err = mln_rego_run(call->worker->eval, call->cx, query, call->snapshot->documents->data, &options);
     call->eval_ns = mln_mono_ns() - start_ns;

@@ -56,6 +56,7 @@ struct mln_rego_state {
     struct rego_snapshot *now;
     bool is_v0;
     uint64_t time_ns;
+    struct mln_rego_zones *zones; /* read before the sandbox closes files */
     char id[37]; /* label of this server */
     int64_t start_ns;
     struct rego_worker workers[MLN_FRONT_THREADS_MAX];

@@ -285,6 +285,7 @@ struct mln_err mln_rego_state_new(struct mln_cx *cx, const struct mln_rego_serve
     state->is_v0 = options->is_v0;
     state->time_ns = options->time_s > 0 ? (uint64_t)options->time_s * 1000000000u : 0;
     state->start_ns = mln_now_ns();
+    MLN_TRY(mln_rego_zones_new(cx, &state->zones));
     mln_uuid(state->id);
     MLN_TRY(first_set(cx, state, options, &set));
     if (data == NULL) {
@@ -307,6 +308,7 @@ void mln_rego_state_free(struct mln_rego_state *state)
         snapshot_drop(&state->workers[i].seen);
     }
     snapshot_drop(&state->now);
+    mln_rego_zones_free(state->zones);
     (void)pthread_mutex_destroy(&state->lock);
     (void)pthread_mutex_destroy(&state->writing);
     mln_free(state);

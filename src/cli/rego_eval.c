@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* merlon rego eval: one query, with OPA's flags and exit codes. */
+#include <stdio.h>
+
 #include "cli/rego_eval_priv.h"
 
 #define EXIT_FAIL 1
@@ -50,7 +52,8 @@ static struct mln_err load(struct mln_cli *cli, struct rego_answer *a)
 {
     struct mln_rego_options options = {
         .version = mln_cli_bool(cli, "v0-compatible") ? MLN_REGO_V0 : MLN_REGO_V1,
-        .is_strict = mln_cli_bool(cli, "strict")};
+        .is_strict = mln_cli_bool(cli, "strict"),
+        .has_print = true};
     MLN_TRY(rego_files_of_flag(cli, "data", &a->files));
     a->files.is_bundle = true;
     MLN_TRY(rego_files_of_flag(cli, "bundle", &a->files));
@@ -67,6 +70,15 @@ static struct mln_err load(struct mln_cli *cli, struct rego_answer *a)
     return err;
 }
 
+/* print() of a policy. */
+static void say_print(void *with, const char *file, uint32_t row, const char *text)
+{
+    (void)with;
+    (void)file;
+    (void)row;
+    (void)fprintf(stderr, "%s\n", text);
+}
+
 static struct mln_err evaluate(struct mln_cli *cli, struct rego_answer *a)
 {
     int64_t time_s = 0;
@@ -76,7 +88,9 @@ static struct mln_err evaluate(struct mln_cli *cli, struct rego_answer *a)
     }
     struct mln_rego_run_options options = {
         .budget.time_ns = (uint64_t)(time_s < 0 ? 0 : time_s) * 1000000000u,
-        .is_strict = mln_cli_bool(cli, "strict-builtin-errors")};
+        .is_strict = mln_cli_bool(cli, "strict-builtin-errors"),
+        .print = say_print};
+    MLN_TRY(rego_net_start(cli, &a->net, &options.net));
     MLN_TRY(load(cli, a));
     struct mln_err err = mln_rego_run(a->eval, cli->cx, a->query, a->files.data, &options);
     const struct mln_rego_error *e = mln_rego_eval_error(a->eval);
@@ -143,6 +157,7 @@ static const struct mln_flag flags[] = {
     {"strict", MLN_FLAG_BOOL, NULL, NULL, "Unused imports and variables are errors"},
     {"strict-builtin-errors", MLN_FLAG_BOOL, NULL, NULL, "The first error of a builtin ends the evaluation"},
     {"timeout", MLN_FLAG_TEXT, "TIME", NULL, "Give up after this time (default: never)"},
+    REGO_FLAG_NET,
     {"v0-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v0"},
     {"v1-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v1 (the default)"},
     {"partial", MLN_FLAG_BOOL, NULL, NULL, "Refused: partial evaluation is not there"},

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/yaml.h"
-#include "cli/rego_priv.h"
+#include "cli/rego_net.h"
 
 enum rego_format {
     REGO_JSON,
@@ -15,6 +15,7 @@ enum rego_format {
 };
 
 struct rego_answer {
+    struct rego_net net;
     struct rego_files files;
     struct mln_rego *rego;
     struct mln_rego_query *query;

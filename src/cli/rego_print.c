@@ -10,6 +10,7 @@ void rego_answer_drop(struct rego_answer *a)
     mln_rego_query_drop(&a->query);
     mln_rego_drop(&a->rego);
     rego_files_drop(&a->files);
+    rego_net_drop(&a->net);
 }
 
 struct mln_err rego_format_of(struct mln_cli *cli, enum rego_format *ret)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* merlon rego test: rules named test_* are tests, todo_test_* wait, test_x[note] are tables. */
-#include "cli/rego_priv.h"
+#include "cli/rego_net.h"
 
 #define TIMEOUT_S 5
 #define NOTES_MAX 65536u /* of print(), a test */
@@ -20,6 +20,8 @@ struct result {
 };
 struct tests {
     struct mln_cli *cli;
+    struct rego_net net;
+    const struct mln_rego_net *host; /* NULL: nothing may be reached */
     struct mln_rego *rego;
     struct mln_rego_eval *eval;
     struct rego_files files;
@@ -35,6 +37,7 @@ static void tests_drop(struct tests *t)
     mln_rego_eval_drop(&t->eval);
     mln_rego_drop(&t->rego);
     rego_files_drop(&t->files);
+    rego_net_drop(&t->net);
 }
 
 /* ---- which rules ---- */
@@ -153,7 +156,7 @@ static struct mln_err run_one(struct tests *t, struct result *r)
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {0}, notes = {.max = NOTES_MAX};
     MLN_AUTO(mln_rego_query_drop) struct mln_rego_query *query = NULL;
     struct mln_rego_run_options options = {.budget.time_ns = (uint64_t)t->timeout_s * 1000000000u,
-                                           .print = take_note, .print_with = &notes};
+                                           .print = take_note, .print_with = &notes, .net = t->host};
     struct mln_cx *cx = t->cli->cx;
     query_of(&text, r->rule.path);
     MLN_TRY(mln_rego_prepare(t->rego, cx, mln_buf_bytes(&text), NULL, &query));
@@ -314,6 +317,7 @@ static struct mln_err run(struct mln_cli *cli)
     if (limit != NULL && (!mln_duration_parse(mln_bytes_of(limit), &t.timeout_s) || t.timeout_s < 1 || t.timeout_s > 86400)) {
         return mln_cli_usage(cli, "--timeout is a duration between a second and a day");
     }
+    MLN_TRY(rego_net_start(cli, &t.net, &t.host));
     struct mln_err err = load(&t, &errors);
     if (mln_failed(err)) {
         rego_errors_say(cli, errors != NULL ? errors : rego_errors_text(cli->cx, cli->cx->text));
@@ -335,6 +339,7 @@ static const struct mln_flag flags[] = {
     {"run", MLN_FLAG_TEXT, "PATTERN", NULL, "Only tests whose path this regular expression matches"},
     {"timeout", MLN_FLAG_TEXT, "TIME", "5s", "One test may take this long"},
     {"bundle", MLN_FLAG_BOOL, NULL, NULL, "Paths are bundles: of documents only data.json and data.yaml count"},
+    REGO_FLAG_NET,
     {"v0-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v0"},
     {"v1-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v1 (the default)"},
     {0},

@@ -19,6 +19,7 @@
  *   {..., "op":"search", "base", "filter", "scope":"base|one|sub", "attributes":[...], "size_limit":int,
  *    "dereference":"never|finding|searching|always"}
  *     -> {"code":int, "text", "entries":[{"dn":text, "attributes":{name:[bytes]}}]}; the bind's code when it is not 0
+ *   {"kind":"lookup", "name"} -> {"addresses":[text]}; the list must allow all ports of the name ("name:*")
  * Without bind_dn an LDAP bind is anonymous. An empty password with a bind_dn is refused: servers take it as anonymous.
  */
 #pragma once

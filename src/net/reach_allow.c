@@ -105,6 +105,10 @@ const char *reach_url_target(struct mln_cx *cx, const struct reach_url *url)
 struct mln_err mln_reach_target(struct mln_cx *cx, const struct mln_value *ask, const char **ret)
 {
     struct reach_url url;
+    if (mln_is_text(mln_get(ask, "kind"), "lookup")) { /* of no port: only a pattern of all of them fits */
+        *ret = mln_text_format(cx, "%.*s:0", MLN_FMT(mln_get_bytes(mln_get(ask, "name"))));
+        return mln_cx_err(cx);
+    }
     MLN_TRY(reach_url_parse(cx, mln_get_bytes(mln_get(ask, "url")), &url));
     *ret = reach_url_target(cx, &url);
     return mln_cx_err(cx);

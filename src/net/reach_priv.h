@@ -37,5 +37,8 @@ struct mln_err reach_http(struct mln_cx *cx, const struct mln_value *allow,
                           const struct mln_value *ask, const struct mln_value **ret);
 struct mln_err reach_ldap(struct mln_cx *cx, const struct mln_value *allow,
                           const struct mln_value *ask, const struct mln_value **ret);
+/* reach_lookup.c */
+struct mln_err reach_lookup(struct mln_cx *cx, const struct mln_value *allow,
+                            const struct mln_value *ask, const struct mln_value **ret);
 /* A function of a loaded library as a pointer of its type. */
 bool reach_symbol(void *library, const char *name, void *ret_function, size_t size);

@@ -36,7 +36,10 @@ static struct mln_err answer_ask(struct mln_cx *cx, const struct server *server,
     if (mln_is_text(kind, "ldap")) {
         return reach_ldap(cx, server->config.allow, ask, ret);
     }
-    return mln_fail(cx, MLN_E_UNSUPPORTED, "reach: calls are of kind http or ldap");
+    if (mln_is_text(kind, "lookup")) {
+        return reach_lookup(cx, server->config.allow, ask, ret);
+    }
+    return mln_fail(cx, MLN_E_UNSUPPORTED, "reach: calls are of kind http, ldap or lookup");
 }
 
 static void send_message(struct server *server, const struct mln_value *message)

@@ -34,7 +34,7 @@ static const struct rg_zone *zone_of(struct rg_call *call, struct rg_val name)
 {
     struct rg_zone *z = rg_cache_get(call->vm, &zone_kind, name);
     if (z == NULL) {
-        z = rg_zone_new(rg_bytes(name));
+        z = rg_zone_new(rg_zones(call->vm), rg_bytes(name));
         if (z == NULL) {
             (void)rg_fail(call, "unknown time zone %.*s", MLN_FMT(rg_bytes(name)));
             return NULL;
@@ -282,6 +282,20 @@ static const char *add_duration(struct mln_bytes *t, rg_wide *ret, struct mln_by
     *ret += whole * ns + part * ns / scale;
     *t = mln_bytes_from(*t, end);
     return *ret > INT64_MAX ? "invalid duration" : NULL;
+}
+
+bool rg_duration_parse(struct mln_bytes text, int64_t *ret_ns)
+{
+    struct mln_bytes unit, t = text;
+    rg_wide sum = 0;
+    bool minus = t.len > 0 && t.ptr[0] == '-';
+    t = mln_bytes_from(t, minus || (t.len > 0 && t.ptr[0] == '+'));
+    bool ok = t.len > 0;
+    while (ok && t.len > 0 && !mln_bytes_is(t, "0")) {
+        ok = add_duration(&t, &sum, &unit) == NULL;
+    }
+    *ret_ns = (int64_t)(minus ? -sum : sum);
+    return ok;
 }
 
 static bool parse_duration(struct rg_call *call)

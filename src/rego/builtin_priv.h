@@ -15,6 +15,8 @@
 #include "rego/val_priv.h"
 
 struct rg_vm;
+struct mln_rego_net;
+struct mln_rego_zones;
 
 struct rg_call {
     struct rg_vm *vm;
@@ -78,6 +80,9 @@ struct mln_bytes rg_one_line(struct rg_heap *heap, struct mln_bytes t);
 /* ---- what the evaluation gives ---- */
 int64_t rg_now_ns(struct rg_vm *vm);    /* the same for one evaluation */
 uint64_t rg_random(struct rg_vm *vm);
+const struct mln_rego_net *rg_net(const struct rg_vm *vm);     /* NULL: nothing may be reached */
+const struct mln_rego_zones *rg_zones(const struct rg_vm *vm); /* NULL: read them from files */
+struct rg_val rg_answers(struct rg_vm *vm); /* an object of this evaluation: requests that were sent, and their answers */
 bool rg_spend(struct rg_vm *vm, uint64_t steps); /* long loops count as steps; false: stop now, the budget is used up */
 /* A pointer that lives as long as the evaluation's policy, per key: for compiled patterns. NULL until set. */
 void *rg_cache_get(struct rg_vm *vm, const void *kind, struct rg_val key);

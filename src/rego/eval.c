@@ -149,6 +149,7 @@ static void begin_run(struct mln_rego_eval *e, const struct mln_rego_query *quer
     vm->now_ns = 0;
     vm->random = 0;
     vm->has_failed = false;
+    vm->answers = RG_NONE;
     vm->rows = rg_array(vm->heap, 1);
     uint64_t time_ns = vm->options.budget.time_ns;
     vm->deadline_ns =

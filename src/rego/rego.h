@@ -131,6 +131,25 @@ struct mln_rego_budget {
  *            the host decides whether that is a yes or a no
  */
 enum mln_rego_lookup { MLN_REGO_FOUND, MLN_REGO_ABSENT, MLN_REGO_FAILED };
+/*
+ * What the host reaches for policies; the library itself opens no socket. `http` is asked
+ *   {"kind":"http", "method", "url", "headers":{name: text}, "body", "ca_pem", "cert_pem", "key_pem", "insecure_tls":bool,
+ *    "redirects":int, "timeout_ms":int, "max_age_ms":int (an answer that old will do)}
+ * and answers {"status":int, "headers":{lower-case name: text}, "body"} (as net/reach.h); `lookup` answers an array of
+ * addresses. Both keep their own list of what may be reached and refuse the rest; the text of cx tells the policy why.
+ * Called on the thread that evaluates, which waits. A function that is NULL: nothing is reached.
+ */
+struct mln_rego_net {
+    struct mln_err (*http)(void *with, struct mln_cx *cx, const struct mln_value *ask, const struct mln_value **ret);
+    struct mln_err (*lookup)(void *with, struct mln_cx *cx, struct mln_bytes name, const struct mln_value **ret);
+    void *with;
+};
+
+/* Zones of time by name, all of the system's, read once: for a host that cannot read files later. About 0.5 MB. */
+struct mln_rego_zones;
+struct mln_err mln_rego_zones_new(struct mln_cx *cx, struct mln_rego_zones **ret); /* errors MEMORY */
+void mln_rego_zones_free(struct mln_rego_zones *zones); /* NULL is fine */
+
 struct mln_rego_run_options {
     struct mln_rego_budget budget;
     bool is_strict;             /* errors of builtins end the evaluation; else the call is undefined */
@@ -139,6 +158,8 @@ struct mln_rego_run_options {
     void (*print)(void *with, const char *file, uint32_t row, const char *text);
     void *print_with;
     int64_t now_ns;             /* what time.now_ns answers; 0: the clock */
+    const struct mln_rego_net *net;     /* NULL: http.send and lookups are errors; borrowed */
+    const struct mln_rego_zones *zones; /* NULL: the system's files are read when a policy asks; borrowed */
     uint64_t seed;              /* of rand.intn and uuid.rfc4122; 0: from the system */
     /* NULL: merlon.* is not available here, an error of a builtin. */
     enum mln_rego_lookup (*lookup)(void *with, const char *name, const struct mln_bytes *args, size_t n, struct mln_bytes *ret);

@@ -322,7 +322,8 @@ static bool read_command(struct parser *p, struct rg_tpl_command *ret, bool in_p
         return rg_tpl_fail(p->t, p->at, NULL, "missing value for command");
     }
     ret->n = n;
-    list[0].end = list[0].kind == RG_TPL_FUNCTION ? list[n - 1].end : list[0].end; /* what an error shows */
+    list[0].end =
+        list[0].kind == RG_TPL_FUNCTION ? list[n - 1].end : list[0].end; /* what an error shows */
     ret->args = rg_new(p->t->heap, n * sizeof(*list));
     mln_copy(ret->args, list, n * sizeof(*list));
     return true;
@@ -418,9 +419,10 @@ static bool read_block(struct parser *p, struct rg_tpl_node *n)
         stop = STOP_END;
     } else if (stop == STOP_ELSE) {
         stop = read_list(p, &n->other);
-        stop = stop == STOP_ELSE
-                   ? (rg_tpl_fail(p->t, p->at, NULL, "expected end; found {{else}}"), STOP_ERROR)
-                   : stop;
+        if (stop == STOP_ELSE) {
+            (void)rg_tpl_fail(p->t, p->at, NULL, "expected end; found {{else}}");
+            stop = STOP_ERROR;
+        }
     }
     p->depth--;
     return stop == STOP_END ||

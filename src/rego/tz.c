@@ -3,9 +3,17 @@
 #include "rego/gotime.h"
 
 #include "base/io.h"
+#include "rego/rego.h"
+#include "rego/val_priv.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define ZONE_FILE_MAX ((size_t)1 << 20) /* the largest of tzdata has 4 KiB */
 #define FOLDER        "/usr/share/zoneinfo/"
+#define NAME_MAX_LEN  64
+#define ZONES_MAX     2048u /* tzdata has 600 names for 350 zones */
 
 struct kind {
     int32_t offset;
@@ -13,7 +21,8 @@ struct kind {
 };
 
 struct rule {
-    int month, week, day; /* M month.week.day; month 0: day of the year (week 1: without leap days) */
+    int month, week,
+        day; /* M month.week.day; month 0: day of the year (week 1: without leap days) */
     int32_t second;
 };
 
@@ -29,14 +38,14 @@ struct rg_zone {
 
 static bool is_name(struct mln_bytes name)
 {
-    if (name.len == 0 || name.len > 64 || name.ptr[0] == '/' ||
+    if (name.len == 0 || name.len > NAME_MAX_LEN || name.ptr[0] == '/' ||
         mln_bytes_find_bytes(name, MLN_BYTES("..")) < name.len) {
         return false;
     }
     for (size_t i = 0; i < name.len; i++) {
         uint8_t c = name.ptr[i], l = c | 0x20;
-        if (!(l >= 'a' && l <= 'z') && !(c >= '0' && c <= '9') && c != '/' && c != '_' && c != '-' &&
-            c != '+') {
+        if (!(l >= 'a' && l <= 'z') && !(c >= '0' && c <= '9') && c != '/' && c != '_' &&
+            c != '-' && c != '+') {
             return false;
         }
     }
@@ -99,8 +108,8 @@ static bool take_abbreviation(struct mln_bytes *t, char to[8])
     bool quoted = peek(*t) == '<';
     size_t n = 0;
     *t = mln_bytes_from(*t, quoted);
-    while (n < t->len && (quoted ? t->ptr[n] != '>'
-                                 : (t->ptr[n] | 0x20) >= 'a' && (t->ptr[n] | 0x20) <= 'z')) {
+    while (n < t->len &&
+           (quoted ? t->ptr[n] != '>' : (t->ptr[n] | 0x20) >= 'a' && (t->ptr[n] | 0x20) <= 'z')) {
         n++;
     }
     if (n == 0 || n > 7) {
@@ -179,8 +188,8 @@ static bool read_file(struct rg_zone *z)
     if (!mln_bytes_is(magic, "TZif") || version < '2') {
         return false;
     }
-    (void)mln_read_bytes(&r, (size_t)c.time * 5 + (size_t)c.kind * 6 + c.name +
-                                 (size_t)c.leap * 8 + c.std + c.utc);
+    (void)mln_read_bytes(&r, (size_t)c.time * 5 + (size_t)c.kind * 6 + c.name + (size_t)c.leap * 8 +
+                                 c.std + c.utc);
     (void)mln_read_bytes(&r, 20);
     c = read_counts(&r);
     z->time_n = c.time;
@@ -199,22 +208,151 @@ static bool read_file(struct rg_zone *z)
     return true;
 }
 
-struct rg_zone *rg_zone_new(struct mln_bytes name)
+/* ---- all zones of the system, read once ---- */
+struct entry {
+    char name[NAME_MAX_LEN + 1];
+    uint32_t file;
+};
+struct file {
+    struct mln_buf bytes;
+    uint32_t hash;
+};
+
+struct mln_rego_zones {
+    struct entry *names; /* sorted */
+    struct file *files;  /* each content once: many names are others of one zone */
+    uint32_t names_n, files_n;
+};
+
+/* An index into files, or UINT32_MAX. */
+static uint32_t keep_file(struct mln_rego_zones *z, const char *path)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf b = {0};
+    if (mln_failed(mln_file_read_all(NULL, path, ZONE_FILE_MAX, &b)) ||
+        !mln_bytes_starts(mln_buf_bytes(&b), MLN_BYTES("TZif"))) {
+        return UINT32_MAX;
+    }
+    uint32_t hash = rg_hash_bytes(b.ptr, b.len);
+    for (uint32_t i = 0; i < z->files_n; i++) {
+        if (z->files[i].hash == hash &&
+            mln_bytes_eq(mln_buf_bytes(&z->files[i].bytes), mln_buf_bytes(&b))) {
+            return i;
+        }
+    }
+    if (z->files_n == ZONES_MAX) {
+        return UINT32_MAX;
+    }
+    z->files[z->files_n] = (struct file){.bytes = b, .hash = hash};
+    b = (struct mln_buf){0};
+    return z->files_n++;
+}
+
+/* Folders are at most two deep ("America/Argentina/Salta"); posix and right repeat all the others. */
+static void collect(struct mln_cx *cx, struct mln_rego_zones *z, const char *folder, unsigned depth)
+{
+    const struct mln_value *list = NULL;
+    char path[sizeof(FOLDER) + NAME_MAX_LEN + 1];
+    (void)snprintf(path, sizeof(path), FOLDER "%s", folder);
+    if (depth > 3 || mln_failed(mln_dir_list(cx, path, &list))) {
+        return;
+    }
+    for (size_t i = 0; i < mln_len(list); i++) {
+        char name[NAME_MAX_LEN + 1];
+        struct mln_bytes leaf = mln_get_bytes(mln_item(list, i));
+        int n = snprintf(name, sizeof(name), "%s%s%.*s", folder, folder[0] == '\0' ? "" : "/",
+                         MLN_FMT(leaf));
+        if (n < 0 || n > NAME_MAX_LEN || !is_name(mln_bytes_of(name)) || z->names_n == ZONES_MAX ||
+            (depth == 0 && (mln_bytes_is(leaf, "posix") || mln_bytes_is(leaf, "right")))) {
+            continue;
+        }
+        (void)snprintf(path, sizeof(path), FOLDER "%s", name);
+        uint32_t file = keep_file(z, path);
+        if (file == UINT32_MAX) {
+            collect(cx, z, name, depth + 1);
+            continue;
+        }
+        struct entry *e = &z->names[z->names_n++];
+        (void)snprintf(e->name, sizeof(e->name), "%s", name);
+        e->file = file;
+    }
+}
+
+static int by_name(const void *a, const void *b)
+{
+    const struct entry *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+struct mln_err mln_rego_zones_new(struct mln_cx *cx, struct mln_rego_zones **ret)
+{
+    MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new((size_t)4 << 20, false);
+    struct mln_rego_zones *z = mln_alloc(sizeof(*z));
+    struct mln_cx own;
+    if (z != NULL) {
+        *z = (struct mln_rego_zones){.names = mln_alloc_array(ZONES_MAX, sizeof(*z->names)),
+                                     .files = mln_alloc_array(ZONES_MAX, sizeof(*z->files))};
+    }
+    if (arena == NULL || z == NULL || z->names == NULL || z->files == NULL) {
+        mln_rego_zones_free(z);
+        return mln_fail(cx, MLN_E_MEMORY, "out of memory: zones of time");
+    }
+    mln_cx_init(&own, arena); /* what cannot be listed is no error: it is a zone less */
+    collect(&own, z, "", 0);
+    qsort(z->names, z->names_n, sizeof(*z->names), by_name);
+    *ret = z;
+    return MLN_OK;
+}
+
+void mln_rego_zones_free(struct mln_rego_zones *z)
+{
+    for (uint32_t i = 0; z != NULL && z->files != NULL && i < z->files_n; i++) {
+        mln_buf_drop(&z->files[i].bytes);
+    }
+    if (z != NULL) {
+        mln_free(z->files);
+        mln_free(z->names);
+        mln_free(z);
+    }
+}
+
+static bool read_kept(const struct mln_rego_zones *zones, struct mln_bytes name,
+                      struct mln_buf *ret)
+{
+    uint32_t lo = 0, hi = zones->names_n;
+    while (lo < hi) {
+        uint32_t mid = (lo + hi) / 2;
+        int c = mln_bytes_cmp(mln_bytes_of(zones->names[mid].name), name);
+        if (c == 0) {
+            mln_buf_add_bytes(ret, mln_buf_bytes(&zones->files[zones->names[mid].file].bytes));
+            return !ret->has_failed;
+        }
+        lo = c < 0 ? mid + 1 : lo;
+        hi = c < 0 ? hi : mid;
+    }
+    return false;
+}
+
+static bool read_system(struct mln_bytes name, bool is_local, struct mln_buf *ret)
+{
+    char path[sizeof(FOLDER) + NAME_MAX_LEN + 1] = "/etc/localtime";
+    if (!is_local) {
+        (void)snprintf(path, sizeof(path), FOLDER "%.*s", MLN_FMT(name));
+    }
+    return !mln_failed(mln_file_read_all(NULL, path, ZONE_FILE_MAX, ret));
+}
+
+struct rg_zone *rg_zone_new(const struct mln_rego_zones *zones, struct mln_bytes name)
 {
     struct rg_zone *z = mln_alloc(sizeof(*z));
+    bool is_local = mln_bytes_is(name, "Local");
     if (z == NULL || name.len == 0 || mln_bytes_is(name, "UTC")) {
         return z;
     }
-    char path[128] = "/etc/localtime";
-    bool local = mln_bytes_is(name, "Local");
-    if (!local && is_name(name)) {
-        mln_copy(path, FOLDER, sizeof(FOLDER) - 1);
-        mln_copy(path + sizeof(FOLDER) - 1, name.ptr, name.len);
-        path[sizeof(FOLDER) - 1 + name.len] = '\0';
-    }
-    bool ok = (local || is_name(name)) &&
-              !mln_failed(mln_file_read_all(NULL, path, ZONE_FILE_MAX, &z->file)) && read_file(z);
-    if (!ok && local) {
+    bool ok = (is_local || is_name(name)) &&
+              (zones != NULL && !is_local ? read_kept(zones, name, &z->file)
+                                          : read_system(name, is_local, &z->file)) &&
+              read_file(z);
+    if (!ok && is_local) {
         mln_buf_drop(&z->file);
         *z = (struct rg_zone){0};
         return z;

@@ -157,6 +157,24 @@ uint64_t rg_random(struct rg_vm *vm)
     return x ^ (x >> 31);
 }
 
+const struct mln_rego_net *rg_net(const struct rg_vm *vm)
+{
+    return vm->options.net;
+}
+
+const struct mln_rego_zones *rg_zones(const struct rg_vm *vm)
+{
+    return vm->options.zones;
+}
+
+struct rg_val rg_answers(struct rg_vm *vm)
+{
+    if (vm->answers.tag == RG_UNDEF) {
+        vm->answers = rg_object(vm->heap, 1);
+    }
+    return vm->answers;
+}
+
 static struct rg_cached **cache_slot(struct rg_vm *vm, struct rg_val key)
 {
     return &vm->cached[rg_hash(key) % MLN_COUNT(vm->cached)];

@@ -78,6 +78,7 @@ struct rg_vm {
     uint64_t random;
     bool has_failed;
     struct mln_rego_error error;
+    struct rg_val answers; /* to requests of this evaluation; undefined until one is made */
     struct rg_val rows; /* array of [bindings, expressions] */
     struct rg_heap *cache_heap; /* keys of cached */
     struct rg_cached *cached[64];
