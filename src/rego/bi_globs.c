@@ -3,7 +3,7 @@
  * regex.globs_match: do two patterns have a text in common? A pattern is characters, "." and sets, each perhaps with "+" or
  * "*". The procedure and its answers are OPA's (glob-intersection): a token with a flag swallows what follows on the
  * other side until the token behind it fits and all the rest does. Pairs that failed are remembered, so that the time is
- * bounded by the product of the lengths, squared at worst.
+ * bounded by the product of the lengths times the longer.
  */
 #include "rego/builtin_priv.h"
 #include "rego/regex_priv.h"
@@ -186,7 +186,7 @@ static bool read_globs(struct rg_call *call, struct mln_bytes text, struct globs
             rx_set_drop(&t.set);
         } else if (g->n == TOKENS_MAX) {
             rx_set_drop(&t.set);
-            return refuse(&r, "more than 1024 tokens");
+            return rg_fail(call, "more than 1024 tokens in a pattern");
         } else {
             g->list[g->n++] = t;
         }

@@ -34,7 +34,7 @@ static void test_trees(void **state)
         {"graphql.parse_schema(`type A { b: [C!] }`).Definitions[0].Fields[0].Type",
          "{\"Elem\":{\"NamedType\":\"C\",\"NonNull\":true},\"NamedType\":\"\",\"NonNull\":false}"},
         {"graphql.parse_query(``)", "{}"},
-        {"graphql.parse_query(1)", "!operand 1 must be string but got number"},
+        {"graphql.parse_query(json.unmarshal(\"1\"))", "!operand 1 must be string but got number"},
         {"graphql.parse_query(`{a`)",
          "!Expected Name, found <EOF> in GraphQL string at location 1:3"},
         {"graphql.parse_query(`{a(b: 01)}`)",

@@ -275,8 +275,8 @@ static void test_own(void **state)
     assert_true(tally[0].passed + tally[1].passed > 0 || getenv("MLN_REGO_ONLY") != NULL);
 }
 
-/* How many of OPA's cases may fail: what has no implementation yet. It only ever gets less. */
-#define OPA_FAILURES_MAX 680u
+/* How many of OPA's cases may fail. */
+#define OPA_FAILURES_MAX 0u
 
 static void test_opa(void **state)
 {
