@@ -164,7 +164,7 @@ static struct mln_err login_write(struct mln_request *rq, struct mln_reply *re)
     if (!mln_token_fields_from(rq, role)) {
         return mln_fail(rq->cx, MLN_E_DENIED, "permission denied");
     }
-    MLN_TRY(jwt_verify(rq, config, jwt, &claims));
+    MLN_TRY(mln_issuer_verify(rq, config, jwt, &claims));
     MLN_TRY(check_audience(rq, role, claims));
     MLN_TRY(jwt_check(rq, config, role, claims));
     return jwt_finish(rq, name, role, claims, re);

@@ -101,10 +101,10 @@ static struct mln_err check_remote(struct mln_request *rq, const struct mln_valu
     struct mln_err err = MLN_OK;
     const char *what = "oidc discovery URL";
     if (is_set(config, "oidc_discovery_url")) {
-        err = jwt_discover(rq, config, &answer);
+        err = mln_issuer_discover(rq, config, &answer);
     } else if (is_set(config, "jwks_url")) {
         what = "jwks URL";
-        err = jwt_fetch(rq, jwt_text(rq->cx, config, "jwks_url"), jwt_text(rq->cx, config, "jwks_ca_pem"), 1000, "JWKS", &answer);
+        err = mln_issuer_fetch(rq, jwt_text(rq->cx, config, "jwks_url"), jwt_text(rq->cx, config, "jwks_ca_pem"), 1000, "JWKS", &answer);
     }
     if (mln_failed(err)) {
         const char *why = mln_text_dup(rq->cx, mln_bytes_of(rq->cx->text));

@@ -142,7 +142,7 @@ static struct mln_err build_url(struct mln_request *rq, const struct mln_value *
     struct mln_cx *cx = rq->cx;
     const struct mln_value *metadata = NULL;
     const char *sealed = "";
-    MLN_TRY(jwt_discover(rq, config, &metadata));
+    MLN_TRY(mln_issuer_discover(rq, config, &metadata));
     MLN_TRY(seal_state(rq, state, &sealed));
     struct mln_bytes at = mln_get_bytes(mln_get(metadata, "authorization_endpoint"));
     struct mln_bytes mode = mln_get_bytes(mln_get(config, "oidc_response_mode"));
@@ -275,7 +275,7 @@ static struct mln_err exchange(struct mln_request *rq, const struct mln_value *c
                                struct mln_bytes *ret_id_token)
 {
     const struct mln_value *metadata = NULL, *ask = NULL, *answer = NULL, *body = NULL;
-    MLN_TRY(jwt_discover(rq, config, &metadata));
+    MLN_TRY(mln_issuer_discover(rq, config, &metadata));
     MLN_TRY(token_ask(rq, config, metadata, state, &ask));
     MLN_TRY(rq->services->reach(rq, ask, &answer));
     if (mln_get_int(mln_get(answer, "status"), 0) != 200 ||
@@ -376,7 +376,7 @@ struct mln_err jwt_callback(struct mln_request *rq, struct mln_reply *re)
         return mln_fail(rq->cx, MLN_E_BAD_LOGIN, FAILED "OAuth code parameter not provided");
     }
     MLN_TRY(exchange(rq, config, state, &id_token));
-    MLN_TRY(jwt_verify(rq, config, id_token, &claims));
+    MLN_TRY(mln_issuer_verify(rq, config, id_token, &claims));
     MLN_TRY(check_id_token(rq, config, role, state, claims));
     MLN_TRY(jwt_check(rq, config, role, claims));
     return is_direct ? keep_outcome(rq, claims, re) : jwt_finish(rq, name, role, claims, re);

@@ -10,16 +10,15 @@
  */
 #pragma once
 
-#include "auth/claims.h"
 #include "auth/rows.h"
 #include "auth/token_fields.h"
 #include "barrier/txn.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "crypto/jose_verify.h"
+#include "policy/claims.h"
+#include "policy/issuer.h"
 
-#define JWT_KEYS_AGE_MS     3600000 /* how long a publisher's keys are believed without asking */
-#define JWT_KEYS_AGAIN_MS   30000   /* how often an unknown key may make us ask again */
 #define JWT_STATE_SECONDS   600     /* a person at a login page */
 
 /* ---- jwt_config.c ---- */
@@ -28,16 +27,6 @@ struct mln_err jwt_config_read(struct mln_request *rq, struct mln_reply *re);
 /* The configuration, for logins. errors INVALID */
 struct mln_err jwt_config_need(struct mln_request *rq, const struct mln_value **ret);
 const char *jwt_text(struct mln_cx *cx, const struct mln_value *row, const char *member); /* "" when absent */
-
-/* ---- jwt_keys.c ---- */
-/* A JSON object from outside. errors of reach; INVALID: what came is none (named by `what`) */
-struct mln_err jwt_fetch(struct mln_request *rq, const char *url, const char *ca_pem, int64_t max_age_ms, const char *what,
-                         const struct mln_value **ret);
-/* The provider's metadata, its issuer checked. */
-struct mln_err jwt_discover(struct mln_request *rq, const struct mln_value *config, const struct mln_value **ret);
-/* Parse, check the algorithm, verify by the configured keys. */
-struct mln_err jwt_verify(struct mln_request *rq, const struct mln_value *config, struct mln_bytes text,
-                          const struct mln_value **ret_claims);
 
 /* ---- jwt_role.c ---- */
 struct mln_err jwt_role_write(struct mln_request *rq, struct mln_reply *re);

@@ -6,12 +6,12 @@
  */
 #pragma once
 
-#include "auth/claims.h"
 #include "auth/rows.h"
 #include "auth/token_fields.h"
 #include "barrier/txn.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "policy/claims.h"
 
 /* A service account. Texts, "" when unknown. */
 struct kubernetes_account {

@@ -2,7 +2,7 @@
 /* Claims: finding them, times with their leeways, audiences, bound values, globs. */
 #include "kit/kit.h"
 
-#include "auth/claims.h"
+#include "policy/claims.h"
 #include "base/json.h"
 
 #define NOW 1700000000

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "auth/claims.h"
+#include "policy/claims.h"
 
 #include "base/text.h"
 

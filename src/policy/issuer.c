@@ -1,7 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whose keys verify a token: configured ones, a published set, or those of a discovered provider. */
-#include "auth/jwt_priv.h"
+#include "policy/issuer.h"
+
 #include "base/json.h"
+#include "base/text.h"
+#include "crypto/jose_verify.h"
+
+#define KEYS_AGE_MS   3600000 /* how long a publisher's keys are believed without asking */
+#define KEYS_AGAIN_MS 30000   /* how often an unknown key may make us ask again */
+
+static const char *text_of(struct mln_cx *cx, const struct mln_value *row, const char *member)
+{
+    return mln_get_text(cx, mln_get(row, member), "");
+}
 
 /* What came as text for an error of ours. */
 static struct mln_err not_json(struct mln_request *rq, const char *what)
@@ -9,8 +19,8 @@ static struct mln_err not_json(struct mln_request *rq, const char *what)
     return mln_refail(rq->cx, MLN_E_INVALID, "%s is no JSON object", what);
 }
 
-struct mln_err jwt_fetch(struct mln_request *rq, const char *url, const char *ca_pem, int64_t max_age_ms, const char *what,
-                         const struct mln_value **ret)
+struct mln_err mln_issuer_fetch(struct mln_request *rq, const char *url, const char *ca_pem, int64_t max_age_ms, const char *what,
+                                const struct mln_value **ret)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_value *ask = mln_object(cx), *headers = mln_object(cx);
@@ -37,10 +47,10 @@ struct mln_err jwt_fetch(struct mln_request *rq, const char *url, const char *ca
     return MLN_OK;
 }
 
-struct mln_err jwt_discover(struct mln_request *rq, const struct mln_value *config, const struct mln_value **ret)
+struct mln_err mln_issuer_discover(struct mln_request *rq, const struct mln_value *config, const struct mln_value **ret)
 {
     struct mln_cx *cx = rq->cx;
-    const char *issuer = jwt_text(cx, config, "oidc_discovery_url");
+    const char *issuer = text_of(cx, config, "oidc_discovery_url");
     struct mln_bytes bare = mln_bytes_of(issuer);
     bare.len -= bare.len > 0 && bare.ptr[bare.len - 1] == '/' ? 1 : 0;
     struct mln_buf url = {0};
@@ -48,7 +58,7 @@ struct mln_err jwt_discover(struct mln_request *rq, const struct mln_value *conf
     mln_buf_add_text(&url, "/.well-known/openid-configuration");
     const char *text = mln_text_dup(cx, mln_buf_bytes(&url));
     mln_buf_drop(&url);
-    MLN_TRY(jwt_fetch(rq, text, jwt_text(cx, config, "oidc_discovery_ca_pem"), JWT_KEYS_AGE_MS, "OIDC discovery", ret));
+    MLN_TRY(mln_issuer_fetch(rq, text, text_of(cx, config, "oidc_discovery_ca_pem"), KEYS_AGE_MS, "OIDC discovery", ret));
     if (!mln_is_text(mln_get(*ret, "issuer"), issuer)) {
         return mln_fail(cx, MLN_E_INVALID, "OIDC discovery: the issuer is another than the discovery URL");
     }
@@ -59,15 +69,15 @@ struct mln_err jwt_discover(struct mln_request *rq, const struct mln_value *conf
 static struct mln_err set_place(struct mln_request *rq, const struct mln_value *config, const char **ret_url, const char **ret_ca)
 {
     const struct mln_value *metadata = NULL;
-    const char *url = jwt_text(rq->cx, config, "jwks_url");
+    const char *url = text_of(rq->cx, config, "jwks_url");
     *ret_url = url;
-    *ret_ca = jwt_text(rq->cx, config, "jwks_ca_pem");
+    *ret_ca = text_of(rq->cx, config, "jwks_ca_pem");
     if (url[0] != 0) {
         return MLN_OK;
     }
-    MLN_TRY(jwt_discover(rq, config, &metadata));
-    *ret_url = jwt_text(rq->cx, metadata, "jwks_uri");
-    *ret_ca = jwt_text(rq->cx, config, "oidc_discovery_ca_pem");
+    MLN_TRY(mln_issuer_discover(rq, config, &metadata));
+    *ret_url = text_of(rq->cx, metadata, "jwks_uri");
+    *ret_ca = text_of(rq->cx, config, "oidc_discovery_ca_pem");
     return mln_cx_err(rq->cx);
 }
 
@@ -77,11 +87,11 @@ static struct mln_err verify_published(struct mln_request *rq, const struct mln_
     const char *url = "", *ca = "";
     const struct mln_value *set = NULL;
     MLN_TRY(set_place(rq, config, &url, &ca));
-    MLN_TRY(jwt_fetch(rq, url, ca, JWT_KEYS_AGE_MS, "JWKS", &set));
+    MLN_TRY(mln_issuer_fetch(rq, url, ca, KEYS_AGE_MS, "JWKS", &set));
     struct mln_err err = mln_jose_verify_set(rq->cx, set, token);
     if (mln_is(err, MLN_E_NOT_FOUND) || mln_is(err, MLN_E_FORGED)) {
         mln_cx_clear(rq->cx);
-        MLN_TRY(jwt_fetch(rq, url, ca, JWT_KEYS_AGAIN_MS, "JWKS", &set));
+        MLN_TRY(mln_issuer_fetch(rq, url, ca, KEYS_AGAIN_MS, "JWKS", &set));
         err = mln_jose_verify_set(rq->cx, set, token);
     }
     return err;
@@ -126,8 +136,8 @@ static struct mln_err verify(struct mln_request *rq, const struct mln_value *con
     return mln_len(pems) > 0 ? verify_configured(rq, pems, token) : verify_published(rq, config, token);
 }
 
-struct mln_err jwt_verify(struct mln_request *rq, const struct mln_value *config, struct mln_bytes text,
-                          const struct mln_value **ret_claims)
+struct mln_err mln_issuer_verify(struct mln_request *rq, const struct mln_value *config, struct mln_bytes text,
+                                 const struct mln_value **ret_claims)
 {
     struct mln_jose_token token;
     struct mln_err err = verify(rq, config, text, &token);
