@@ -35,6 +35,11 @@ static bool segment_ok(struct mln_bytes segment, bool takes_star)
     return ok;
 }
 
+bool mln_spiffe_segment_ok(struct mln_bytes segment)
+{
+    return segment_ok(segment, false);
+}
+
 /* Segments of "/a/b"; *rest moves behind the one that is returned. */
 static struct mln_bytes next_segment(struct mln_bytes *rest)
 {

@@ -19,6 +19,8 @@ struct mln_spiffe_id {
 /* errors INVALID, with what is wrong */
 struct mln_err mln_spiffe_id_parse(struct mln_cx *cx, struct mln_bytes text,
                                    struct mln_spiffe_id *ret);
+/* One segment of a path: letters, digits, dot, dash and underscore, but not "." or ".." */
+bool mln_spiffe_segment_ok(struct mln_bytes segment);
 /* A trust domain's name: 1..255 of a-z 0-9 . _ - */
 bool mln_spiffe_domain_ok(struct mln_bytes name);
 

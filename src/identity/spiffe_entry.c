@@ -12,7 +12,6 @@
 #define HINT_BYTES    1024u
 #define ID_BYTES      40u
 #define TTL_MAX_S     (10LL * 365 * 86400)
-#define RESERVED      MLN_BYTES("/merlon/") /* paths of servers and nodes */
 
 struct making {
     struct mln_request *rq;
@@ -88,7 +87,7 @@ static struct mln_err put_spiffe(struct making *m)
     struct mln_bytes parent = mln_get_bytes(value_of(m, "parent_id"));
     parent = parent.len > 0 ? parent : mln_bytes_of(m->state->server);
     MLN_TRY(check_spiffe(m, "spiffe_id", mln_get_bytes(value_of(m, "spiffe_id")), &id));
-    if (mln_bytes_starts(id.path, RESERVED)) {
+    if (sp_id_is_reserved(&id)) {
         return mln_fail(cx, MLN_E_INVALID,
                         "spiffe_id: paths below /merlon/ are those of servers and nodes");
     }
