@@ -11,7 +11,13 @@ struct mln_path;
 
 enum mln_op { MLN_OP_READ, MLN_OP_LIST, MLN_OP_WRITE, MLN_OP_PATCH, MLN_OP_DELETE, MLN_OP_HELP, MLN_OP_SCAN };
 
-enum mln_actor_kind { MLN_ACTOR_STRANGER, MLN_ACTOR_TOKEN, MLN_ACTOR_SYSTEM, MLN_ACTOR_PEER };
+enum mln_actor_kind {
+    MLN_ACTOR_STRANGER,
+    MLN_ACTOR_TOKEN,
+    MLN_ACTOR_SYSTEM,
+    MLN_ACTOR_PEER,
+    MLN_ACTOR_BEARER, /* no token of ours, but one of others that the handler verified: services.vouch */
+};
 
 /* A process at the other end of the workload socket, as the attest process found it when it connected. */
 struct mln_peer {
@@ -127,6 +133,11 @@ struct mln_services {
      * locked memory. Copied. After the commit. NULL: no listener here does.
      */
     struct mln_err (*present)(struct mln_request *rq, struct mln_bytes chain, struct mln_bytes key);
+    /*
+     * A stranger has shown a token of others that the handler verified: from here on the record of this request stands by itself and
+     * names him so, whatever becomes of it. It gives no right to anything.
+     */
+    void (*vouch)(struct mln_request *rq, const char *name);
     /* A part of the configuration that the server was started with ("spiffe"); NULL when there is none. */
     const struct mln_value *(*setting)(struct mln_request *rq, const char *name);
 };

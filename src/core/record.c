@@ -11,7 +11,7 @@ static void put_actor(struct mln_run *run, struct mln_value *content)
     struct mln_cx *cx = run->rq.cx;
     const struct mln_actor *a = &run->actor;
     struct mln_value *actor = mln_object(cx);
-    static const char *const kinds[] = {"stranger", "token", "system", "peer"};
+    static const char *const kinds[] = {"stranger", "token", "system", "peer", "bearer"};
     mln_put_text(cx, actor, "kind", kinds[a->kind]);
     if (a->kind == MLN_ACTOR_TOKEN) {
         mln_put_text(cx, actor, "name", a->display_name);
@@ -20,6 +20,9 @@ static void put_actor(struct mln_run *run, struct mln_value *content)
             mln_put_text(cx, actor, "entity_id", a->entity_id);
             mln_put_text(cx, actor, "entity", a->entity_name);
         }
+    }
+    if (a->kind == MLN_ACTOR_BEARER) {
+        mln_put_text(cx, actor, "name", a->display_name);
     }
     if (a->kind == MLN_ACTOR_PEER) {
         mln_put_int(cx, actor, "pid", run->rq.peer->pid);

@@ -166,6 +166,15 @@ static const char *service_address(struct mln_request *rq)
     return known != NULL ? known : "http://127.0.0.1:8200";
 }
 
+static void service_vouch(struct mln_request *rq, const char *name)
+{
+    struct mln_run *run = mln_run_of(rq);
+    if (run->actor.kind == MLN_ACTOR_STRANGER) {
+        run->actor.kind = MLN_ACTOR_BEARER;
+        run->actor.display_name = mln_text_dup(rq->cx, mln_bytes_of(name));
+    }
+}
+
 static const struct mln_value *service_setting(struct mln_request *rq, const char *name)
 {
     return mln_get(mln_core_of(rq)->config.settings, name);
@@ -193,6 +202,7 @@ const struct mln_services mln_core_services = {
     .setting = service_setting,
     .errand = mln_errand,
     .present = service_present,
+    .vouch = service_vouch,
 };
 
 static struct mln_err commit_claimed(struct mln_core *core, struct mln_cx *cx, struct mln_txn *txn,

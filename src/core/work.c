@@ -10,8 +10,9 @@
 #include "identity/identity.h"
 #include "net/reach.h"
 
-#define ERRANDS_MAX 16u /* at once: half of what reach does, so that requests that ask outside find room */
-#define TRIES_MAX   8   /* against requests that change the same rows */
+#define ERRANDS_MAX                                                                                \
+    16u /* at once: half of what reach does, so that requests that ask outside find room */
+#define TRIES_MAX 8 /* against requests that change the same rows */
 #ifdef MLN_SANITIZED
 #define STACK_BYTES (2u << 20)
 #else
@@ -30,8 +31,8 @@ struct errand {
     const char *why;
 };
 
-struct mln_err mln_system_work(struct mln_cx *cx, struct mln_core *core, const struct mln_system_job *work,
-                            struct mln_value *topics)
+struct mln_err mln_system_work(struct mln_cx *cx, struct mln_core *core,
+                               const struct mln_system_job *work, struct mln_value *topics)
 {
     struct mln_run run = {.is_system = true, .table = work->table};
     const struct mln_mount *mount = work->mount;
@@ -117,7 +118,11 @@ static struct mln_err conclude_once(struct errand *e, struct mln_value *topics)
     MLN_TRY(mln_mounts_hold_of(&e->cx, e->core, e->ns, &table));
     for (size_t i = 0; table != NULL && i < table->n; i++) {
         if (mln_bytes_is(mln_bytes_of(table->mounts[i].uuid), e->uuid)) {
-            struct mln_system_job work = {.table = table, .mount = &table->mounts[i], .name = "errand", .fn = answered, .arg = e};
+            struct mln_system_job work = {.table = table,
+                                          .mount = &table->mounts[i],
+                                          .name = "errand",
+                                          .fn = answered,
+                                          .arg = e};
             return mln_system_work(&e->cx, e->core, &work, topics);
         }
     }
@@ -161,7 +166,8 @@ static void *errand_main(void *arg)
 }
 
 /* In an arena of its own: the request is over long before. */
-static struct errand *errand_new(struct mln_request *rq, const struct mln_value *ask, mln_then then, const struct mln_value *arg)
+static struct errand *errand_new(struct mln_request *rq, const struct mln_value *ask, mln_then then,
+                                 const struct mln_value *arg)
 {
     struct mln_arena *arena = mln_arena_new(MLN_REQUEST_ARENA_BYTES, false);
     struct mln_cx cx;
@@ -198,7 +204,8 @@ static bool start(struct errand *e)
     return is_started;
 }
 
-struct mln_err mln_errand(struct mln_request *rq, const struct mln_value *ask, mln_then then, const struct mln_value *arg)
+struct mln_err mln_errand(struct mln_request *rq, const struct mln_value *ask, mln_then then,
+                          const struct mln_value *arg)
 {
     struct mln_core *core = mln_core_of(rq);
     const char *target = NULL;
