@@ -31,7 +31,7 @@ const char *const mln_cli_noun_summaries[][2] = {
     {"federation", "Fetch the bundles of other trust domains"},
     {"proxy", "mTLS with SPIFFE identities for programs that do not speak it"},
     {"node", "Attest processes on other machines in the server's name"},
-    {"token", "Look up, make, renew and revoke tokens"},
+    {"token", "Look up, make, renew, exchange and revoke tokens"},
     {"policy", "Read and write access policies"},
     {"model", "Scan, sign, verify, encrypt and open models"},
     {"fairness", "Measure group fairness from predictions"},

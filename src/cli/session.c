@@ -109,6 +109,11 @@ static const char *error_text(struct mln_cx *cx, const struct mln_value *body, i
         mln_buf_add_text(&buf, i > 0 ? "; " : "");
         mln_buf_add_bytes(&buf, text);
     }
+    const struct mln_value *oauth = mln_get(body, "error_description"); /* RFC 6749 sec. 5.2 */
+    if (buf.len == 0 && mln_len(oauth) > 0) {
+        return mln_text_format(cx, "%.*s: %.*s", MLN_FMT(mln_get_bytes(mln_get(body, "error"))),
+                               MLN_FMT(mln_get_bytes(oauth)));
+    }
     if (buf.len == 0) {
         return status == 404 ? "not found"
                              : mln_text_format(cx, "the server answered %d", status);
@@ -123,6 +128,9 @@ static enum mln_code code_of(const struct mln_value *body, int status)
         if (mln_bytes_is(name, mln_err_name(c))) {
             return (enum mln_code)c;
         }
+    }
+    if (mln_is_text(mln_get(body, "error"), "temporarily_unavailable")) {
+        return MLN_E_UNREACHABLE;
     }
     switch (status) {
     case 403:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine "spiffe": its tables of paths, what is done when it is mounted and every second. */
+#include "identity/spiffe_exchange_priv.h"
 #include "identity/spiffe_node_priv.h"
 #include "identity/spiffe_priv.h"
 
@@ -34,13 +35,15 @@ static struct mln_err tick(struct mln_request *rq)
     MLN_TRY(sp_svids_due(rq));
     MLN_TRY(sp_entries_expired(rq));
     MLN_TRY(sp_server_due(rq));
+    MLN_TRY(sx_sweep(rq));
     return sp_federation_due(rq);
 }
 
 static const struct mln_path *const more_paths[] = {
     sp_workload_paths, sp_config_paths, sp_authority_paths,  sp_bundle_paths,
     sp_verify_paths,   sp_public_paths, sp_federation_paths, spiffe_authz_paths,
-    sp_node_paths,   sp_node_attest_paths, sp_template_paths, sp_connections_paths, NULL};
+    sp_node_paths,   sp_node_attest_paths, sp_template_paths, sp_connections_paths,
+    sp_exchange_paths, sp_exchange_rule_paths, NULL};
 
 const struct mln_engine mln_identity_spiffe = {
     .type = "spiffe",

@@ -78,24 +78,32 @@ static struct mln_err look(struct work *w, struct sp_token *ret)
                                &w->by);
 }
 
-static struct mln_err sign(struct work *w, struct sp_token *ret)
+struct mln_err sp_jwt_sign(struct mln_request *rq, const struct sp_authority *by,
+                           const struct sp_jwt_spec *spec, struct sp_token *ret)
 {
-    struct mln_cx *cx = w->rq->cx;
+    struct mln_cx *cx = rq->cx;
     struct sp_config config;
     struct mln_value *claims = mln_object(cx);
+    int64_t now_s = rq->now_ns / SP_SECOND_NS;
     MLN_AUTO(mln_buf_drop) struct mln_buf jwt = {.is_secret = true};
-    MLN_TRY(sp_config_get(w->rq, &config));
-    int64_t expires_s = w->now_s + (w->entry->ttl_s > 0 ? w->entry->ttl_s : config.jwt_ttl_s);
-    ret->expires_s = expires_s < w->by.not_after_s ? expires_s : w->by.not_after_s;
-    mln_put(cx, claims, "aud", w->audience);
+    MLN_TRY(sp_config_get(rq, &config));
+    int64_t expires_s = now_s + (spec->ttl_s > 0 ? spec->ttl_s : config.jwt_ttl_s);
+    expires_s = spec->until_s > 0 && spec->until_s < expires_s ? spec->until_s : expires_s;
+    ret->expires_s = expires_s < by->not_after_s ? expires_s : by->not_after_s;
+    if (spec->act != NULL) {
+        mln_put(cx, claims, "act", spec->act);
+    }
+    mln_put(cx, claims, "aud", spec->audience);
     mln_put_int(cx, claims, "exp", ret->expires_s);
-    mln_put_int(cx, claims, "iat", w->now_s);
+    mln_put_int(cx, claims, "iat", now_s);
     if (config.issuer[0] != '\0') {
         mln_put_text(cx, claims, "iss", config.issuer);
     }
-    mln_put_text(cx, claims, "sub", w->entry->spiffe_id);
-    struct mln_jose_key key = {
-        .alg = w->by.alg, .kid = w->by.id, .der = mln_secret_bytes(&w->by.key)};
+    if (spec->jti != NULL) {
+        mln_put_text(cx, claims, "jti", spec->jti);
+    }
+    mln_put_text(cx, claims, "sub", spec->spiffe_id);
+    struct mln_jose_key key = {.alg = by->alg, .kid = by->id, .der = mln_secret_bytes(&by->key)};
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(mln_jose_sign(cx, &key, "JWT", claims, &jwt));
     ret->svid = mln_bytes_dup(cx, mln_buf_bytes(&jwt));
@@ -138,7 +146,9 @@ struct mln_err sp_jwt_make(struct mln_request *rq, struct sp_state *state,
     if (!ret->is_new) {
         return MLN_OK;
     }
-    MLN_TRY(sign(&w, ret));
+    struct sp_jwt_spec spec = {
+        .spiffe_id = entry->spiffe_id, .audience = audience, .ttl_s = entry->ttl_s};
+    MLN_TRY(sp_jwt_sign(rq, &w.by, &spec, ret));
     keep(&w, ret);
     struct mln_value *one = mln_object(rq->cx);
     mln_put_text(rq->cx, one, "spiffe_id", entry->spiffe_id);

@@ -25,6 +25,7 @@
 #include "crypto/x509.h"
 #include "identity/identity.h"
 #include "identity/spiffe_index.h"
+#include "identity/spiffe_claims_id.h"
 
 struct sp_state;
 
@@ -283,6 +284,7 @@ void sp_note_svid(struct mln_request *rq, struct mln_value *one);
 struct mln_err sp_server_due(struct mln_request *rq); /* make it when there is none or it is due; for the tick */
 
 /* ---- JWT-SVIDs (spiffe_jwt.c) ---- */
+#define SP_AUDIENCE_BYTES 1024u /* of one audience */
 struct sp_token {
     const char *spiffe_id, *hint;
     struct mln_bytes svid;
@@ -299,6 +301,17 @@ struct sp_holder_of {
 struct mln_err sp_jwt_make(struct mln_request *rq, struct sp_state *state,
                            const struct sp_holder_of *entry, const struct mln_value *audience,
                            struct sp_token *ret);
+/* What a JWT-SVID is to say. */
+struct sp_jwt_spec {
+    const char *spiffe_id;
+    const struct mln_value *audience;
+    int64_t ttl_s, until_s;      /* 0 = the default; no bound but the authority's end */
+    const struct mln_value *act; /* who acts for spiffe_id (RFC 8693 sec. 4.1); NULL = itself */
+    const char *jti;             /* NULL = none */
+};
+/* by: borrowed (sp_authority_borrow). Fills svid and expires_s. */
+struct mln_err sp_jwt_sign(struct mln_request *rq, const struct sp_authority *by,
+                           const struct sp_jwt_spec *spec, struct sp_token *ret);
 void sp_tokens_free(struct sp_state *state);
 void sp_tokens_forget(struct sp_state *state); /* all of them, and what is known of signatures: under the write lock */
 struct sp_asked {

@@ -8,7 +8,6 @@
 
 #define TRIES_MAX      4   /* entries and authorities may change while a new SVID is signed */
 #define AUDIENCE_MAX   64u /* of one token */
-#define AUDIENCE_BYTES 1024u
 
 /* An entry that fits, copied out of memory that is locked. */
 struct mine {
@@ -294,9 +293,9 @@ static struct mln_err audience_of(struct mln_request *rq, const struct mln_value
     }
     for (size_t i = 0; i < mln_len(audience); i++) {
         struct mln_bytes one = mln_get_bytes(mln_item(audience, i));
-        if (one.len == 0 || one.len > AUDIENCE_BYTES || !mln_utf8_valid(one)) {
+        if (one.len == 0 || one.len > SP_AUDIENCE_BYTES || !mln_utf8_valid(one)) {
             return mln_fail(rq->cx, MLN_E_INVALID, "an audience is a text of 1 to %u bytes",
-                            AUDIENCE_BYTES);
+                            SP_AUDIENCE_BYTES);
         }
     }
     *ret = audience;

@@ -21,7 +21,8 @@ static struct errand {
 static size_t errands_n;
 static enum mln_code errand_code;
 
-static struct mln_err take_errand(struct mln_request *rq, const struct mln_value *ask, mln_then then, const struct mln_value *arg)
+static struct mln_err take_errand(struct mln_request *rq, const struct mln_value *ask,
+                                  mln_then then, const struct mln_value *arg)
 {
     if (errand_code != MLN_E_OK) {
         return mln_fail(rq->cx, errand_code, "as the test wishes");
@@ -69,7 +70,8 @@ static void other_domain(void)
     k->now_ns = 1795336877 * SK_SECOND;
     ek_mount(k, "spiffe/", &mln_identity_spiffe, "5e0f9b2a-0000-4000-8000-000000000001");
     EK_WANT(k, ek_write(k, "spiffe/config", "{\"trust_domain\":\"" OTHER "\"}"), 204);
-    (void)sk_entry(k, "{\"spiffe_id\":\"spiffe://" OTHER "/ns/prod/sa/web\",\"selectors\":[\"unix:uid:1000\"]}");
+    (void)sk_entry(k, "{\"spiffe_id\":\"spiffe://" OTHER
+                      "/ns/prod/sa/web\",\"selectors\":[\"unix:uid:1000\"]}");
     EK_WANT(k, ek_read(k, "spiffe/bundle/endpoint", NULL), 204);
     mln_json_print(&out, k->re.bare, MLN_JSON_COMPACT);
     mln_buf_add_byte(&out, 0);
@@ -77,7 +79,8 @@ static void other_domain(void)
     (void)snprintf(bundle_body, sizeof(bundle_body), "{\"bundle\":%s}", bundle);
     sk_be(k, "[\"unix:uid:1000\"]");
     EK_WANT(k, ek_write(k, "spiffe/workload/jwt-svid", "{\"audience\":\"a\"}"), 200);
-    (void)snprintf(token, sizeof(token), "%s", mln_get_text(k->cx, mln_get(sk_svid(k, 0), "svid"), ""));
+    (void)snprintf(token, sizeof(token), "%s",
+                   mln_get_text(k->cx, mln_get(sk_svid(k, 0), "svid"), ""));
     sk_be(k, NULL);
     ek_free(k);
 }
@@ -109,7 +112,9 @@ static void test_web(void **state)
     kit_ok(k->cx, k->err);
     assert_int_equal(errands_n, 1);
     assert_false(k->wrote);
-    EK_VALUE(k, errands[0].ask, "{\"kind\":\"http\",\"method\":\"GET\",\"timeout_ms\":5000,\"url\":\"https://other.example/bundle\"}");
+    EK_VALUE(k, errands[0].ask,
+             "{\"kind\":\"http\",\"method\":\"GET\",\"timeout_ms\":5000,\"url\":\"https://"
+             "other.example/bundle\"}");
     k->now_ns += 5 * SK_SECOND;
     ek_tick(k, 0);
     assert_int_equal(errands_n, 1); /* it is being asked */
@@ -117,7 +122,8 @@ static void test_web(void **state)
     EK_WANT(k, ek_read(k, "spiffe/bundles/" OTHER, NULL), 200);
     EK_WANT(k, ek_read(k, RELATION, NULL), 200);
     assert_int_equal(mln_get_int(mln_get(k->re.data, "refreshed_at"), 0), k->now_ns / SK_SECOND);
-    assert_int_equal(mln_get_int(mln_get(k->re.data, "next_at"), 0), k->now_ns / SK_SECOND + 300); /* the publisher's hint */
+    assert_int_equal(mln_get_int(mln_get(k->re.data, "next_at"), 0),
+                     k->now_ns / SK_SECOND + 300); /* the publisher's hint */
     k->now_ns += 299 * SK_SECOND;
     ek_tick(k, 0);
     assert_int_equal(errands_n, 0);
@@ -142,7 +148,8 @@ static void test_failures(void **state)
         EK_WANT(k, ek_read(k, RELATION, NULL), 200);
         assert_int_equal(mln_get_int(mln_get(k->re.data, "failures"), 0), i + 1);
         assert_true(mln_len(mln_get(k->re.data, "error")) > 0);
-        assert_int_equal(mln_get_int(mln_get(k->re.data, "next_at"), 0), k->now_ns / SK_SECOND + (5 << i));
+        assert_int_equal(mln_get_int(mln_get(k->re.data, "next_at"), 0),
+                         k->now_ns / SK_SECOND + (5 << i));
         EK_WANT(k, ek_read(k, "spiffe/bundles/" OTHER, NULL), 200); /* what is held stays */
         k->now_ns += (5 << i) * SK_SECOND;
     }
@@ -200,7 +207,8 @@ static void test_spiffe(void **state)
     ek_tick(k, 0);
     kit_ok(k->cx, k->err);
     assert_int_equal(errands_n, 1);
-    assert_true(mln_is_text(mln_get(errands[0].ask, "spiffe_id"), "spiffe://other.example/merlon/server"));
+    assert_true(
+        mln_is_text(mln_get(errands[0].ask, "spiffe_id"), "spiffe://other.example/merlon/server"));
     struct mln_bytes pem = mln_get_bytes(mln_get(errands[0].ask, "ca_pem"));
     assert_true(mln_bytes_starts(pem, MLN_BYTES("-----BEGIN CERTIFICATE-----\n")));
     answer(k, bundle);
@@ -213,7 +221,8 @@ static void test_spiffe(void **state)
     kit_ok(k->cx, k->err);
     assert_int_equal(errands_n, 0);
     EK_WANT(k, ek_read(k, RELATION, NULL), 200);
-    assert_true(mln_bytes_find_bytes(mln_get_bytes(mln_get(k->re.data, "error")), MLN_BYTES("no bundle of")) <
+    assert_true(mln_bytes_find_bytes(mln_get_bytes(mln_get(k->re.data, "error")),
+                                     MLN_BYTES("no bundle of")) <
                 mln_len(mln_get(k->re.data, "error")));
     /* with the relationship comes a first one */
     char body[9000];
@@ -233,9 +242,15 @@ static void test_refused(void **state)
         {"{" WEB_URL ",\"profile\":\"web\"}", "https_web or https_spiffe"},
         {"{" WEB_URL ",\"endpoint_spiffe_id\":\"spiffe://other.example/a\"}", "is for the profile"},
         {"{" WEB_URL ",\"profile\":\"https_spiffe\"}", "endpoint_spiffe_id must be"},
-        {"{" WEB_URL ",\"profile\":\"https_spiffe\",\"endpoint_spiffe_id\":\"spiffe://other.example\"}", "endpoint_spiffe_id must be"},
-        {"{" WEB_URL ",\"profile\":\"https_spiffe\",\"endpoint_spiffe_id\":\"spiffe://none.example/a\"}", "no bundle of none.example"},
-        {"{" WEB_URL ",\"profile\":\"https_spiffe\",\"endpoint_spiffe_id\":\"spiffe://example.org/a\",\"ca_pem\":\"x\"}", "ca_pem is for"},
+        {"{" WEB_URL
+         ",\"profile\":\"https_spiffe\",\"endpoint_spiffe_id\":\"spiffe://other.example\"}",
+         "endpoint_spiffe_id must be"},
+        {"{" WEB_URL
+         ",\"profile\":\"https_spiffe\",\"endpoint_spiffe_id\":\"spiffe://none.example/a\"}",
+         "no bundle of none.example"},
+        {"{" WEB_URL ",\"profile\":\"https_spiffe\",\"endpoint_spiffe_id\":\"spiffe://example.org/"
+                     "a\",\"ca_pem\":\"x\"}",
+         "ca_pem is for"},
         {"{" WEB_URL ",\"allowed_ids\":\"spiffe://example.org/**\"}", "of that trust domain"},
         {"{" WEB_URL ",\"bundle\":{\"keys\":[]}}", "no key"},
     };
@@ -259,16 +274,25 @@ static void test_policy(void **state)
 {
     (void)state;
     FK(k);
-    (void)sk_entry(k, "{\"spiffe_id\":\"spiffe://example.org/me\",\"selectors\":[\"unix:uid:1000\"],\"federates_with\":[\"" OTHER "\"]}");
+    (void)sk_entry(k, "{\"spiffe_id\":\"spiffe://example.org/"
+                      "me\",\"selectors\":[\"unix:uid:1000\"],\"federates_with\":[\"" OTHER "\"]}");
     sk_be(k, "[\"unix:uid:1000\"]");
     EK_REFUSED(k, validate(k), 400, "not known here");
     EK_WANT(k, ek_write(k, "spiffe/bundles/" OTHER, bundle_body), 204);
     EK_WANT(k, validate(k), 200); /* no relationship: nothing narrows it */
-    EK_WANT(k, ek_write(k, RELATION, "{" WEB_URL ",\"allowed_ids\":\"spiffe://other.example/ns/test/**\"}"), 200);
+    EK_WANT(k,
+            ek_write(k, RELATION,
+                     "{" WEB_URL ",\"allowed_ids\":\"spiffe://other.example/ns/test/**\"}"),
+            200);
     EK_REFUSED(k, validate(k), 400, "does not take this identity");
-    EK_WANT(k, ek_write(k, RELATION, "{\"allowed_ids\":[\"spiffe://other.example/a\",\"spiffe://other.example/ns/*/sa/web\"]}"), 200);
+    EK_WANT(k,
+            ek_write(k, RELATION,
+                     "{\"allowed_ids\":[\"spiffe://other.example/a\",\"spiffe://other.example/ns/*/"
+                     "sa/web\"]}"),
+            200);
     EK_WANT(k, validate(k), 200);
-    assert_true(mln_is_text(mln_get(k->re.data, "spiffe_id"), "spiffe://other.example/ns/prod/sa/web"));
+    assert_true(
+        mln_is_text(mln_get(k->re.data, "spiffe_id"), "spiffe://other.example/ns/prod/sa/web"));
 }
 
 /* The second in which an entry expires, whom it concerns is told. */
@@ -281,8 +305,9 @@ static void test_expiry(void **state)
     sk_be(k, "[\"unix:uid:1000\"]");
     for (int i = 0; i < 3; i++) { /* in 30, 20 and 10 seconds */
         (void)snprintf(json, sizeof(json),
-                       "{\"spiffe_id\":\"spiffe://example.org/%d\",\"selectors\":[\"unix:uid:1000\"],\"expires_at\":%lld}", i,
-                       (long long)(now_s + 30 - 10 * i));
+                       "{\"spiffe_id\":\"spiffe://example.org/"
+                       "%d\",\"selectors\":[\"unix:uid:1000\"],\"expires_at\":%lld}",
+                       i, (long long)(now_s + 30 - 10 * i));
         (void)sk_entry(k, json);
     }
     EK_WANT(k, ek_read(k, "spiffe/workload/x509-svids", NULL), 200);
@@ -305,8 +330,9 @@ static void test_expiry(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_web),     cmocka_unit_test(test_failures), cmocka_unit_test(test_errands),
-        cmocka_unit_test(test_spiffe),  cmocka_unit_test(test_refused),  cmocka_unit_test(test_policy),
+        cmocka_unit_test(test_web),     cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_errands), cmocka_unit_test(test_spiffe),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_policy),
         cmocka_unit_test(test_expiry),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
