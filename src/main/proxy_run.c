@@ -24,6 +24,7 @@
 #include "policy/acl.h"
 
 #define ARENA_BYTES  (32u << 20)
+#define START_BYTES  (1u << 20) /* what a child is told, but for the configuration */
 #define SECOND_NS    ((int64_t)1000000000)
 #define RESOLVE_NS   (30 * SECOND_NS) /* how old an answer of the resolver may be */
 #define RESOLVE_SOON_NS (2 * SECOND_NS) /* after one that failed */
@@ -110,7 +111,9 @@ static void tell(struct proxy *p, enum who who, const struct mln_proxy_message *
     mln_cx_init(&cx, NULL);
     if (child->fd >= 0 && mln_failed(mln_proxy_send(&cx, child->fd, message, fds, n, false))) {
         mln_log_fault(MLN_LOG_WARN, "proxy", &cx, names[who]);
-        (void)kill(child->pid, SIGKILL); /* found by waitpid */
+        if (child->pid > 0) {
+            (void)kill(child->pid, SIGKILL); /* found by waitpid */
+        }
     }
 }
 
@@ -159,30 +162,30 @@ static void tell_signers(struct proxy *p)
 
 /* ---- children ---- */
 
-static struct mln_err boot_of(struct proxy *p, enum who who, int *ret_fd)
+static struct mln_err boot_of(struct mln_cx *cx, struct proxy *p, enum who who, int *ret_fd)
 {
-    struct mln_value *boot = mln_object(&p->cx);
-    mln_put_int(&p->cx, boot, "parent", getpid());
-    mln_put_int(&p->cx, boot, "log_level", (int64_t)p->level);
-    mln_put_bool(&p->cx, boot, "log_json", p->is_json);
+    struct mln_value *boot = mln_object(cx);
+    mln_put_int(cx, boot, "parent", getpid());
+    mln_put_int(cx, boot, "log_level", (int64_t)p->level);
+    mln_put_bool(cx, boot, "log_json", p->is_json);
     if (who == RELAY) {
-        mln_put(&p->cx, boot, "config", p->all);
+        mln_put(cx, boot, "config", p->all);
     } else if (p->config.spiffe_id != NULL) {
-        mln_put_text(&p->cx, boot, "spiffe_id", p->config.spiffe_id);
+        mln_put_text(cx, boot, "spiffe_id", p->config.spiffe_id);
     }
-    MLN_TRY(mln_cx_err(&p->cx));
-    return boot_write(&p->cx, boot, ret_fd);
+    MLN_TRY(mln_cx_err(cx));
+    return boot_write(cx, boot, ret_fd);
 }
 
-static struct mln_err start(struct proxy *p, enum who who)
+static struct mln_err start(struct mln_cx *cx, struct proxy *p, enum who who)
 {
     int fds[FD_MORE - FD_BOOT + MLN_PROXY_LISTENERS_MAX], pair[2];
     unsigned n = 2;
     struct timeval limit = {.tv_sec = SEND_S};
     struct child *child = &p->children[who];
     MLN_AUTO(mln_fd_drop) int boot = -1;
-    MLN_TRY(boot_of(p, who, &boot));
-    MLN_TRY(mln_proxy_pair(&p->cx, pair));
+    MLN_TRY(boot_of(cx, p, who, &boot));
+    MLN_TRY(mln_proxy_pair(cx, pair));
     MLN_AUTO(mln_fd_drop) int theirs = pair[1];
     child->fd = pair[0];
     (void)setsockopt(child->fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
@@ -195,7 +198,7 @@ static struct mln_err start(struct proxy *p, enum who who)
         }
         mln_fill(p->counters, 0, sizeof(*p->counters));
     }
-    return spawn(&p->cx, names[who], fds, n, &child->pid);
+    return spawn(cx, names[who], fds, n, &child->pid);
 }
 
 static void start_due(struct proxy *p)
@@ -206,10 +209,12 @@ static void start_due(struct proxy *p)
         if (child->pid != 0 || p->is_stopping || mln_mono_ns() < child->due_ns) {
             continue;
         }
-        struct mln_err err = start(p, (enum who)who);
+        MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(START_BYTES, false); /* starts may be many */
+        struct mln_cx cx;
+        mln_cx_init(&cx, arena);
+        struct mln_err err = arena != NULL ? start(&cx, p, (enum who)who) : (struct mln_err){MLN_E_MEMORY};
         if (mln_failed(err)) {
-            mln_log_fault(MLN_LOG_ERROR, "proxy", &p->cx, names[who]);
-            mln_cx_clear(&p->cx);
+            mln_log_fault(MLN_LOG_ERROR, "proxy", &cx, names[who]);
             mln_fd_drop(&child->fd);
             child->due_ns = mln_mono_ns() + AGAIN_NS;
         }
@@ -218,26 +223,6 @@ static void start_due(struct proxy *p)
     if (is_new) {
         tell_signers(p);
         tell_snapshot(p);
-    }
-}
-
-static void reap(struct proxy *p)
-{
-    int status = 0;
-    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
-        for (int who = KEEPER; who < CHILDREN; who++) {
-            struct child *child = &p->children[who];
-            if (child->pid != pid) {
-                continue;
-            }
-            child->pid = 0;
-            child->due_ns = mln_mono_ns() + AGAIN_NS;
-            mln_fd_drop(&child->fd);
-            if (!p->is_stopping) {
-                mln_log(MLN_LOG_ERROR, "proxy", "%s ended (%s %d), another is started", names[who],
-                        WIFSIGNALED(status) ? "signal" : "code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-            }
-        }
     }
 }
 
@@ -357,11 +342,35 @@ static void hear(struct proxy *p, enum who who)
 
 /* ---- signals ---- */
 
+static void reap(struct proxy *p)
+{
+    int status = 0;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;) {
+        for (int who = KEEPER; who < CHILDREN; who++) {
+            struct child *child = &p->children[who];
+            if (child->pid != pid) {
+                continue;
+            }
+            child->pid = 0;
+            hear(p, (enum who)who); /* what it said last is still there */
+            child->due_ns = mln_mono_ns() + AGAIN_NS;
+            mln_fd_drop(&child->fd);
+            if (!p->is_stopping) {
+                mln_log(MLN_LOG_ERROR, "proxy", "%s ended (%s %d), another is started", names[who],
+                        WIFSIGNALED(status) ? "signal" : "code", WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+            }
+        }
+    }
+}
+
 static void stop(struct proxy *p)
 {
     struct mln_proxy_message message = {.kind = MLN_PROXY_STOP, .number = p->is_stopping ? 0 : (uint64_t)p->config.limits.drain_s};
     p->leave_ns = mln_mono_ns() + (int64_t)message.number * SECOND_NS + LEAVE_NS;
     p->is_stopping = true;
+    for (size_t i = 0; i < p->config.n_listeners; i++) {
+        (void)shutdown(p->listen_fds[i], SHUT_RDWR); /* relay's too: who comes now hears no at once */
+    }
     mln_log(MLN_LOG_INFO, "proxy", "connections may end within %llu s", (unsigned long long)message.number);
     tell(p, RELAY, &message, NULL, 0);
 }

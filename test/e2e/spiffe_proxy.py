@@ -427,7 +427,7 @@ def draining(web, db):
                 return link.recv(1) == b""
         except OSError:
             return True
-    time.sleep(0.3)
+    case("nobody new gets in", wait(is_closed))
     case("the old connection still works", say(stays) == b"hello")
     case("and the proxy waits for it", db.child.poll() is None)
     stays.close()
