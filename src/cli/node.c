@@ -13,6 +13,7 @@ static const struct mln_flag run_flags[] = {
     {"key", MLN_FLAG_TEXT, "FILE", NULL, "Its key, PKCS #8 in PEM"},
     {"psat-file", MLN_FLAG_TEXT, "FILE", NULL, "Service account token for audience merlon-server"},
     {"cluster", MLN_FLAG_TEXT, "NAME", NULL, "The cluster's name in spiffe/nodes/config"},
+    {"attest", MLN_FLAG_TEXT, "FILE", NULL, "Settings of attestors, YAML: what a server's merlon.yaml has below spiffe.attest"},
     {"log-level", MLN_FLAG_TEXT, "LEVEL", "info", "error, warn, info or debug"},
     {"log-format", MLN_FLAG_TEXT, "FORM", "text", "text or json"},
     {0},
@@ -30,6 +31,7 @@ static struct mln_err run(struct mln_cli *cli)
         .key_file = mln_cli_text(cli, "key"),
         .psat_token_file = mln_cli_text(cli, "psat-file"),
         .cluster = mln_cli_text(cli, "cluster"),
+        .attest_file = mln_cli_text(cli, "attest"),
         .log_level = mln_cli_text(cli, "log-level"),
         .log_format = mln_cli_text(cli, "log-format"),
     };

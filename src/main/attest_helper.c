@@ -134,8 +134,9 @@ static struct mln_err take(struct mln_cx *cx, const struct attest_tell *tell, co
     struct mln_bytes left = mln_bytes_dup(cx, mln_bytes_at(tell->bytes, tell->n_bytes)),
                      head = mln_bytes_of(prefix);
     if (tell->kind != ATTEST_FOUND) {
+        struct mln_bytes why = mln_bytes_cut(left, 0, &left);
         return mln_fail(cx, tell->why == MLN_E_NOT_FOUND ? MLN_E_NOT_FOUND : MLN_E_UNREACHABLE,
-                        "%.*s", MLN_FMT(mln_bytes_cut(left, 0, &left)));
+                        "%.*s", MLN_FMT(why));
     }
     while (left.len > 0) {
         struct mln_bytes one = mln_bytes_cut(left, 0, &left);

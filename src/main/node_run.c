@@ -5,9 +5,12 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/yaml.h"
+#include "identity/attest.h"
 #include "main/main_priv.h"
 #include "main/monitor.h"
 
+#define ATTEST_MAX (64u << 10) /* some lines a kind of attestor */
 #define RINGS 2u /* threads of front: one socket's processes */
 
 struct run {
@@ -50,6 +53,25 @@ static struct mln_err proof_of(struct run *r, struct mln_value **ret)
     return mln_cx_err(&r->cx);
 }
 
+/* As a server has it below spiffe.attest; the same checks. NULL: nothing was given. */
+static struct mln_err attest_of(struct run *r, const struct mln_value **ret)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
+    const char *file = r->options->attest_file;
+    *ret = NULL;
+    if (file == NULL) {
+        return MLN_OK;
+    }
+    MLN_TRY(mln_file_read_all(&r->cx, file, ATTEST_MAX, &text));
+    struct mln_err err = mln_yaml_parse(&r->cx, mln_bytes_dup(&r->cx, mln_buf_bytes(&text)), ret);
+    err = mln_failed(err) ? err : mln_attest_check(&r->cx, *ret);
+    if (mln_failed(err)) {
+        const char *why = mln_text_dup(&r->cx, mln_bytes_of(r->cx.text));
+        return mln_refail(&r->cx, MLN_E_USAGE, "--attest %s: %s", file, why);
+    }
+    return MLN_OK;
+}
+
 static struct mln_err check_options(struct run *r, enum mln_log_level *level, bool *is_json)
 {
     const struct mln_node_options *o = r->options;
@@ -75,8 +97,10 @@ static struct mln_err prepare(struct run *r)
     bool is_json = false;
     struct mln_cx *cx = &r->cx;
     struct mln_value *proof = NULL;
+    const struct mln_value *settings = NULL;
     MLN_TRY(check_options(r, &level, &is_json));
     MLN_TRY(proof_of(r, &proof));
+    MLN_TRY(attest_of(r, &settings));
     mln_log_setup("monitor", level, is_json ? MLN_LOG_JSON : MLN_LOG_TEXT);
     raise_descriptors();
     MLN_TRY(mln_dir_make(cx, r->options->data_dir, 0700));
@@ -89,6 +113,7 @@ static struct mln_err prepare(struct run *r)
     mln_put_text(cx, core, "ca_file", r->options->ca_file);
     mln_put_text(cx, core, "data", r->options->data_dir);
     mln_put(cx, core, "proof", proof);
+    mln_put(cx, attest, "attest", settings);
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(boot_write(cx, front, &r->front));
     MLN_TRY(boot_write(cx, core, &r->core));

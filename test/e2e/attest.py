@@ -220,7 +220,7 @@ def pod_list():
 
 
 class Kubelet(http.server.BaseHTTPRequestHandler):
-    asked, body, code = [], b"", 200
+    asked, body, code, later = [], b"", 200, None  # later: what it says from the second question on
 
     def do_GET(self):
         Kubelet.asked.append((self.path, self.headers.get("Authorization")))
@@ -230,6 +230,7 @@ class Kubelet(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if right:
             self.wfile.write(Kubelet.body)
+            Kubelet.body, Kubelet.later = Kubelet.later or Kubelet.body, None
 
     def log_message(self, *_):
         pass
@@ -260,13 +261,8 @@ def kubernetes(folder):
         in_group(server, path, place, ["k8s:ns:ml", "k8s:sa:trainer", "k8s:pod-label:app:train", "k8s:pod-name:train-0", "k8s:container-name:main",
                                        "k8s:pod-uid:" + POD, "k8s:node-name:n1", "k8s:container-image:r/i:1", "container:id:" + ID],
                  absent=["k8s:pod-label:evil"])
-        Kubelet.body, Kubelet.asked = json.dumps({"items": []}).encode(), []
         time.sleep(2.1)  # what was fetched is fresh for two seconds
-
-        def appears():
-            time.sleep(0.7)
-            Kubelet.body = pod_list()
-        threading.Thread(target=appears, daemon=True).start()
+        Kubelet.body, Kubelet.later, Kubelet.asked = json.dumps({"items": []}).encode(), pod_list(), []
         in_group(server, path, place, ["k8s:ns:ml"])
         if Kubelet.asked:
             case("a pod that the kubelet does not know at first is asked for again", len(Kubelet.asked) > 1, Kubelet.asked)
@@ -353,6 +349,50 @@ def docker(folder):
         server.out.close()
 
 
+def of_a_node(folder):
+    """A node has attestors with settings, too."""
+    where, file = folder + "/node.sock", pathlib.Path(folder, "attest.yaml")
+    stub = UnixServer(where, Dockerd)
+    os.chmod(where, 0o666)
+    threading.Thread(target=stub.serve_forever, daemon=True).start()
+    Dockerd.answer = (200, inspected())
+    with Server("--trust-domain", "example.org") as server:
+        token = pathlib.Path(folder, "join")
+        token.write_text(server.api("POST", "spiffe/nodes/join-token", {}).data["token"])
+        args = [MERLON, "node", "run", "--server", "http://127.0.0.1:%d" % server.port, "--socket", folder + "/n/api.sock", "--data",
+                folder + "/node", "--join-token-file", str(token), "--attest", str(file), "--log-level", "debug"]
+        for text, part in (("kubelet: x\n", b"kubelet"), ("docker: {socket: x}\n", b"docker.socket"), ("- a\n", b"keys of its own"),
+                           ("{", b"attest.yaml")):
+            file.write_text(text)
+            done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+            case("settings that are none are refused: " + text.strip(), done.returncode == 2 and part in done.stdout, done.stdout)
+        file.write_text("docker: {socket: %s}\n" % where)
+        node = Logged(args)
+        try:
+            ready = until(lambda: "\nready" in "\n" + node.printed(), 20)
+            case("a node with settings of attestors", ready, node.printed()[-500:])
+            in_group(node, folder + "/n/api.sock", "docker/" + ID, ["docker:label:team:ml"])
+        finally:
+            node.end()
+    stub.shutdown()
+    stub.server_close()
+
+
+class Logged:
+    """A process of ours with all that it printed."""
+
+    def __init__(self, args):
+        self.out = tempfile.TemporaryFile()
+        self.child = subprocess.Popen(args, stdout=self.out, stderr=subprocess.STDOUT, start_new_session=True)
+
+    printed = Server.printed
+
+    def end(self):
+        self.child.terminate()
+        self.child.wait(20)
+        self.out.close()
+
+
 def not_attested(server, path, place, name):
     with Group(place) as group:
         if group.path is None:
@@ -360,6 +400,9 @@ def not_attested(server, path, place, name):
         with Visitor(path, before=group.enter) as one:
             refused = until(lambda: "process %d of user %d is not attested" % (one.pid, os.getuid()) in server.printed(), 20)
             case(name + ": not attested", refused, server.printed()[-300:])
+            said = [line.split("is not attested: ")[1] for line in server.printed().splitlines() if "process %d of" % one.pid in line and
+                    "is not attested: " in line]
+            case("and the log says why", said and len(said[0]) > 10, said)
 
 
 def body():
@@ -385,6 +428,7 @@ def body():
         server.out.close()
         kubernetes(folder)
         docker(folder)
+        of_a_node(folder)
     finally:
         server.end()
         shutil.rmtree(folder, ignore_errors=True)
