@@ -6,7 +6,6 @@
 #include "base/text.h"
 #include "base/yaml.h"
 
-#define RESULT "result" /* the variable that an answer is bound to */
 
 /* ---- decisions ---- */
 
@@ -16,11 +15,9 @@ static bool is_index(struct mln_bytes name)
     return mln_u64_parse(name, &n) && n <= INT64_MAX && (name.len == 1 || name.ptr[0] != '0');
 }
 
-/* result = data["a"]["b"][0] */
-static void query_text(const struct rego_call *call, struct mln_rego_path path, struct mln_buf *out)
+void rego_path_query(struct mln_rego_path path, struct mln_buf *out)
 {
-    (void)call;
-    mln_buf_add_text(out, RESULT " = data");
+    mln_buf_add_text(out, REGO_RESULT " = data");
     for (size_t i = 0; i < path.n; i++) {
         mln_buf_add_byte(out, '[');
         if (is_index(path.names[i])) {
@@ -32,24 +29,62 @@ static void query_text(const struct rego_call *call, struct mln_rego_path path, 
     }
 }
 
+struct mln_rego_path rego_path_of(struct mln_cx *cx, const char *text)
+{
+    struct mln_bytes *names = mln_new_array(cx, MLN_REGO_PATH_MAX, sizeof(*names));
+    struct mln_bytes rest = mln_bytes_of(text);
+    size_t n = 0;
+    while (names != NULL && rest.len > 0 && n < MLN_REGO_PATH_MAX) {
+        names[n++] = mln_bytes_cut(rest, '/', &rest);
+    }
+    return (struct mln_rego_path){names, n};
+}
+
 /* Evaluate the document at the path; false when it failed and was answered. */
 static bool decide(struct rego_call *call, struct mln_rego_path path)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
-    query_text(call, path, &text);
+    rego_log_begin(call);
+    rego_path_query(path, &text);
     const struct mln_rego_query *query = rego_prepare(call, mln_buf_bytes(&text));
     return query != NULL && rego_evaluate(call, query);
+}
+
+/* The names of a path with slashes between, for the log. */
+static const char *path_text(struct rego_call *call, struct mln_rego_path path)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf out = {0};
+    for (size_t i = 0; i < path.n; i++) {
+        mln_buf_add_text(&out, i == 0 ? "" : "/");
+        mln_buf_add_bytes(&out, path.names[i]);
+    }
+    return mln_text_dup(call->cx, mln_buf_bytes(&out));
+}
+
+/* After the answer was printed: the log may use the evaluator again. */
+static void log_decision(struct rego_call *call, struct mln_rego_path path, bool is_decided)
+{
+    if (!call->is_decision) {
+        return;
+    }
+    const char *why = call->cx->text[0] != '\0' ? call->cx->text : "evaluation failed";
+    const char *error = is_decided ? NULL : mln_text_dup(call->cx, mln_bytes_of(why));
+    struct rego_decision d = {.path = path_text(call, path), .error = error};
+    if (is_decided && call->result_len > 0) {
+        d.result = mln_bytes_sub(mln_buf_bytes(call->body), call->result_from, call->result_len);
+    }
+    rego_log_decision(call, &d);
 }
 
 /* Bodies in YAML are taken as OPA takes them. */
 static struct mln_err body_json(struct rego_call *call, struct mln_bytes *ret)
 {
     struct mln_bytes type = mln_http_header(call->http, "Content-Type");
-    *ret = call->http->body;
+    *ret = call->input;
     if (mln_bytes_find_bytes(type, MLN_BYTES("yaml")) < type.len) {
         const struct mln_value *value = NULL;
         MLN_AUTO(mln_buf_drop) struct mln_buf json = {0};
-        MLN_TRY(mln_yaml_parse(call->cx, call->http->body, &value));
+        MLN_TRY(mln_yaml_parse(call->cx, call->input, &value));
         mln_json_print(&json, value, MLN_JSON_COMPACT);
         *ret = mln_bytes_dup(call->cx, mln_buf_bytes(&json));
     }
@@ -68,7 +103,7 @@ static bool read_input(struct rego_call *call, bool *ret_has_input)
     struct mln_bytes json, query;
     int64_t start_ns = mln_mono_ns();
     *ret_has_input = false;
-    if (mln_bytes_trim(call->http->body).len == 0) {
+    if (mln_bytes_trim(call->input).len == 0) {
         return true;
     }
     if (mln_failed(body_json(call, &json)) ||
@@ -83,7 +118,9 @@ static void answer_result(struct rego_call *call, bool has_warning)
 {
     struct mln_buf *out = call->body;
     mln_buf_add_text(out, "{\"result\":");
-    bool is_first = !mln_rego_binding_print(call->worker->eval, 0, RESULT, out);
+    call->result_from = out->len;
+    bool is_first = !mln_rego_binding_print(call->worker->eval, 0, REGO_RESULT, out);
+    call->result_len = out->len - call->result_from;
     if (is_first) {
         mln_buf_clear(out);
         mln_buf_add_byte(out, '{');
@@ -105,41 +142,53 @@ void rego_data_get(struct rego_call *call)
         rego_refuse(call, 400, "invalid_parameter", "parameter contains malformed input document: %s", call->cx->text);
         return;
     }
-    if (decide(call, call->path)) {
+    bool ok = decide(call, call->path);
+    if (ok) {
         answer_result(call, false);
     }
+    log_decision(call, call->path, ok);
 }
 
 void rego_data_post(struct rego_call *call)
 {
     bool has_input = false;
-    if (read_input(call, &has_input) && decide(call, call->path)) {
+    if (!read_input(call, &has_input)) {
+        return;
+    }
+    bool ok = decide(call, call->path);
+    if (ok) {
         answer_result(call, !has_input);
     }
+    log_decision(call, call->path, ok);
+}
+
+static void refuse_undefined(struct rego_call *call, struct mln_rego_path path)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf name = {0};
+    for (size_t i = 0; i < path.n; i++) {
+        mln_buf_add_byte(&name, '.');
+        mln_buf_add_bytes(&name, path.names[i]);
+    }
+    rego_refuse(call, 404, "undefined_document", "document missing or undefined: data%.*s", MLN_FMT(mln_buf_bytes(&name)));
 }
 
 /* The body is the input, the answer is the bare result. */
 static void bare_decision(struct rego_call *call, struct mln_rego_path path)
 {
     struct mln_bytes json;
-    bool is_empty = mln_bytes_trim(call->http->body).len == 0;
+    bool is_empty = mln_bytes_trim(call->input).len == 0;
     if (!is_empty && (mln_failed(body_json(call, &json)) ||
                       mln_failed(mln_rego_eval_input(call->worker->eval, call->cx, json)))) {
         (void)refuse_input(call);
         return;
     }
-    if (!decide(call, path)) {
-        return;
+    bool ok = decide(call, path);
+    if (ok && !mln_rego_binding_print(call->worker->eval, 0, REGO_RESULT, call->body)) {
+        refuse_undefined(call, path);
+    } else if (ok) {
+        call->result_len = call->body->len;
     }
-    if (!mln_rego_binding_print(call->worker->eval, 0, RESULT, call->body)) {
-        MLN_AUTO(mln_buf_drop) struct mln_buf name = {0};
-        for (size_t i = 0; i < path.n; i++) {
-            mln_buf_add_byte(&name, '.');
-            mln_buf_add_bytes(&name, path.names[i]);
-        }
-        rego_refuse(call, 404, "undefined_document", "document missing or undefined: data%.*s",
-                    MLN_FMT(mln_buf_bytes(&name)));
-    }
+    log_decision(call, path, ok);
 }
 
 void rego_v0_post(struct rego_call *call)
@@ -149,8 +198,7 @@ void rego_v0_post(struct rego_call *call)
 
 void rego_root_post(struct rego_call *call)
 {
-    const struct mln_bytes names[] = {MLN_BYTES("system"), MLN_BYTES("main")};
-    bare_decision(call, (struct mln_rego_path){names, MLN_COUNT(names)});
+    bare_decision(call, rego_path_of(call->cx, call->snapshot->settings->config->default_decision));
 }
 
 /* ---- documents ---- */
@@ -165,7 +213,7 @@ static void publish(struct rego_call *call, struct mln_rego_data *data)
                     MLN_FMT(mln_buf_bytes(&clash)));
         return;
     }
-    struct mln_err err = rego_publish(call->cx, call->state, NULL, data);
+    struct mln_err err = rego_publish(call->cx, call->state, (struct rego_next){.data = data});
     if (mln_failed(err)) {
         rego_refuse_change(call, err);
         return;
@@ -174,10 +222,24 @@ static void publish(struct rego_call *call, struct mln_rego_data *data)
     call->is_empty = true;
 }
 
+/* What a bundle owns is changed by bundles only. */
+static bool refuse_owned(struct rego_call *call)
+{
+    const char *path = path_text(call, call->path);
+    const char *owner = rego_bundle_owner(call->cx, call->state, mln_bytes_of(path));
+    if (owner != NULL) {
+        rego_refuse(call, 400, "invalid_parameter", "path %s is owned by bundle \"%s\"", path, owner);
+    }
+    return owner != NULL;
+}
+
 static void change(struct rego_call *call, enum mln_rego_change kind)
 {
     struct mln_rego_data *data = NULL;
     struct mln_bytes json = {0};
+    if (refuse_owned(call)) {
+        return;
+    }
     struct mln_err err = kind == MLN_REGO_REMOVE ? MLN_OK : body_json(call, &json);
     (void)pthread_mutex_lock(&call->state->writing);
     const struct mln_rego_data *old = call->state->now->documents->data;

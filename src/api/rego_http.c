@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "rego/gzip.h"
 
 #define JSON "application/json"
 
@@ -20,19 +21,24 @@ static struct mln_bytes decoded(struct mln_cx *cx, struct mln_bytes text, bool p
     return mln_bytes_dup(cx, mln_buf_bytes(&out));
 }
 
-bool rego_param(struct rego_call *call, const char *name, struct mln_bytes *ret)
+bool rego_param_at(struct rego_call *call, const char *name, size_t i, struct mln_bytes *ret)
 {
     struct mln_bytes rest = call->http->query;
     while (rest.len > 0) {
         struct mln_bytes value, pair = mln_bytes_cut(rest, '&', &rest);
         struct mln_bytes key = mln_bytes_cut(pair, '=', &value);
         bool ok = true;
-        if (mln_bytes_is(key, name)) {
+        if (mln_bytes_is(key, name) && i-- == 0) {
             *ret = decoded(call->cx, value, true, &ok);
             return ok;
         }
     }
     return false;
+}
+
+bool rego_param(struct rego_call *call, const char *name, struct mln_bytes *ret)
+{
+    return rego_param_at(call, name, 0, ret);
 }
 
 bool rego_flag(struct rego_call *call, const char *name)
@@ -127,71 +133,30 @@ void rego_add_extras(struct rego_call *call, bool is_first)
         is_first = false;
     }
     if (call->has_provenance) {
-        mln_buf_add_format(call->body,
-                           "%s\"provenance\":{\"version\":\"%s\",\"build_commit\":\"\",\"build_timestamp\":\"\","
-                           "\"build_hostname\":\"\"}",
-                           is_first ? "" : ",", MLN_VERSION);
+        mln_buf_add_text(call->body, is_first ? "" : ",");
+        mln_buf_add_text(call->body, "\"provenance\":");
+        rego_print_provenance(call, call->body);
+        is_first = false;
+    }
+    if (call->is_decision) {
+        mln_buf_add_format(call->body, "%s\"decision_id\":\"%s\"", is_first ? "" : ",", call->decision_id);
     }
 }
 
-/* ---- what is about the server ---- */
-
-static void health(struct rego_call *call)
+void rego_print_provenance(struct rego_call *call, struct mln_buf *out)
 {
-    mln_buf_add_text(call->body, "{}");
+    mln_buf_add_format(out, "{\"version\":\"%s\",\"build_commit\":\"\",\"build_timestamp\":\"\",\"build_hostname\":\"\"", MLN_VERSION);
+    if (call->snapshot->revisions.len > 0) {
+        mln_buf_add_text(out, ",\"bundles\":");
+        mln_buf_add_bytes(out, call->snapshot->revisions);
+    }
+    mln_buf_add_byte(out, '}');
 }
 
 static void root_get(struct rego_call *call)
 {
     call->answer->content_type = "text/html; charset=utf-8";
     mln_buf_add_text(call->body, "<!DOCTYPE html><title>Merlon</title><p>Policies are served here: POST /v1/data/PATH\n");
-}
-
-static void config_get(struct rego_call *call)
-{
-    mln_buf_add_format(call->body,
-                       "{\"result\":{\"default_authorization_decision\":\"/system/authz/allow\","
-                       "\"default_decision\":\"/system/main\",\"labels\":{\"id\":\"%s\",\"version\":\"%s\"}}}",
-                       call->state->id, MLN_VERSION);
-}
-
-static void status_get(struct rego_call *call)
-{
-    mln_buf_add_format(call->body,
-                       "{\"result\":{\"labels\":{\"id\":\"%s\",\"version\":\"%s\"},\"plugins\":{},"
-                       "\"policies\":%zu,\"data_bytes\":%zu}}",
-                       call->state->id, MLN_VERSION, call->snapshot->set->n,
-                       mln_rego_data_bytes(call->snapshot->documents->data));
-}
-
-static void metrics_get(struct rego_call *call)
-{
-    static const char *const codes[] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};
-    struct mln_buf *out = call->body;
-    call->answer->content_type = "text/plain; version=0.0.4; charset=utf-8";
-    mln_buf_add_text(out, "# HELP http_requests_total Requests that were answered, by class of status.\n"
-                          "# TYPE http_requests_total counter\n");
-    for (size_t k = 0; k < MLN_COUNT(codes); k++) {
-        uint64_t sum = 0;
-        for (size_t i = 0; i < MLN_COUNT(call->state->workers); i++) {
-            sum += atomic_load_explicit(&call->state->workers[i].requests[k], memory_order_relaxed);
-        }
-        mln_buf_add_format(out, "http_requests_total{code=\"%s\"} %llu\n", codes[k], (unsigned long long)sum);
-    }
-    mln_buf_add_format(out,
-                       "# HELP rego_policies Policies that are loaded.\n# TYPE rego_policies gauge\nrego_policies %zu\n"
-                       "# HELP rego_data_bytes Memory of the documents.\n# TYPE rego_data_bytes gauge\nrego_data_bytes %zu\n"
-                       "# HELP process_cpu_seconds_total CPU time of the process.\n"
-                       "# TYPE process_cpu_seconds_total counter\nprocess_cpu_seconds_total %.3f\n"
-                       "# HELP process_start_time_seconds Start, since 1970.\n"
-                       "# TYPE process_start_time_seconds gauge\nprocess_start_time_seconds %.3f\n",
-                       call->snapshot->set->n, mln_rego_data_bytes(call->snapshot->documents->data),
-                       (double)mln_cpu_ns() / 1e9, (double)call->state->start_ns / 1e9);
-}
-
-static void compile_post(struct rego_call *call)
-{
-    rego_refuse(call, 501, "not_implemented", "partial evaluation (/v1/compile) is not supported");
 }
 
 /* ---- routes ---- */
@@ -214,11 +179,11 @@ static const struct route {
     {"DELETE", "/v1/policies", SOME, rego_policy_delete},
     {"GET", "/v1/query", NONE, rego_query_ask_get},
     {"POST", "/v1/query", NONE, rego_query_ask_post},
-    {"POST", "/v1/compile", ANY, compile_post},
-    {"GET", "/v1/config", NONE, config_get},
-    {"GET", "/v1/status", NONE, status_get},
-    {"GET", "/health", ANY, health},
-    {"GET", "/metrics", NONE, metrics_get},
+    {"POST", "/v1/compile", ANY, rego_compile_post},
+    {"GET", "/v1/config", NONE, rego_config_show},
+    {"GET", "/v1/status", NONE, rego_status_show},
+    {"GET", "/health", ANY, rego_health},
+    {"GET", "/metrics", NONE, rego_metrics_show},
     {"POST", "/", NONE, rego_root_post},
     {"GET", "/", NONE, root_get},
 };
@@ -287,20 +252,93 @@ static void run_route(struct rego_call *call)
     }
 }
 
+/* A body that was packed is unpacked once, for whoever looks at it. */
+static bool open_body(struct rego_call *call)
+{
+    struct mln_bytes coding = mln_http_header(call->http, "Content-Encoding");
+    call->input = call->http->body;
+    if (coding.len == 0 || mln_bytes_is_nocase(coding, "identity")) {
+        return true;
+    }
+    if (!mln_bytes_is_nocase(coding, "gzip")) {
+        rego_refuse(call, 415, "invalid_parameter", "Content-Encoding may be gzip");
+        return false;
+    }
+    call->unpacked.max = MLN_REGO_BODY_MAX + 1;
+    struct mln_err err = mln_gzip_open(call->cx, call->http->body, MLN_REGO_BODY_MAX, &call->unpacked);
+    if (mln_failed(err)) {
+        rego_refuse(call, mln_is(err, MLN_E_TOO_LARGE) ? 413 : 400, "invalid_parameter", "the body: %s", call->cx->text);
+        return false;
+    }
+    call->input = mln_buf_bytes(&call->unpacked);
+    return true;
+}
+
 static void begin(struct rego_call *call)
 {
     struct mln_bytes explain;
-    call->is_pretty = rego_flag(call, "pretty");
-    call->is_strict = rego_flag(call, "strict-builtin-errors");
-    call->has_metrics = rego_flag(call, "metrics") || rego_flag(call, "instrument");
-    call->has_provenance = rego_flag(call, "provenance");
-    bool explains = call->http->query.len > 0 && rego_param(call, "explain", &explain) && explain.len > 0 &&
-                    !mln_bytes_is(explain, "off");
-    if (explains) {
-        rego_refuse(call, 501, "not_implemented", "explain=off is the only mode that is supported");
+    if (call->http->query.len > 0) {
+        call->is_pretty = rego_flag(call, "pretty");
+        call->is_strict = rego_flag(call, "strict-builtin-errors");
+        call->has_metrics = rego_flag(call, "metrics") || rego_flag(call, "instrument");
+        call->has_provenance = rego_flag(call, "provenance");
+        bool explains = rego_param(call, "explain", &explain) && explain.len > 0 && !mln_bytes_is(explain, "off");
+        if (explains) {
+            rego_refuse(call, 501, "not_implemented", "explain=off is the only mode that is supported");
+            return;
+        }
+    }
+    struct mln_bytes path = call->http->path;
+    bool is_known = !call->http->is_diagnostic || is_below(path, "/health", &explain) || is_below(path, "/metrics", &explain);
+    if (!is_known) {
+        rego_refuse(call, 404, "resource_not_found", "nothing is served at this path");
+    } else if (open_body(call) && (call->http->is_diagnostic || rego_authorized(call))) {
+        run_route(call);
+    }
+}
+
+/* "gzip" among the codings that the client takes, and not with q=0. */
+static bool takes_gzip(const struct mln_http_request *http)
+{
+    struct mln_bytes rest = mln_http_header(http, "Accept-Encoding");
+    while (rest.len > 0) {
+        struct mln_bytes how, one = mln_bytes_cut(rest, ',', &rest);
+        struct mln_bytes name = mln_bytes_trim(mln_bytes_cut(one, ';', &how));
+        if (mln_bytes_is_nocase(name, "gzip")) {
+            how = mln_bytes_trim(how);
+            return !mln_bytes_is(how, "q=0") && !mln_bytes_starts(how, MLN_BYTES("q=0.0"));
+        }
+    }
+    return false;
+}
+
+static void pack_answer(struct rego_call *call)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf packed = {0};
+    bool is_long = call->body->len >= (size_t)call->snapshot->settings->config->gzip_min;
+    if (!is_long || !takes_gzip(call->http) || mln_failed(mln_gzip_make(call->cx, mln_buf_bytes(call->body), &packed))) {
         return;
     }
-    run_route(call);
+    mln_buf_clear(call->body);
+    mln_buf_add_bytes(call->body, mln_buf_bytes(&packed));
+    call->answer->extra = "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n";
+}
+
+static void count(struct rego_call *call)
+{
+    static const int64_t below_ns[REGO_TIME_BUCKETS] = {1000, 5000, 10000, 50000, 100000, 500000, 1000000, 10000000, 100000000, 1000000000};
+    struct rego_worker *w = call->worker;
+    int digit = call->answer->status / 100;
+    int64_t ns = mln_mono_ns() - call->start_ns;
+    size_t bucket = 0;
+    while (bucket < REGO_TIME_BUCKETS && ns > below_ns[bucket]) {
+        bucket++;
+    }
+    (void)atomic_fetch_add_explicit(&w->requests[digit >= 1 && digit <= 5 ? digit : 0], 1, memory_order_relaxed);
+    (void)atomic_fetch_add_explicit(&w->seconds_ns, (uint64_t)ns, memory_order_relaxed);
+    if (bucket < REGO_TIME_BUCKETS) {
+        (void)atomic_fetch_add_explicit(&w->buckets[bucket], 1, memory_order_relaxed);
+    }
 }
 
 static void finish(struct rego_call *call)
@@ -317,9 +355,10 @@ static void finish(struct rego_call *call)
     if (is_json && !call->is_empty) {
         mln_buf_add_byte(call->body, '\n');
     }
-    int digit = call->answer->status / 100;
-    atomic_fetch_add_explicit(&call->worker->requests[digit >= 1 && digit <= 5 ? digit : 0], 1,
-                              memory_order_relaxed);
+    if (!call->is_empty) {
+        pack_answer(call);
+    }
+    count(call);
 }
 
 /* ---- the door ---- */
@@ -345,6 +384,7 @@ struct mln_err mln_rego_answer_http(void *arg, unsigned thread, struct mln_cx *c
     begin(&call);
     mln_cx_clear(cx); /* what a route refused is in its answer */
     finish(&call);
+    mln_buf_drop(&call.unpacked);
     mln_rego_eval_reset(call.worker->eval);
     MLN_TRY(mln_buf_ok(cx, &text));
     mln_buf_add_bytes(body, mln_buf_bytes(&text));

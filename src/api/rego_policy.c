@@ -35,12 +35,14 @@ static struct mln_bytes id_of(struct rego_call *call)
     return mln_bytes_dup(call->cx, mln_buf_bytes(&id));
 }
 
-static void add_module(struct mln_buf *out, const struct rego_module *m)
+static void add_module(struct mln_buf *out, const struct rego_set *set, const struct rego_module *m)
 {
     mln_buf_add_text(out, "{\"id\":");
     mln_json_print_string(out, mln_bytes_of(m->id), MLN_JSON_COMPACT);
     mln_buf_add_text(out, ",\"raw\":");
     mln_json_print_string(out, mln_bytes_at(m->text, m->len), MLN_JSON_COMPACT);
+    mln_buf_add_text(out, ",\"ast\":");
+    mln_rego_module_print(set->rego, m->id, out);
     mln_buf_add_byte(out, '}');
 }
 
@@ -50,7 +52,7 @@ void rego_policy_list(struct rego_call *call)
     mln_buf_add_text(call->body, "{\"result\":[");
     for (size_t i = 0; i < set->n; i++) {
         mln_buf_add_text(call->body, i == 0 ? "" : ",");
-        add_module(call->body, &set->modules[i]);
+        add_module(call->body, set, &set->modules[i]);
     }
     mln_buf_add_text(call->body, "]}");
 }
@@ -69,7 +71,7 @@ void rego_policy_get(struct rego_call *call)
         return;
     }
     mln_buf_add_text(call->body, "{\"result\":");
-    add_module(call->body, m);
+    add_module(call->body, call->snapshot->set, m);
     mln_buf_add_byte(call->body, '}');
 }
 
@@ -95,7 +97,7 @@ static void put_set(struct rego_call *call, struct rego_set **set)
         refuse_clash(call, mln_buf_bytes(&clash));
         return;
     }
-    err = mln_failed(err) ? err : rego_publish(call->cx, call->state, mln_take(set), NULL);
+    err = mln_failed(err) ? err : rego_publish(call->cx, call->state, (struct rego_next){.set = mln_take(set)});
     if (mln_failed(err)) {
         rego_refuse_change(call, err);
         return;
@@ -103,6 +105,23 @@ static void put_set(struct rego_call *call, struct rego_set **set)
     mln_buf_add_byte(call->body, '{');
     rego_add_extras(call, true);
     mln_buf_add_byte(call->body, '}');
+}
+
+/* A policy that a bundle brought, or a package below its roots, is changed by bundles only. */
+static bool refuse_owned(struct rego_call *call, const struct rego_module *old, const struct rego_module *new)
+{
+    const char *owner = old != NULL && old->origin != NULL && old->origin[0] != '\0' ? old->origin : NULL;
+    if (owner == NULL && old != NULL && old->package != NULL) {
+        owner = rego_bundle_owner(call->cx, call->state, mln_bytes_of(old->package));
+    }
+    if (owner == NULL && new != NULL && new->package != NULL) {
+        owner = rego_bundle_owner(call->cx, call->state, mln_bytes_of(new->package));
+    }
+    if (owner != NULL) {
+        const char *path = old != NULL && old->package != NULL ? old->package : new != NULL ? new->package : "";
+        rego_refuse(call, 400, "invalid_parameter", "path %s is owned by bundle \"%s\"", path, owner);
+    }
+    return owner != NULL;
 }
 
 static void change_set(struct rego_call *call, struct mln_bytes id, struct mln_bytes text)
@@ -117,7 +136,7 @@ static void change_set(struct rego_call *call, struct mln_bytes id, struct mln_b
             rego_set_change(call->cx, call->state, old, mln_text_dup(call->cx, id), text, &set);
         if (mln_failed(err)) {
             rego_refuse_change(call, err);
-        } else {
+        } else if (!refuse_owned(call, rego_set_find(old, id), rego_set_find(set, id))) {
             put_set(call, &set);
         }
     }
@@ -126,7 +145,7 @@ static void change_set(struct rego_call *call, struct mln_bytes id, struct mln_b
 
 void rego_policy_put(struct rego_call *call)
 {
-    struct mln_bytes id = id_of(call), text = call->http->body;
+    struct mln_bytes id = id_of(call), text = call->input;
     if (mln_bytes_find(id, '\0') < id.len) {
         rego_refuse(call, 400, "invalid_parameter", "a policy's id has no NUL");
         return;
@@ -166,8 +185,10 @@ const struct mln_rego_query *rego_prepare(struct rego_call *call, struct mln_byt
 
 bool rego_evaluate(struct rego_call *call, const struct mln_rego_query *query)
 {
-    struct mln_rego_run_options options = {
-        .budget.time_ns = call->state->time_ns, .is_strict = call->is_strict, .zones = call->state->zones};
+    struct mln_rego_run_options options = {.budget.time_ns = call->state->time_ns,
+                                           .is_strict = call->is_strict,
+                                           .zones = call->state->zones,
+                                           .notes_nd = call->is_decision && call->snapshot->settings->config->has_nd_cache};
     int64_t start_ns = mln_mono_ns();
     struct mln_err err = mln_rego_run(call->worker->eval, call->cx, query, call->snapshot->documents->data, &options);
     call->eval_ns = mln_mono_ns() - start_ns;
@@ -187,17 +208,26 @@ static void answer_rows(struct rego_call *call, struct mln_bytes text)
         rego_refuse(call, 400, "invalid_parameter", "a query is needed: ?q=, or \"query\" in the body");
         return;
     }
+    rego_log_begin(call);
     query = rego_prepare(call, text);
     if (query == NULL || !rego_evaluate(call, query)) {
+        call->is_decision = false;
         return;
     }
     bool is_empty = mln_rego_rows(call->worker->eval) == 0;
+    struct rego_decision d = {.query = mln_bytes_dup(call->cx, text)};
     mln_buf_add_text(call->body, is_empty ? "{" : "{\"result\":");
+    size_t from = call->body->len;
     if (!is_empty) {
         mln_rego_rows_print(call->worker->eval, call->body);
     }
+    size_t len = call->body->len - from;
     rego_add_extras(call, is_empty);
     mln_buf_add_byte(call->body, '}');
+    if (call->is_decision) {
+        d.result = mln_bytes_sub(mln_buf_bytes(call->body), from, len);
+        rego_log_decision(call, &d);
+    }
 }
 
 void rego_query_ask_get(struct rego_call *call)
@@ -211,7 +241,7 @@ void rego_query_ask_post(struct rego_call *call)
 {
     struct mln_bytes text = {0};
     bool has_input = false;
-    if (mln_failed(mln_rego_eval_body(call->worker->eval, call->cx, call->http->body, &text, &has_input))) {
+    if (mln_failed(mln_rego_eval_body(call->worker->eval, call->cx, call->input, &text, &has_input))) {
         rego_refuse(call, 400, "invalid_parameter", "body contains malformed query document: %s", call->cx->text);
         return;
     }

@@ -1,104 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Policies and documents of a server of policies: snapshots that are made anew, never changed. */
+/* Policies, documents and configuration of a server of policies: snapshots that are made anew, never changed. */
 #include "api/rego_priv.h"
 
+#include <unistd.h>
+
 #include "base/clock.h"
+#include "base/io.h"
 
-/* ---- sets of policies ---- */
-
-static void set_free(struct rego_set *set)
-{
-    if (set == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < set->n; i++) {
-        mln_free(set->modules[i].id);
-        mln_free(set->modules[i].text);
-    }
-    mln_free(set->modules);
-    mln_rego_free(set->rego);
-    mln_free(set);
-}
-
-void rego_set_drop(struct rego_set **set)
-{
-    if (*set != NULL && atomic_fetch_sub(&(*set)->refs, 1) == 1) {
-        set_free(*set);
-    }
-    *set = NULL;
-}
-
-static bool module_put(struct rego_set *set, const char *id, struct mln_bytes text)
-{
-    struct rego_module *m = &set->modules[set->n];
-    *m = (struct rego_module){.id = mln_strdup(id), .text = mln_alloc(text.len + 1), .len = text.len};
-    set->n++; /* also when half made: it is freed */
-    if (m->id == NULL || m->text == NULL) {
-        return false;
-    }
-    mln_copy(m->text, text.ptr, text.len);
-    return true;
-}
-
-const struct rego_module *rego_set_find(const struct rego_set *set, struct mln_bytes id)
-{
-    for (size_t i = 0; i < set->n; i++) {
-        if (mln_bytes_is(id, set->modules[i].id)) {
-            return &set->modules[i];
-        }
-    }
-    return NULL;
-}
-
-/* The old modules in order, with the changed one in its place. */
-static bool fill(struct rego_set *set, const struct rego_set *old, const char *id, struct mln_bytes text)
-{
-    bool is_done = id == NULL, ok = true;
-    for (size_t i = 0; ok && old != NULL && i < old->n; i++) {
-        const struct rego_module *m = &old->modules[i];
-        int order = is_done ? -1 : mln_bytes_cmp(mln_bytes_of(m->id), mln_bytes_of(id));
-        if (!is_done && order >= 0) {
-            ok = text.ptr == NULL || module_put(set, id, text);
-            is_done = true;
-        }
-        if (ok && order != 0) {
-            ok = module_put(set, m->id, mln_bytes_at(m->text, m->len));
-        }
-    }
-    return ok && (is_done || text.ptr == NULL || module_put(set, id, text));
-}
-
-struct mln_err rego_set_change(struct mln_cx *cx, const struct mln_rego_state *state, const struct rego_set *old,
-                               const char *id, struct mln_bytes text, struct rego_set **ret)
-{
-    MLN_AUTO(rego_set_drop) struct rego_set *set = mln_alloc(sizeof(*set));
-    size_t n = (old != NULL ? old->n : 0) + 1;
-    struct mln_rego_options options = {.version = state->is_v0 ? MLN_REGO_V0 : MLN_REGO_V1};
-    if (set != NULL) {
-        atomic_store(&set->refs, 1);
-        set->modules = mln_alloc_array(n, sizeof(*set->modules));
-    }
-    if (set == NULL || set->modules == NULL || !fill(set, old, id, text)) {
-        return mln_fail(cx, MLN_E_MEMORY, "out of memory");
-    }
-    if (set->n > REGO_MODULES_MAX) {
-        return mln_fail(cx, MLN_E_LIMIT, "more than %u policies", REGO_MODULES_MAX);
-    }
-    MLN_TRY(mln_rego_new(cx, &options, &set->rego));
-    *ret = mln_take(&set);
-    return MLN_OK;
-}
-
-struct mln_err rego_set_compile(struct mln_cx *cx, struct rego_set *set)
-{
-    struct mln_err err = MLN_OK;
-    for (size_t i = 0; i < set->n; i++) {
-        const struct rego_module *m = &set->modules[i];
-        struct mln_err one = mln_rego_add(set->rego, cx, m->id, mln_bytes_at(m->text, m->len));
-        err = mln_failed(err) ? err : one;
-    }
-    return mln_failed(err) ? err : mln_rego_compile(set->rego, cx);
-}
+#define SETTINGS_ARENA ((size_t)64 << 20) /* a configuration of 4 MiB and its keys */
 
 /* ---- snapshots ---- */
 
@@ -111,11 +20,22 @@ static void documents_drop(struct rego_documents **documents)
     *documents = NULL;
 }
 
+void rego_settings_drop(struct rego_settings **settings)
+{
+    if (*settings != NULL && atomic_fetch_sub(&(*settings)->refs, 1) == 1) {
+        mln_arena_free((*settings)->arena);
+        mln_free(*settings);
+    }
+    *settings = NULL;
+}
+
 static void snapshot_drop(struct rego_snapshot **snapshot)
 {
     if (*snapshot != NULL && atomic_fetch_sub(&(*snapshot)->refs, 1) == 1) {
         rego_set_drop(&(*snapshot)->set);
         documents_drop(&(*snapshot)->documents);
+        rego_settings_drop(&(*snapshot)->settings);
+        mln_free((void *)(uintptr_t)(*snapshot)->revisions.ptr);
         mln_free(*snapshot);
     }
     *snapshot = NULL;
@@ -143,30 +63,98 @@ static void put_in_place(struct mln_rego_state *state, struct rego_snapshot *nex
     snapshot_drop(&old);
 }
 
-struct mln_err rego_publish(struct mln_cx *cx, struct mln_rego_state *state, struct rego_set *set,
-                            struct mln_rego_data *data)
+/* What the change does not replace is shared with the snapshot before. */
+static void share(struct rego_snapshot *next, const struct rego_snapshot *now)
 {
-    const struct rego_snapshot *now = state->now;
-    struct rego_documents *documents = data != NULL ? documents_new(data) : NULL;
+    if (now == NULL) {
+        return;
+    }
+    if (next->set == NULL) {
+        next->set = now->set;
+        atomic_fetch_add(&next->set->refs, 1);
+    }
+    if (next->documents == NULL) {
+        next->documents = now->documents;
+        atomic_fetch_add(&next->documents->refs, 1);
+    }
+    if (next->settings == NULL) {
+        next->settings = now->settings;
+        atomic_fetch_add(&next->settings->refs, 1);
+    }
+}
+
+static void take_revisions(struct mln_rego_state *state, struct rego_snapshot *next)
+{
+    struct mln_buf text = {0};
+    rego_print_revisions(state, &text);
+    if (text.has_failed || text.len == 0) {
+        mln_buf_drop(&text);
+    }
+    next->revisions = mln_buf_bytes(&text); /* its memory goes with the snapshot */
+}
+
+struct mln_err rego_publish(struct mln_cx *cx, struct mln_rego_state *state, struct rego_next change)
+{
+    struct rego_documents *documents = change.data != NULL ? documents_new(change.data) : NULL;
     struct rego_snapshot *next = mln_alloc(sizeof(*next));
-    if (next == NULL || (data != NULL && documents == NULL)) {
+    if (next == NULL || (change.data != NULL && documents == NULL)) {
         documents_drop(&documents);
-        rego_set_drop(&set);
+        rego_set_drop(&change.set);
+        rego_settings_drop(&change.settings);
         mln_free(next);
         return mln_fail(cx, MLN_E_MEMORY, "out of memory");
     }
     atomic_store(&next->refs, 1);
-    next->set = set;
+    next->set = change.set;
     next->documents = documents;
-    if (set == NULL && now != NULL) {
-        next->set = now->set;
-        atomic_fetch_add(&next->set->refs, 1);
-    }
-    if (documents == NULL && now != NULL && now->documents != NULL) {
-        next->documents = now->documents;
-        atomic_fetch_add(&next->documents->refs, 1);
-    }
+    next->settings = change.settings;
+    share(next, state->now);
+    take_revisions(state, next);
     put_in_place(state, next);
+    return MLN_OK;
+}
+
+/* ---- settings ---- */
+
+/* {"id", "version"} and what is configured, the former first. */
+static void print_labels(struct mln_cx *cx, const struct mln_rego_state *state, const struct rego_config *config, struct mln_buf *out)
+{
+    struct mln_value *labels = mln_object(cx);
+    mln_put_text(cx, labels, "id", state->id);
+    mln_put_text(cx, labels, "version", MLN_VERSION);
+    for (size_t i = 0; i < mln_len(config->labels); i++) {
+        const struct mln_member *m = mln_member_at(config->labels, i);
+        mln_put_key(cx, labels, m->key, &m->value);
+    }
+    mln_json_print(out, labels, MLN_JSON_COMPACT);
+}
+
+struct mln_err rego_settings_new(struct mln_cx *cx, const struct mln_rego_state *state, const struct mln_value *raw,
+                                 struct rego_settings **ret)
+{
+    MLN_AUTO(rego_settings_drop) struct rego_settings *s = mln_alloc(sizeof(*s));
+    MLN_AUTO(mln_buf_drop) struct mln_buf labels = {0};
+    struct mln_cx own;
+    if (s == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "out of memory");
+    }
+    atomic_store(&s->refs, 1);
+    s->arena = mln_arena_new(SETTINGS_ARENA, false);
+    mln_cx_init(&own, s->arena);
+    s->config = s->arena == NULL ? NULL : MLN_NEW(&own, struct rego_config);
+    if (s->config == NULL) {
+        return mln_fail(cx, MLN_E_MEMORY, "out of memory");
+    }
+    struct mln_err err = rego_config_read(&own, raw == NULL ? NULL : mln_value_dup(&own, raw), s->config);
+    if (mln_failed(err)) {
+        return mln_fail(cx, (enum mln_code)err.code, "%s", own.text);
+    }
+    print_labels(&own, state, s->config, &labels);
+    s->labels = mln_bytes_dup(&own, mln_buf_bytes(&labels));
+    if (mln_failed(mln_cx_err(&own)) || labels.has_failed) {
+        return mln_fail(cx, MLN_E_MEMORY, "out of memory");
+    }
+    *ret = mln_take(&s);
     return MLN_OK;
 }
 
@@ -227,14 +215,15 @@ struct mln_err rego_query_get(struct rego_call *call, struct mln_bytes text, con
     struct rego_query *slot = &call->worker->queries[text.len > REGO_QUERY_KEPT ? 0 : hash_of(text) % REGO_QUERIES];
     struct mln_rego_query_options how = {.version = call->state->is_v0 ? MLN_REGO_V0 : MLN_REGO_V1};
     struct mln_rego_query *query = NULL;
+    struct rego_set *set = call->snapshot->set;
     if (slot->query != NULL && slot->len == text.len && mln_same(slot->text, text.ptr, text.len)) {
         *ret = slot->query;
         call->was_kept = true;
         return MLN_OK;
     }
-    (void)pthread_mutex_lock(&call->state->writing);
-    struct mln_err err = mln_rego_prepare(call->snapshot->set->rego, call->cx, text, &how, &query);
-    (void)pthread_mutex_unlock(&call->state->writing);
+    (void)pthread_mutex_lock(&set->preparing);
+    struct mln_err err = mln_rego_prepare(set->rego, call->cx, text, &how, &query);
+    (void)pthread_mutex_unlock(&set->preparing);
     if (mln_failed(err)) {
         *ret_failed = query;
         return err;
@@ -251,12 +240,12 @@ static struct mln_err first_set(struct mln_cx *cx, struct mln_rego_state *state,
                                 const struct mln_rego_server_options *options, struct rego_set **ret)
 {
     MLN_AUTO(rego_set_drop) struct rego_set *set = NULL;
-    MLN_TRY(rego_set_change(cx, state, NULL, NULL, MLN_BYTES_NONE, &set));
+    MLN_TRY(rego_set_new(cx, state, options->n_modules, &set));
     for (size_t i = 0; i < options->n_modules; i++) {
-        struct rego_set *more = NULL;
-        MLN_TRY(rego_set_change(cx, state, set, options->modules[i].name, options->modules[i].text, &more));
-        rego_set_drop(&set);
-        set = more;
+        const struct mln_rego_source *m = &options->modules[i];
+        struct mln_bundle_module module = {m->name, m->text.ptr == NULL ? MLN_BYTES("") : m->text,
+                                           state->is_v0 ? MLN_REGO_V0 : MLN_REGO_V1};
+        MLN_TRY(rego_set_add(cx, set, &module, m->name, ""));
     }
     MLN_TRY(rego_set_compile(cx, set));
     *ret = mln_take(&set);
@@ -272,29 +261,89 @@ static struct mln_err check_clash(struct mln_cx *cx, const struct rego_set *set,
     return MLN_OK;
 }
 
-struct mln_err mln_rego_state_new(struct mln_cx *cx, const struct mln_rego_server_options *options,
-                                  struct mln_rego_state **ret)
+static struct mln_err keep_config(struct mln_cx *cx, struct mln_rego_state *state, const struct mln_value *config)
 {
-    MLN_AUTO(mln_rego_state_drop) struct mln_rego_state *state = mln_alloc(sizeof(*state));
-    MLN_AUTO(mln_rego_data_drop) struct mln_rego_data *data = options->data;
-    MLN_AUTO(rego_set_drop) struct rego_set *set = NULL;
-    if (state == NULL) {
+    struct mln_cx own;
+    state->boot_arena = mln_arena_new(SETTINGS_ARENA, false);
+    mln_cx_init(&own, state->boot_arena);
+    if (state->boot_arena == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "out of memory");
     }
-    MLN_CHECK(pthread_mutex_init(&state->lock, NULL) == 0 && pthread_mutex_init(&state->writing, NULL) == 0);
-    state->is_v0 = options->is_v0;
-    state->time_ns = options->time_s > 0 ? (uint64_t)options->time_s * 1000000000u : 0;
-    state->start_ns = mln_now_ns();
-    MLN_TRY(mln_rego_zones_new(cx, &state->zones));
-    mln_uuid(state->id);
+    state->boot_config = mln_is_null(config) ? mln_object(&own) : mln_value_dup(&own, config);
+    return mln_failed(mln_cx_err(&own)) ? mln_fail(cx, MLN_E_MEMORY, "out of memory") : MLN_OK;
+}
+
+static struct mln_err fill(struct mln_cx *cx, struct mln_rego_state *state, const struct mln_rego_server_options *options,
+                           struct mln_rego_data *taken)
+{
+    MLN_AUTO(mln_rego_data_drop) struct mln_rego_data *data = taken;
+    MLN_AUTO(rego_set_drop) struct rego_set *set = NULL;
+    MLN_AUTO(rego_settings_drop) struct rego_settings *settings = NULL;
+    MLN_TRY(keep_config(cx, state, options->config));
+    MLN_TRY(rego_settings_new(cx, state, options->config, &settings));
     MLN_TRY(first_set(cx, state, options, &set));
     if (data == NULL) {
         MLN_TRY(mln_rego_data_load(cx, MLN_BYTES("{}"), &data));
     }
     MLN_TRY(check_clash(cx, set, data));
-    MLN_TRY(rego_publish(cx, state, mln_take(&set), mln_take(&data)));
+    MLN_TRY(rego_publish(cx, state, (struct rego_next){mln_take(&set), mln_take(&data), mln_take(&settings)}));
+    MLN_TRY(rego_bundles_expect(cx, state, state->now->settings->config));
+    for (size_t i = 0; i < options->n_bundles; i++) {
+        struct rego_offer offer = {.name = options->bundles[i].name, .etag = ""};
+        MLN_TRY(rego_bundle_activate(cx, state, options->bundles[i].bundle, &offer));
+    }
+    return MLN_OK;
+}
+
+static void free_bundles(const struct mln_rego_server_options *options)
+{
+    for (size_t i = 0; i < options->n_bundles; i++) {
+        mln_bundle_free(options->bundles[i].bundle);
+    }
+}
+
+struct mln_err mln_rego_state_new(struct mln_cx *cx, const struct mln_rego_server_options *options,
+                                  struct mln_rego_state **ret)
+{
+    MLN_AUTO(mln_rego_state_drop) struct mln_rego_state *state = mln_alloc(sizeof(*state));
+    if (state == NULL) {
+        mln_rego_data_free(options->data);
+        free_bundles(options);
+        return mln_fail(cx, MLN_E_MEMORY, "out of memory");
+    }
+    (void)pthread_mutex_init(&state->lock, NULL);
+    (void)pthread_mutex_init(&state->writing, NULL);
+    (void)pthread_mutex_init(&state->bundles_lock, NULL);
+    (void)pthread_mutex_init(&state->scribe.lock, NULL);
+    (void)pthread_cond_init(&state->scribe.news, NULL);
+    state->feeder_fd = state->feeder_in = -1;
+    state->is_v0 = options->is_v0;
+    state->authentication = options->authentication;
+    state->is_authorized = options->is_authorized;
+    state->time_ns = options->time_s > 0 ? (uint64_t)options->time_s * 1000000000u : 0;
+    state->start_ns = mln_now_ns();
+    mln_uuid(state->id);
+    struct mln_err err = mln_rego_zones_new(cx, &state->zones);
+    if (mln_failed(err)) {
+        mln_rego_data_free(options->data);
+    } else {
+        err = fill(cx, state, options, options->data);
+    }
+    free_bundles(options);
+    MLN_TRY(err);
     *ret = mln_take(&state);
     return MLN_OK;
+}
+
+static void bundle_fini(struct rego_bundle *b)
+{
+    for (size_t i = 0; i < b->n_roots; i++) {
+        mln_free((void *)(uintptr_t)b->roots[i].ptr);
+    }
+    mln_free(b->roots);
+    mln_free(b->name);
+    mln_free(b->revision);
+    mln_free(b->etag);
 }
 
 void mln_rego_state_free(struct mln_rego_state *state)
@@ -302,13 +351,24 @@ void mln_rego_state_free(struct mln_rego_state *state)
     if (state == NULL) {
         return;
     }
+    rego_scribe_end(state); /* and with it the feeder's socket: the keeper ends */
     for (size_t i = 0; i < MLN_COUNT(state->workers); i++) {
         forget_queries(&state->workers[i]);
         mln_rego_eval_drop(&state->workers[i].eval);
         snapshot_drop(&state->workers[i].seen);
     }
+    for (size_t i = 0; i < state->n_bundles; i++) {
+        bundle_fini(&state->bundles[i]);
+    }
     snapshot_drop(&state->now);
     mln_rego_zones_free(state->zones);
+    mln_arena_free(state->boot_arena);
+    mln_buf_drop(&state->scribe.lines);
+    mln_buf_drop(&state->scribe.status);
+    mln_buf_drop(&state->scribe.answers);
+    (void)pthread_cond_destroy(&state->scribe.news);
+    (void)pthread_mutex_destroy(&state->scribe.lock);
+    (void)pthread_mutex_destroy(&state->bundles_lock);
     (void)pthread_mutex_destroy(&state->lock);
     (void)pthread_mutex_destroy(&state->writing);
     mln_free(state);
@@ -318,4 +378,17 @@ void mln_rego_state_drop(struct mln_rego_state **state)
 {
     mln_rego_state_free(*state);
     *state = NULL;
+}
+
+bool mln_rego_state_ready(struct mln_rego_state *state)
+{
+    return rego_bundles_ready(state);
+}
+
+struct mln_err mln_rego_state_feed(struct mln_cx *cx, struct mln_rego_state *state, int in_fd, int out_fd)
+{
+    state->feeder_in = in_fd;
+    state->feeder_fd = out_fd;
+    MLN_TRY(rego_scribe_start(cx, state));
+    return rego_keeper_start(cx, state);
 }

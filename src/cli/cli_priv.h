@@ -47,6 +47,7 @@ const struct mln_value *mln_cli_list(const struct mln_cli *cli,
                                      const char *flag); /* array; commas split */
 /* An environment variable: MERLON_<name>, else VAULT_<name>, else BAO_<name>; NULL when unset or empty. */
 const char *mln_cli_env(const struct mln_cli *cli, const char *name);
+const char *mln_cli_environ(const char *name); /* by its whole name; NULL when unset */
 struct mln_err mln_cli_parse(struct mln_cli *cli, int argc, char **argv);
 extern const struct mln_flag mln_cli_output_flags[];
 extern const struct mln_flag mln_cli_connection_flags[];

@@ -199,6 +199,11 @@ const struct mln_value *mln_cli_list(const struct mln_cli *cli, const char *flag
     return list;
 }
 
+const char *mln_cli_environ(const char *name)
+{
+    return getenv(name);
+}
+
 const char *mln_cli_env(const struct mln_cli *cli, const char *name)
 {
     static const char *const prefixes[] = {"MERLON_", "VAULT_", "BAO_"};

@@ -42,22 +42,43 @@ struct mln_proxy_options {
 };
 
 struct mln_rego_data; /* rego/rego.h */
+struct mln_bundle;    /* rego/bundle.h */
+struct mln_cx;
 
 /* A policy as it was read from its file. */
 struct mln_rego_source {
     const char *name;
     struct mln_bytes text;
 };
+struct mln_rego_named_bundle {
+    const char *name;
+    struct mln_bundle *bundle;
+};
 
-/* How a server of policies alone is started (mln_cli_hooks.rego_run). */
+/* Who is asking? identity of input in data.system.authz.allow: the bearer token, or the subject of the client's certificate. */
+enum mln_rego_authentication { MLN_REGO_AUTHENTICATION_OFF, MLN_REGO_AUTHENTICATION_TOKEN, MLN_REGO_AUTHENTICATION_TLS };
+
+/* How a server of policies alone is started (mln_cli_hooks.rego_run). Lists of texts end with NULL; each may be NULL. */
 struct mln_rego_server_options {
-    const char *address; /* "127.0.0.1:8181"; port 0 = any free one, printed */
-    bool is_v0;          /* reads policies as of OPA's v0 */
+    const char *const *addresses;   /* "127.0.0.1:8181", "unix:///run/x.sock"; port 0 = any free one, printed */
+    const char *const *diagnostics; /* addresses for health and metrics only */
+    bool is_v0;                     /* reads policies as of OPA's v0 */
     const struct mln_rego_source *modules;
     size_t n_modules;
     struct mln_rego_data *data; /* taken over; NULL: empty */
+    const struct mln_rego_named_bundle *bundles; /* each is taken over */
+    size_t n_bundles;
+    const struct mln_value *config; /* OPA's configuration; NULL: none */
+    enum mln_rego_authentication authentication;
+    bool is_authorized;             /* data.system.authz.allow is asked about each request */
+    const char *tls_cert_file, *tls_key_file, *tls_ca_file;
     int64_t threads;            /* 0 = one a CPU, at most 64 */
     int64_t time_s;             /* one evaluation may take; 0 = no limit */
+    int64_t grace_s;            /* requests in flight may take, at the end */
+    int64_t ready_timeout_s;    /* bundles are waited for before it listens; 0: they are not */
+    const char *const *watched, *const *watched_bundles;
+    struct mln_err (*reload)(void *arg, struct mln_cx *cx, struct mln_buf *ret_packed); /* the watched files as a bundle */
+    void *reload_arg;
     const char *log_level;
     const char *log_format;
 };

@@ -76,6 +76,11 @@ struct mln_x509_name {
 struct mln_err mln_x509_name_print(struct mln_cx *cx, const struct mln_x509_name *name,
                                    struct mln_bytes *ret);
 
+/*
+ * The subject of a certificate as text, last part first ("CN=client,O=acme"): RFC 4514, as Go prints names. errors PARSE
+ */
+struct mln_err mln_x509_subject_text(struct mln_cx *cx, struct mln_bytes cert_der, const char **ret);
+
 enum mln_san_kind {
     MLN_SAN_OTHER = 0,
     MLN_SAN_EMAIL = 1,

@@ -2,7 +2,9 @@
 /* Distinguished names (X.501) and PEM (RFC 7468) of certificates. */
 #include "crypto/x509_priv.h"
 
+#include <limits.h>
 #include <openssl/objects.h>
+#include <openssl/x509.h>
 #include <sodium.h>
 
 #include "base/text.h"
@@ -171,4 +173,31 @@ const char *mln_pem_text(struct mln_cx *cx, const char *label, struct mln_bytes 
     }
     MLN_CHECK(at < all);
     return out; /* mln_new gave zeros: it ends in NUL */
+}
+
+/* ---- as text ---- */
+
+static void x509_drop(X509 **cert)
+{
+    X509_free(*cert);
+}
+
+static void bio_drop(BIO **bio)
+{
+    (void)BIO_free(*bio);
+}
+
+struct mln_err mln_x509_subject_text(struct mln_cx *cx, struct mln_bytes cert_der, const char **ret)
+{
+    const unsigned char *at = cert_der.ptr;
+    char *text = NULL;
+    MLN_AUTO(x509_drop) X509 *cert = cert_der.len <= LONG_MAX ? d2i_X509(NULL, &at, (long)cert_der.len) : NULL;
+    MLN_AUTO(bio_drop) BIO *out = BIO_new(BIO_s_mem());
+    if (cert == NULL || out == NULL ||
+        X509_NAME_print_ex(out, X509_get_subject_name(cert), 0, XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB) < 0) {
+        return mln_fail(cx, MLN_E_PARSE, "the certificate cannot be read");
+    }
+    long n = BIO_get_mem_data(out, &text);
+    *ret = mln_text_dup(cx, mln_bytes_at(text, n > 0 ? (size_t)n : 0));
+    return mln_cx_err(cx);
 }

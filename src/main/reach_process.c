@@ -19,7 +19,8 @@ static struct mln_err run(struct mln_cx *cx)
         return mln_fail(cx, MLN_E_UNREACHABLE, "reach: monitor is gone");
     }
     struct mln_reach_config config = {
-        .fd = FD_CONTROL, .state_fd = FD_STATE, .allow = mln_get(boot, "allow")};
+        .fd = FD_CONTROL, .state_fd = FD_STATE, .allow = mln_get(boot, "allow"),
+        .body_max = (size_t)mln_get_int(mln_get(boot, "body_max"), 0)};
     return mln_reach_serve(cx, &config);
 }
 

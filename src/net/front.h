@@ -22,6 +22,8 @@ struct mln_front_listener {
     bool asks_certs;   /* ask clients for a certificate and take any: core judges it */
     bool shows_svid;   /* is_tls: core gives the certificate for each handshake, an SVID of its trust domain; cert_pem is empty */
     bool only_bundle;  /* nothing is served but the trust domain's bundle */
+    bool needs_certs;  /* with client_ca_pem: who shows none is not let in */
+    bool is_diagnostic; /* told to who answers (mln_http_request): health and metrics only */
     bool is_grpc;      /* what comes here speaks gRPC, in clear (net/grpc.h); for Unix sockets */
     uint32_t key;      /* number of the listener's key in core */
 };
@@ -55,6 +57,12 @@ struct mln_front_local {
     struct mln_err (*answer)(void *arg, unsigned thread, struct mln_cx *cx, const struct mln_http_request *http,
                              struct mln_http_answer *ret, struct mln_buf *body);
     void *arg;
+    /*
+     * The signature of a handshake, appended to sig: message is a SIGN (net/tls_sign.h) of the listener's key. Blocks. NULL: there
+     * are no TLS listeners.
+     */
+    struct mln_err (*sign)(void *arg, unsigned thread, struct mln_cx *cx, const struct mln_value *message, struct mln_buf *sig);
+    void *sign_arg;
 };
 
 struct mln_front_config {

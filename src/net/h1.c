@@ -201,6 +201,7 @@ static struct mln_http_request view_of(struct conn *conn)
         .n_peer_certs = n_certs,
         .is_tls = conn->tls != NULL,
         .only_bundle = conn->listener->only_bundle,
+        .is_diagnostic = conn->listener->is_diagnostic,
     };
 }
 

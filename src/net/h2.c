@@ -174,6 +174,7 @@ static struct mln_http_request view_of(struct h2 *h2, const struct h2_stream *st
         .n_peer_certs = n_certs,
         .is_tls = conn->tls != NULL,
         .only_bundle = conn->listener->only_bundle,
+        .is_diagnostic = conn->listener->is_diagnostic,
     };
     http.path = mln_bytes_cut(target, '?', &http.query);
     for (size_t i = 0; i < stream->n_headers; i++) {

@@ -29,6 +29,7 @@ struct mln_http_request {
     size_t n_peer_certs;
     bool is_tls;
     bool only_bundle; /* came to a bundle endpoint: nothing else is served there */
+    bool is_diagnostic; /* of the listener: health and metrics only */
 };
 struct mln_http_answer {
     int status;

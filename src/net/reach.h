@@ -11,6 +11,7 @@
  *   {"kind":"http", "method":"GET|HEAD|POST|PUT|PATCH|DELETE", "url":"http[s]://host[:port]/...", "headers":{name: text}, "body",
  *    "ca_pem", "insecure_tls":bool, "cert_pem", "key_pem", "redirects":0..5 (GET and HEAD; same scheme only), "timeout_ms",
  *    "spiffe_id" (the server shows an X.509-SVID of exactly this id under ca_pem; no host name is compared, no redirect followed),
+ *    "body_max":int (bytes of the answer's body; up to what the process was started with),
  *    "max_age_ms":int (GET: an answer to the same ask that is no older will do; core keeps some)}
  *     -> {"status":int, "headers":{lower-case name: text}, "body":bytes}
  *   {"kind":"ldap", "url":"ldap[s]://host[:port]", "starttls":bool, "insecure_tls":bool, "ca_pem", "bind_dn", "password",
@@ -27,14 +28,17 @@
 #include "base/value.h"
 
 #define MLN_REACH_CALLS_MAX      32u          /* in flight at once: each may hold an answer and a thread */
-#define MLN_REACH_BODY_MAX       (4u << 20)   /* of one answer: JWKS, token reviews and groups are far below */
-#define MLN_REACH_FRAME_MAX      (6u << 20)   /* a body, headers and their framing */
+#define MLN_REACH_BODY_MAX       ((size_t)4 << 20) /* of one answer: JWKS, token reviews and groups are far below */
+#define MLN_REACH_FRAME_MORE     ((size_t)2 << 20) /* of a frame, besides a body: headers and their framing */
+#define MLN_REACH_BODY_MOST      ((size_t)512 << 20) /* what a process may be started with: bundles of policies */
 #define MLN_REACH_TIMEOUT_MS     10000
 #define MLN_REACH_TIMEOUT_MAX_MS 60000
 
 /* ---- core's side ---- */
 struct mln_reach;
 struct mln_err mln_reach_new(struct mln_cx *cx, struct mln_reach **ret);
+/* Answers may be this large from now on; before mln_reach_attach, and as the process itself was started. */
+void mln_reach_allow_body(struct mln_reach *reach, size_t body_max);
 void mln_reach_free(struct mln_reach *reach); /* ends what waits with UNREACHABLE; NULL is fine */
 /* For good: what waits and what comes ends with UNREACHABLE at once. */
 void mln_reach_end(struct mln_reach *reach);
@@ -66,6 +70,7 @@ struct mln_reach_config {
     int fd;       /* to core */
     int state_fd; /* one line about the sandbox, then closed; -1 = nobody asks */
     const struct mln_value *allow; /* array of patterns, NULL = everything but link-local */
+    size_t body_max;               /* of one answer or ask; 0: MLN_REACH_BODY_MAX */
     bool no_sandbox;               /* tests only */
 };
 /* Serves until core is gone. */

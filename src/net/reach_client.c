@@ -37,6 +37,7 @@ struct mln_reach {
     int64_t last_id;
     struct slot slots[MLN_REACH_CALLS_MAX];
     struct reach_cache *cache;
+    size_t frame_max;
 };
 
 static void init_cond(pthread_cond_t *cond)
@@ -78,13 +79,18 @@ struct mln_err mln_reach_new(struct mln_cx *cx, struct mln_reach **ret)
     (void)pthread_mutex_init(&reach->send_lock, NULL);
     init_cond(&reach->attached);
     reach->fd = -1;
+    reach->frame_max = MLN_REACH_BODY_MAX + MLN_REACH_FRAME_MORE;
     for (size_t i = 0; i < MLN_COUNT(reach->slots); i++) {
         init_cond(&reach->slots[i].news);
         reach->slots[i].frame.is_secret = true;
-        reach->slots[i].frame.max = MLN_REACH_FRAME_MAX;
     }
     *ret = reach;
     return MLN_OK;
+}
+
+void mln_reach_allow_body(struct mln_reach *reach, size_t body_max)
+{
+    reach->frame_max = body_max + MLN_REACH_FRAME_MORE;
 }
 
 /* ---- the reading thread ---- */
@@ -134,10 +140,10 @@ static bool frame_id(const struct mln_buf *frame, int64_t *ret)
 static void *read_main(void *arg)
 {
     struct mln_reach *reach = arg;
-    MLN_AUTO(mln_buf_drop) struct mln_buf frame = {.is_secret = true, .max = MLN_REACH_FRAME_MAX};
+    MLN_AUTO(mln_buf_drop) struct mln_buf frame = {.is_secret = true};
     int64_t id = 0;
     int fd = reach->fd; /* stays open until this thread was joined */
-    while (!mln_failed(reach_frame_receive(NULL, fd, &frame)) && frame_id(&frame, &id)) {
+    while (!mln_failed(reach_frame_receive(NULL, fd, reach->frame_max, &frame)) && frame_id(&frame, &id)) {
         (void)pthread_mutex_lock(&reach->lock);
         struct slot *slot = slot_of(reach, id);
         if (slot != NULL) {
@@ -259,7 +265,7 @@ static struct mln_err send_ask(struct mln_cx *cx, struct mln_reach *reach, const
     MLN_TRY(mln_cx_err(cx));
     (void)pthread_mutex_lock(&reach->send_lock); /* keeps the descriptor open */
     int fd = current_fd(reach, slot, false);
-    struct mln_err err = fd >= 0 ? reach_frame_send(cx, fd, message) : (struct mln_err){MLN_E_UNREACHABLE};
+    struct mln_err err = fd >= 0 ? reach_frame_send(cx, fd, reach->frame_max, message) : (struct mln_err){MLN_E_UNREACHABLE};
     if (mln_is(err, MLN_E_UNREACHABLE) && fd >= 0) {
         (void)shutdown(fd, SHUT_RDWR); /* half a frame may be in there */
         (void)current_fd(reach, slot, true);
@@ -280,7 +286,7 @@ static struct mln_err await(struct mln_cx *cx, struct mln_reach *reach, struct s
     }
     enum slot_state state = slot->state;
     if (state == SLOT_DONE) {
-        struct mln_buf empty = {.is_secret = true, .max = MLN_REACH_FRAME_MAX};
+        struct mln_buf empty = {.is_secret = true};
         *ret = slot->frame;
         slot->frame = empty;
     }

@@ -13,10 +13,10 @@ static struct mln_err gone(struct mln_cx *cx)
     return mln_fail(cx, MLN_E_UNREACHABLE, "reach: the process for outbound calls is gone");
 }
 
-struct mln_err reach_frame_send(struct mln_cx *cx, int fd, const struct mln_value *message)
+struct mln_err reach_frame_send(struct mln_cx *cx, int fd, size_t max, const struct mln_value *message)
 {
     MLN_AUTO(mln_buf_drop)
-    struct mln_buf frame = {.is_secret = true, .max = MLN_REACH_FRAME_MAX};
+    struct mln_buf frame = {.is_secret = true, .max = max};
     mln_buf_add_u32be(&frame, 0);
     mln_cbor_print(&frame, message);
     MLN_TRY(mln_buf_ok(cx, &frame));
@@ -43,12 +43,12 @@ static struct mln_err receive_all(struct mln_cx *cx, int fd, uint8_t *to, size_t
     return MLN_OK;
 }
 
-struct mln_err reach_frame_receive(struct mln_cx *cx, int fd, struct mln_buf *ret)
+struct mln_err reach_frame_receive(struct mln_cx *cx, int fd, size_t max, struct mln_buf *ret)
 {
     uint8_t head[HEAD_BYTES];
     MLN_TRY(receive_all(cx, fd, head, sizeof(head)));
     size_t n = mln_get_u32be(head);
-    if (n == 0 || n > MLN_REACH_FRAME_MAX) {
+    if (n == 0 || n > max) {
         return mln_fail(cx, MLN_E_CORRUPT, "reach: a frame of %zu bytes", n);
     }
     mln_buf_clear(ret);

@@ -327,7 +327,7 @@ static struct mln_err fail_hop(struct hop *hop, const char *target, CURLcode rc)
         return mln_fail(hop->cx, MLN_E_UNREACHABLE, "reach: %s is not who it should be: %s", target, hop->svid_why);
     }
     if (code == MLN_E_TOO_LARGE) {
-        return mln_fail(hop->cx, code, "reach: the answer of %s is over %u bytes", target, MLN_REACH_BODY_MAX);
+        return mln_fail(hop->cx, code, "reach: the answer of %s is over %zu bytes", target, hop->body.max);
     }
     return mln_fail(hop->cx, code, "reach: %s: %.*s", target,
                     MLN_FMT(mln_bytes_of(hop->why[0] != 0 ? hop->why : curl.easy_strerror(rc))));
@@ -393,9 +393,10 @@ static bool same_target(struct mln_cx *cx, const char *a, const char *b)
 static struct mln_err one_hop(struct mln_cx *cx, const struct mln_value *allow, const struct mln_value *ask,
                               const char **url, bool *keeps_secrets, struct mln_value *answer)
 {
+    size_t body_max = (size_t)mln_get_int(mln_get(ask, "body_max"), MLN_REACH_BODY_MAX);
     MLN_AUTO(hop_drop)
     struct hop hop = {.cx = cx, .allow = allow, .ask = ask, .easy = curl.easy_init(),
-                      .answer_headers = mln_object(cx), .body = {.max = MLN_REACH_BODY_MAX, .is_secret = true}};
+                      .answer_headers = mln_object(cx), .body = {.max = body_max, .is_secret = true}};
     const char *method = mln_get_text(cx, mln_get(ask, "method"), "GET");
     long status = 0;
     if (hop.easy == NULL) {

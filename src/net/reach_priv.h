@@ -17,8 +17,8 @@ int64_t reach_timeout_ms(const struct mln_value *ask);
 
 /* ---- reach_frame.c ---- */
 /* Whole frames over a stream socket; frames are wiped by their owners. UNREACHABLE: the other side is gone. */
-struct mln_err reach_frame_send(struct mln_cx *cx, int fd, const struct mln_value *message);
-struct mln_err reach_frame_receive(struct mln_cx *cx, int fd, struct mln_buf *ret);
+struct mln_err reach_frame_send(struct mln_cx *cx, int fd, size_t max, const struct mln_value *message);
+struct mln_err reach_frame_receive(struct mln_cx *cx, int fd, size_t max, struct mln_buf *ret);
 
 /* ---- reach_cache.c: core's side ---- */
 struct reach_cache;

@@ -14,7 +14,7 @@
 #include "base/sandbox.h"
 #include "net/reach_priv.h"
 
-#define CALL_ARENA_BYTES (24u << 20) /* an ask and an answer at their largest, twice */
+#define CALL_ARENA_MORE ((size_t)16 << 20) /* besides an ask and an answer at their largest, twice */
 #define QUEUE_MAX        (2u * MLN_REACH_CALLS_MAX)
 #define STACK_BYTES      (512u << 10) /* libcurl's and the resolver's, with room */
 
@@ -22,6 +22,7 @@ struct server {
     struct mln_reach_config config;
     pthread_mutex_t lock, send_lock;
     pthread_cond_t news;
+    size_t frame_max;
     struct mln_buf queue[QUEUE_MAX];
     size_t first, n;
 };
@@ -30,6 +31,10 @@ static struct mln_err answer_ask(struct mln_cx *cx, const struct server *server,
                                  const struct mln_value *ask, const struct mln_value **ret)
 {
     const struct mln_value *kind = mln_get(ask, "kind");
+    int64_t body_max = mln_get_int(mln_get(ask, "body_max"), 1);
+    if (body_max < 1 || (uint64_t)body_max > server->config.body_max) {
+        return mln_fail(cx, MLN_E_INVALID, "reach: body_max is 1 to %zu", server->config.body_max);
+    }
     if (mln_is_text(kind, "http")) {
         return reach_http(cx, server->config.allow, ask, ret);
     }
@@ -47,7 +52,7 @@ static void send_message(struct server *server, const struct mln_value *message)
     struct mln_cx cx;
     mln_cx_init(&cx, NULL);
     (void)pthread_mutex_lock(&server->send_lock);
-    struct mln_err err = reach_frame_send(&cx, server->config.fd, message);
+    struct mln_err err = reach_frame_send(&cx, server->config.fd, server->frame_max, message);
     (void)pthread_mutex_unlock(&server->send_lock);
     if (mln_is(err, MLN_E_UNREACHABLE)) {
         _exit(0); /* core is gone */
@@ -91,7 +96,7 @@ static void handle(struct server *server, struct mln_arena *arena, struct mln_by
 static void *work(void *arg)
 {
     struct server *server = arg;
-    MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(CALL_ARENA_BYTES, false);
+    MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(2 * server->frame_max + CALL_ARENA_MORE, false);
     while (arena != NULL) {
         (void)pthread_mutex_lock(&server->lock);
         while (server->n == 0) {
@@ -116,7 +121,7 @@ static bool enqueue(struct server *server, struct mln_buf *frame)
     bool fits = server->n < QUEUE_MAX;
     if (fits) {
         server->queue[(server->first + server->n++) % QUEUE_MAX] = *frame;
-        *frame = (struct mln_buf){.is_secret = true, .max = MLN_REACH_FRAME_MAX};
+        *frame = (struct mln_buf){.is_secret = true};
         (void)pthread_cond_signal(&server->news);
     }
     (void)pthread_mutex_unlock(&server->lock);
@@ -175,15 +180,20 @@ static struct mln_err start_threads(struct mln_cx *cx, struct server *server)
 struct mln_err mln_reach_serve(struct mln_cx *cx, const struct mln_reach_config *config)
 {
     static struct server server; /* detached threads outlive this call */
-    struct mln_buf frame = {.is_secret = true, .max = MLN_REACH_FRAME_MAX};
-    server = (struct server){.config = *config};
+    struct mln_buf frame = {.is_secret = true};
+    size_t body_max = config->body_max == 0 ? MLN_REACH_BODY_MAX : config->body_max;
+    if (body_max > MLN_REACH_BODY_MOST) {
+        return mln_fail(cx, MLN_E_INVALID, "reach: answers of more than %zu bytes", MLN_REACH_BODY_MOST);
+    }
+    server = (struct server){.config = *config, .frame_max = body_max + MLN_REACH_FRAME_MORE};
+    server.config.body_max = body_max;
     (void)pthread_mutex_init(&server.lock, NULL);
     (void)pthread_mutex_init(&server.send_lock, NULL);
     (void)pthread_cond_init(&server.news, NULL);
     warm_up();
     MLN_TRY(enter(cx, config));
     MLN_TRY(start_threads(cx, &server));
-    while (!mln_failed(reach_frame_receive(cx, config->fd, &frame))) {
+    while (!mln_failed(reach_frame_receive(cx, config->fd, server.frame_max, &frame))) {
         if (!enqueue(&server, &frame)) {
             return mln_fail(cx, MLN_E_LIMIT, "reach: core asks more than it may");
         }

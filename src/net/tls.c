@@ -218,6 +218,22 @@ static void ask_core(struct conn *conn)
     tls->pipe.step = MLN_TLS_STEP_ASKED;
 }
 
+/* The signature of who answers here, at once. */
+static void ask_here(struct conn *conn)
+{
+    struct tls_conn *tls = conn->tls;
+    struct loop *loop = conn->loop;
+    const struct mln_front_local *local = &loop->front->config.local;
+    const struct mln_value *message = NULL;
+    MLN_AUTO(mln_buf_drop) struct mln_buf sig = {.max = MLN_TLS_SIGNATURE_MAX};
+    struct mln_bytes input = mln_bytes_at(tls->pipe.input, tls->pipe.input_len);
+    struct mln_err err = mln_tls_sign_message(&loop->cx, input, tls->pipe.how, conn->listener->key, &message);
+    err = mln_failed(err) ? err : local->sign(local->sign_arg, loop->index, &loop->cx, message, &sig);
+    tls->pipe.step = MLN_TLS_STEP_ASKED;
+    mln_tls_pipe_signed(&tls->pipe, mln_failed(err) || sig.has_failed ? MLN_BYTES_NONE : mln_buf_bytes(&sig));
+    loop_clean(loop);
+}
+
 /* One step; true when the handshake may go on at once. */
 static bool handshake_step(struct conn *conn)
 {
@@ -236,6 +252,10 @@ static bool handshake_step(struct conn *conn)
         return n > 0;
     }
     case SSL_ERROR_WANT_ASYNC:
+        if (tls->pipe.step == MLN_TLS_STEP_WANTED && conn->loop->front->config.local.sign != NULL) {
+            ask_here(conn);
+            return true;
+        }
         if (tls->pipe.step == MLN_TLS_STEP_WANTED) {
             ask_core(conn);
         }

@@ -111,7 +111,6 @@ static struct mln_err use_client_ca(struct mln_cx *cx, SSL_CTX *ctx, OSSL_LIB_CT
     if (n == 0) {
         return mln_fail(cx, MLN_E_INVALID, "tls: no certificate in the authorities for clients");
     }
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
     SSL_CTX_set_verify_depth(ctx, CLIENT_CERTS_DEPTH);
     no_sessions(ctx);
     return MLN_OK;
@@ -197,7 +196,9 @@ static struct mln_err setup_one(struct mln_cx *cx, struct front *front, unsigned
     }
     MLN_TRY(use_chain(cx, ctx, &front->tls_lib, listener->cert_pem));
     if (listener->client_ca_pem.len > 0) {
-        return use_client_ca(cx, ctx, front->tls_lib.lib, listener->client_ca_pem);
+        MLN_TRY(use_client_ca(cx, ctx, front->tls_lib.lib, listener->client_ca_pem));
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | (listener->needs_certs ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0), NULL);
+        return MLN_OK;
     }
     if (listener->asks_certs) {
         use_any_client(ctx);

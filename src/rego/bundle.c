@@ -262,15 +262,14 @@ static void package_path(const struct rg_term *package, struct mln_buf *out)
     }
 }
 
-static struct mln_err check_module(struct bundle_making *m, const struct mln_bundle_module *module)
+struct mln_err mln_bundle_package(struct mln_cx *cx, const struct mln_bundle_module *module, struct mln_buf *ret)
 {
     MLN_AUTO(heap_drop) struct rg_heap *heap = rg_heap_new(0);
-    MLN_AUTO(mln_buf_drop) struct mln_buf path = {0};
     if (heap == NULL) {
-        return mln_fail(m->cx, MLN_E_MEMORY, "out of memory");
+        return mln_fail(cx, MLN_E_MEMORY, "out of memory");
     }
     if (module->text.len > MLN_REGO_MODULE_MAX) {
-        return mln_fail(m->cx, MLN_E_TOO_LARGE, "bundle: %s is larger than %zu bytes", module->path, MLN_REGO_MODULE_MAX);
+        return mln_fail(cx, MLN_E_TOO_LARGE, "bundle: %s is larger than %zu bytes", module->path, MLN_REGO_MODULE_MAX);
     }
     struct rg_errors errors = {.heap = heap, .max = 1};
     struct rg_names names = {.heap = heap};
@@ -283,11 +282,17 @@ static struct mln_err check_module(struct bundle_making *m, const struct mln_bun
     struct rg_module *parsed = rg_parse_module(&how);
     if (parsed == NULL) {
         const struct mln_rego_error *e = errors.n > 0 ? &errors.list[0] : NULL;
-        return mln_fail(m->cx, MLN_E_PARSE, "bundle: %s:%u: rego_parse_error: %s", module->path, e == NULL ? 1u : (unsigned)e->row,
+        return mln_fail(cx, MLN_E_PARSE, "bundle: %s:%u: rego_parse_error: %s", module->path, e == NULL ? 1u : (unsigned)e->row,
                         e == NULL ? "module cannot be read" : e->message);
     }
-    package_path(parsed->package, &path);
-    MLN_TRY(mln_buf_ok(m->cx, &path));
+    package_path(parsed->package, ret);
+    return mln_buf_ok(cx, ret);
+}
+
+static struct mln_err check_module(struct bundle_making *m, const struct mln_bundle_module *module)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf path = {0};
+    MLN_TRY(mln_bundle_package(m->cx, module, &path));
     if (!mln_bundle_covers(m->bundle, mln_buf_bytes(&path))) {
         return mln_fail(m->cx, MLN_E_INVALID, "bundle: manifest roots do not permit 'package %.*s' in module '%s'",
                         MLN_FMT(mln_buf_bytes(&path)), module->path);

@@ -18,8 +18,6 @@
 /* Limits, each with its reason. */
 #define MLN_BUNDLE_PACKED_MAX   ((size_t)512 << 20) /* of a tar.gz: 100 MB of documents, five times */
 #define MLN_BUNDLE_BYTES_MAX    (((size_t)1 << 30) - ((size_t)1 << 20)) /* unpacked: it is held in memory once */
-#define MLN_BUNDLE_RATIO_MAX    200u                /* unpacked to packed; documents that repeat reach 50, bombs 1,030 */
-#define MLN_BUNDLE_RATIO_FROM   ((size_t)16 << 20)  /* below, the ratio is not looked at: it hurts nobody */
 #define MLN_BUNDLE_FILES_MAX    65536u              /* as many as a server holds policies */
 #define MLN_BUNDLE_PATH_MAX     1024u               /* bytes; folders in folders are names in data */
 #define MLN_BUNDLE_MANIFEST_MAX ((size_t)4 << 20)   /* people write it, tools add metadata */
@@ -113,9 +111,17 @@ struct mln_err mln_bundle_apply(struct mln_cx *cx, const struct mln_bundle *bund
 struct mln_err mln_bundle_erase(struct mln_cx *cx, const struct mln_bundle *bundle, const struct mln_rego_data *old,
                                 struct mln_rego_data **ret);
 
+/*
+ * The package that a policy declares, "a/b" for a.b, appended.
+ * errors  PARSE (with the place), TOO_LARGE, MEMORY
+ */
+struct mln_err mln_bundle_package(struct mln_cx *cx, const struct mln_bundle_module *module, struct mln_buf *ret);
+
 /* ---- writing ---- */
 /* The same files give the same bytes: sorted by path, without times and owners. errors INVALID (a path), LIMIT, MEMORY */
 struct mln_err mln_bundle_pack(struct mln_cx *cx, const struct mln_bundle_file *files, size_t n, struct mln_buf *ret);
+/* The files of a folder, unread: as mln_bundle_read_folder takes them. errors as of both */
+struct mln_err mln_bundle_pack_folder(struct mln_cx *cx, const char *folder, struct mln_buf *ret);
 struct mln_bundle_signer {
     const char *algorithm; /* as of mln_bundle_key */
     const char *key_id;    /* "" or NULL: none */

@@ -261,16 +261,22 @@ static struct mln_err check_operation(struct mln_cx *cx, const struct mln_bundle
     return MLN_OK;
 }
 
-/* The list of operations; it lives in the heap. */
-static struct mln_err read_patch(struct mln_cx *cx, struct rg_heap *heap, struct mln_bytes json, struct rg_val *ret)
+/* The list of operations, each one that the roots permit; it lives in the heap. */
+static struct mln_err read_patch(struct mln_cx *cx, const struct mln_bundle *b, struct rg_heap *heap, struct rg_val *ret)
 {
     const char *error = NULL;
-    struct rg_val v = rg_json_parse(heap, json, &error);
+    struct rg_val v = rg_json_parse(heap, b->patch, &error);
     if (error != NULL) {
         return mln_fail(cx, MLN_E_PARSE, "bundle: patch.json: %s", error);
     }
     *ret = v.tag == RG_OBJECT ? rg_get_text(v, "data") : RG_NONE;
-    return ret->tag == RG_ARRAY ? MLN_OK : bad_patch(cx, "it is {\"data\": [operations]}");
+    if (ret->tag != RG_ARRAY) {
+        return bad_patch(cx, "it is {\"data\": [operations]}");
+    }
+    for (size_t i = 0; i < rg_len(*ret); i++) {
+        MLN_TRY(check_operation(cx, b, rg_item(*ret, i)));
+    }
+    return MLN_OK;
 }
 
 static void heap_drop(struct rg_heap **heap)
@@ -282,14 +288,7 @@ struct mln_err bundle_check_patch(struct bundle_making *m)
 {
     MLN_AUTO(heap_drop) struct rg_heap *heap = rg_heap_new(0);
     struct rg_val list;
-    if (heap == NULL) {
-        return mln_fail(m->cx, MLN_E_MEMORY, "out of memory");
-    }
-    MLN_TRY(read_patch(m->cx, heap, m->bundle->patch, &list));
-    for (size_t i = 0; i < rg_len(list); i++) {
-        MLN_TRY(check_operation(m->cx, m->bundle, rg_item(list, i)));
-    }
-    return MLN_OK;
+    return heap == NULL ? mln_fail(m->cx, MLN_E_MEMORY, "out of memory") : read_patch(m->cx, m->bundle, heap, &list);
 }
 
 static struct mln_err apply_delta(struct mln_cx *cx, const struct mln_bundle *b, const struct mln_rego_data *old,
@@ -301,7 +300,7 @@ static struct mln_err apply_delta(struct mln_cx *cx, const struct mln_bundle *b,
     if (heap == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "out of memory");
     }
-    MLN_TRY(read_patch(cx, heap, b->patch, &list));
+    MLN_TRY(read_patch(cx, b, heap, &list));
     rg_print_json(&json, list);
     MLN_TRY(mln_buf_ok(cx, &json));
     return mln_rego_data_delta(cx, old, mln_buf_bytes(&json), ret);

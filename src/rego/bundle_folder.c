@@ -87,6 +87,18 @@ static struct mln_err fill_folder(struct bundle_making *m, const void *from)
     return MLN_OK;
 }
 
+struct mln_err mln_bundle_pack_folder(struct mln_cx *cx, const char *folder, struct mln_buf *ret)
+{
+    MLN_AUTO(mln_bundle_drop) struct mln_bundle *bundle = NULL;
+    struct mln_cx own;
+    MLN_TRY(bundle_new(cx, &bundle));
+    mln_cx_init(&own, bundle->store->arena);
+    struct bundle_making m = {.cx = &own, .bundle = bundle};
+    struct mln_err err = fill_folder(&m, folder);
+    err = mln_failed(err) ? err : mln_bundle_pack(&own, m.files, m.n, ret);
+    return mln_failed(err) ? mln_fail(cx, (enum mln_code)err.code, "%s", own.text) : MLN_OK;
+}
+
 struct mln_err mln_bundle_read_folder(struct mln_cx *cx, const char *folder, const struct mln_bundle_options *options,
                                       struct mln_bundle **ret)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- *   bundle.c         files to a bundle: manifest, modules        bundle_tar.c     gzip and tar, both ways
+ *   bundle.c         files to a bundle: manifest, modules        bundle_tar.c     tar, both ways
  *   bundle_data.c    documents, patches, roots                   bundle_sign.c    hashes and signatures
  *   bundle_folder.c  folders
  */

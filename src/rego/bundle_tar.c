@@ -1,75 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * gzip and tar. Read: plain files and folders, long names by pax or GNU headers. Links, devices and sparse files are refused: no
+ * Tar, inside gzip. Read: plain files and folders, long names by pax or GNU headers. Links, devices and sparse files are refused: no
  * tool puts them into bundles, and what they point at nobody signed. Written: plain files, long names by pax headers.
  */
 #include "rego/bundle_priv.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <zlib.h>
 
 #include "base/text.h"
+#include "rego/gzip.h"
 
 #define BLOCK     512u
-#define GZIP_BITS (15 + 16)
 #define PAX_MAX   ((size_t)64 << 10) /* of one extended header: a path and a size */
 #define SIZE_MOST ((uint64_t)MLN_BUNDLE_BYTES_MAX)
-#define STEP      ((size_t)64 << 10)
-
-/* ---- gzip ---- */
-
-static struct mln_err bad_gzip(struct mln_cx *cx)
-{
-    return mln_fail(cx, MLN_E_PARSE, "bundle: this is no whole gzip data");
-}
-
-static struct mln_err check_size(struct mln_cx *cx, size_t unpacked, size_t packed)
-{
-    if (unpacked > MLN_BUNDLE_BYTES_MAX) {
-        return mln_fail(cx, MLN_E_TOO_LARGE, "bundle: more than %zu bytes unpacked", MLN_BUNDLE_BYTES_MAX);
-    }
-    if (unpacked > MLN_BUNDLE_RATIO_FROM && unpacked / MLN_BUNDLE_RATIO_MAX > packed) {
-        return mln_fail(cx, MLN_E_TOO_LARGE, "bundle: it unpacks to more than %u times its size", MLN_BUNDLE_RATIO_MAX);
-    }
-    return MLN_OK;
-}
-
-static void inflate_drop(z_stream *z)
-{
-    (void)inflateEnd(z);
-}
-
-static struct mln_err inflate_all(struct mln_cx *cx, struct mln_bytes packed, struct mln_buf *out)
-{
-    MLN_AUTO(inflate_drop) z_stream z = {0};
-    union {
-        const uint8_t *from;
-        uint8_t *to;
-    } strip = {.from = packed.ptr};
-    int rc = inflateInit2(&z, GZIP_BITS);
-    if (rc != Z_OK) {
-        return mln_fail(cx, MLN_E_MEMORY, "out of memory");
-    }
-    z.next_in = strip.to;
-    z.avail_in = (uInt)packed.len;
-    while (rc != Z_STREAM_END) {
-        size_t step = out->len > STEP ? out->len : STEP; /* doubles */
-        if (!mln_buf_reserve(out, step)) {
-            return mln_buf_ok(cx, out);
-        }
-        z.next_out = out->ptr + out->len;
-        z.avail_out = (uInt)step;
-        rc = inflate(&z, Z_NO_FLUSH);
-        size_t got = step - z.avail_out;
-        out->len += got;
-        if ((rc != Z_OK && rc != Z_STREAM_END) || (got == 0 && z.avail_in == 0 && rc != Z_STREAM_END)) {
-            return bad_gzip(cx);
-        }
-        MLN_TRY(check_size(cx, out->len, packed.len));
-    }
-    return z.avail_in == 0 ? MLN_OK : mln_fail(cx, MLN_E_PARSE, "bundle: something stands behind the gzip data");
-}
 
 /* ---- tar ---- */
 
@@ -241,7 +185,7 @@ struct mln_err bundle_unpack(struct bundle_making *m, struct mln_bytes packed)
     if (packed.len > MLN_BUNDLE_PACKED_MAX) {
         return mln_fail(m->cx, MLN_E_TOO_LARGE, "bundle: more than %zu bytes", MLN_BUNDLE_PACKED_MAX);
     }
-    MLN_TRY(inflate_all(m->cx, packed, out));
+    MLN_TRY(mln_gzip_open(m->cx, packed, MLN_BUNDLE_BYTES_MAX, out));
     return read_tar(m, mln_buf_bytes(out));
 }
 
@@ -287,31 +231,6 @@ static void put_long_name(struct mln_buf *tar, struct mln_bytes name)
     put_content(tar, mln_buf_bytes(&record));
 }
 
-static struct mln_err deflate_all(struct mln_cx *cx, struct mln_bytes tar, struct mln_buf *ret)
-{
-    z_stream z = {0};
-    union {
-        const uint8_t *from;
-        uint8_t *to;
-    } strip = {.from = tar.ptr};
-    if (deflateInit2(&z, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_BITS, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
-        return mln_fail(cx, MLN_E_MEMORY, "out of memory");
-    }
-    size_t bound = deflateBound(&z, (uLong)tar.len);
-    bool ok = mln_buf_reserve(ret, bound);
-    if (ok) {
-        z.next_in = strip.to;
-        z.avail_in = (uInt)tar.len;
-        z.next_out = ret->ptr + ret->len;
-        z.avail_out = (uInt)bound;
-        ok = deflate(&z, Z_FINISH) == Z_STREAM_END;
-        ret->len += bound - z.avail_out;
-    }
-    (void)deflateEnd(&z);
-    MLN_TRY(mln_buf_ok(cx, ret));
-    return ok ? MLN_OK : mln_fail(cx, MLN_E_INTERNAL, "bundle: it cannot be packed");
-}
-
 static int by_path(const void *a, const void *b)
 {
     const struct mln_bundle_file *const *x = a, *const *y = b;
@@ -345,5 +264,5 @@ struct mln_err mln_bundle_pack(struct mln_cx *cx, const struct mln_bundle_file *
     }
     mln_buf_add(&tar, end, sizeof(end));
     MLN_TRY(mln_buf_ok(cx, &tar));
-    return deflate_all(cx, mln_buf_bytes(&tar), ret);
+    return mln_gzip_make(cx, mln_buf_bytes(&tar), ret);
 }

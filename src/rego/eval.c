@@ -68,6 +68,7 @@ void mln_rego_eval_reset(struct mln_rego_eval *e)
     rg_heap_reset(e->vm.heap, 0);
     e->input = RG_NONE;
     e->vm.rows = RG_NONE;
+    e->vm.nd = RG_NONE;
     e->vm.has_failed = false;
 }
 
@@ -151,6 +152,7 @@ static void begin_run(struct mln_rego_eval *e, const struct mln_rego_query *quer
     vm->has_failed = false;
     vm->answers = RG_NONE;
     vm->rows = rg_array(vm->heap, 1);
+    vm->nd = vm->options.notes_nd ? rg_object(vm->heap, 0) : RG_NONE;
     uint64_t time_ns = vm->options.budget.time_ns;
     vm->deadline_ns =
         time_ns == 0 ? 0
@@ -193,6 +195,23 @@ const struct mln_rego_error *mln_rego_eval_error(const struct mln_rego_eval *e)
 }
 
 /* ---- answers ---- */
+bool mln_rego_eval_input_print(const struct mln_rego_eval *e, struct mln_buf *buf)
+{
+    if (e->input.tag != RG_UNDEF) {
+        rg_print_json(buf, e->input);
+    }
+    return e->input.tag != RG_UNDEF;
+}
+
+bool mln_rego_nd_print(const struct mln_rego_eval *e, struct mln_buf *buf)
+{
+    bool is_there = e->vm.nd.tag == RG_OBJECT && rg_len(e->vm.nd) > 0;
+    if (is_there) {
+        rg_print_json(buf, e->vm.nd);
+    }
+    return is_there;
+}
+
 size_t mln_rego_rows(const struct mln_rego_eval *e)
 {
     return e->vm.rows.tag == RG_ARRAY ? e->vm.rows.arr->len : 0;

@@ -176,6 +176,22 @@ const struct mln_rego_error *mln_rego_error_at(const struct mln_rego *rego, size
     return i < rego->policy.errors.n ? &rego->policy.errors.list[i] : NULL;
 }
 
+void mln_rego_module_print(const struct mln_rego *rego, const char *file, struct mln_buf *buf)
+{
+    struct rg_heap *heap = rg_heap_new(0);
+    const struct rg_module *found = NULL;
+    for (uint32_t i = 0; i < rego->policy.modules_n; i++) {
+        const struct rg_module *m = rego->policy.modules[i];
+        found = mln_bytes_is(mln_bytes_of(file), m->file) ? m : found;
+    }
+    if (heap == NULL || found == NULL) {
+        mln_buf_add_text(buf, "null");
+    } else {
+        rg_print_json(buf, rg_module_tree(heap, found));
+    }
+    rg_heap_free(heap);
+}
+
 size_t mln_rego_rule_count(const struct mln_rego *rego)
 {
     size_t n = 0;

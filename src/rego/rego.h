@@ -73,6 +73,8 @@ struct mln_rego_format_options {
  */
 bool mln_rego_format(const struct mln_rego *rego, size_t i, const struct mln_rego_format_options *options,
                      struct mln_buf *buf);
+/* The syntax tree of the module that was added as `file`, as JSON in OPA's shape; null when there is none. */
+void mln_rego_module_print(const struct mln_rego *rego, const char *file, struct mln_buf *buf);
 
 /* What the modules define, one entry a rule: for test runners, dependencies, listings. Strings live as long as rego. */
 struct mln_rego_rule {
@@ -153,6 +155,7 @@ void mln_rego_zones_free(struct mln_rego_zones *zones); /* NULL is fine */
 struct mln_rego_run_options {
     struct mln_rego_budget budget;
     bool is_strict;             /* errors of builtins end the evaluation; else the call is undefined */
+    bool notes_nd;              /* what nondeterministic builtins answer is kept for mln_rego_nd_print */
     const volatile bool *stop;  /* set by another thread: eval_cancel_error; NULL: never */
     /* Called for each print() in order; none: prints say nothing. text ends in NUL. */
     void (*print)(void *with, const char *file, uint32_t row, const char *text);
@@ -193,4 +196,7 @@ bool mln_rego_binding_print(const struct mln_rego_eval *eval, size_t row, const 
 bool mln_rego_expression_print(const struct mln_rego_eval *eval, size_t row, size_t k, struct mln_buf *buf);
 /* The first expression of the first row as a value in the arena of cx; NULL when undefined. */
 const struct mln_value *mln_rego_answer(const struct mln_rego_eval *eval, struct mln_cx *cx);
+bool mln_rego_eval_input_print(const struct mln_rego_eval *eval, struct mln_buf *buf); /* false: undefined */
+/* {"time.now_ns": {"[]": ..}}: what the last run was told; false: nothing. */
+bool mln_rego_nd_print(const struct mln_rego_eval *eval, struct mln_buf *buf);
 uint64_t mln_rego_steps(const struct mln_rego_eval *eval); /* instructions of the last run */

@@ -15,6 +15,23 @@ static const struct rg_mock *mock_of(const struct rg_vm *vm, const struct rg_gro
     return NULL;
 }
 
+/* The answer of a nondeterministic builtin, for the log of decisions. */
+static void note_answer(struct rg_vm *vm, const struct rg_decl *decl, const struct rg_val *args, uint32_t n, struct rg_val out)
+{
+    struct rg_val of = rg_get_text(vm->nd, decl->name), key = rg_array(vm->heap, n);
+    if (out.tag == RG_UNDEF) {
+        return;
+    }
+    if (of.tag == RG_UNDEF) {
+        of = rg_object(vm->heap, 1);
+        rg_put_text(vm->heap, vm->nd, decl->name, of);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        rg_push(vm->heap, key, args[i]);
+    }
+    rg_put(vm->heap, of, key, out);
+}
+
 static struct rg_val call_real(struct rg_vm *vm, uint32_t index, const struct rg_val *args,
                                uint32_t n, struct rg_loc loc)
 {
@@ -27,6 +44,9 @@ static struct rg_val call_real(struct rg_vm *vm, uint32_t index, const struct rg
     }
     struct rg_call call = {.vm = vm, .heap = vm->heap, .name = decl->name, .args = args, .n = n};
     if (fn(&call)) {
+        if (vm->nd.tag != RG_UNDEF && (decl->flags & RG_NONDETERMINISTIC) != 0) {
+            note_answer(vm, decl, args, n, call.out);
+        }
         return vm->has_failed ? RG_NONE : call.out;
     }
     if (vm->options.is_strict || call.is_fatal) {

@@ -80,6 +80,7 @@ struct rg_vm {
     struct mln_rego_error error;
     struct rg_val answers; /* to requests of this evaluation; undefined until one is made */
     struct rg_val rows; /* array of [bindings, expressions] */
+    struct rg_val nd;   /* what nondeterministic builtins answered: {name: {arguments: answer}}; undefined: nobody asks */
     struct rg_heap *cache_heap; /* keys of cached */
     struct rg_cached *cached[64];
     size_t cached_n;
