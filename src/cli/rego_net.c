@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The reach process of `merlon rego eval` and `merlon rego test`. */
-#include <signal.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "cli/rego_net.h"
-#include "net/reach.h"
 
 /* "host" as OPA's capabilities have it means every port; "host:port" and "*.domain:443" are reach's own. */
 static struct mln_err patterns_of(struct mln_cli *cli, const struct mln_value **ret)
@@ -31,7 +25,7 @@ static struct mln_err send_http(void *with, struct mln_cx *cx, const struct mln_
                                 const struct mln_value **ret)
 {
     const struct rego_net *net = with;
-    return mln_reach_call(cx, net->reach, ask, ret);
+    return mln_reach_call(cx, net->child.reach, ask, ret);
 }
 
 static struct mln_err look_up(void *with, struct mln_cx *cx, struct mln_bytes name,
@@ -43,45 +37,21 @@ static struct mln_err look_up(void *with, struct mln_cx *cx, struct mln_bytes na
     mln_put(cx, ask, "kind", mln_string(cx, MLN_BYTES("lookup")));
     mln_put(cx, ask, "name", mln_string_dup(cx, name));
     MLN_TRY(mln_cx_err(cx));
-    MLN_TRY(mln_reach_call(cx, net->reach, ask, &answer));
+    MLN_TRY(mln_reach_call(cx, net->child.reach, ask, &answer));
     *ret = mln_get(answer, "addresses");
     return MLN_OK;
-}
-
-static _Noreturn void serve(struct mln_cx *cx, int fd, const struct mln_value *allow)
-{
-    struct mln_reach_config config = {.fd = fd, .state_fd = -1, .allow = allow};
-    struct mln_err err = mln_reach_serve(cx, &config);
-    _exit(mln_failed(err) ? 1 : 0);
 }
 
 struct mln_err rego_net_start(struct mln_cli *cli, struct rego_net *net,
                               const struct mln_rego_net **ret_host)
 {
     const struct mln_value *allow = NULL;
-    int ends[2];
     *ret_host = NULL;
     MLN_TRY(patterns_of(cli, &allow));
     if (allow == NULL) {
         return MLN_OK;
     }
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) {
-        return mln_fail(cli->cx, MLN_E_INTERNAL, "cannot make a socket pair for the reach process");
-    }
-    net->pid = fork();
-    if (net->pid == 0) {
-        (void)close(ends[0]);
-        serve(cli->cx, ends[1], allow);
-    }
-    (void)close(ends[1]);
-    struct mln_err err = net->pid < 0
-                             ? mln_fail(cli->cx, MLN_E_INTERNAL, "cannot start the reach process")
-                             : mln_reach_new(cli->cx, &net->reach);
-    if (mln_failed(err)) {
-        (void)close(ends[0]);
-        return err;
-    }
-    MLN_TRY(mln_reach_attach(cli->cx, net->reach, ends[0]));
+    MLN_TRY(mln_reach_spawn(cli->cx, allow, &net->child));
     net->host = (struct mln_rego_net){.http = send_http, .lookup = look_up, .with = net};
     *ret_host = &net->host;
     return MLN_OK;
@@ -89,10 +59,6 @@ struct mln_err rego_net_start(struct mln_cli *cli, struct rego_net *net,
 
 void rego_net_drop(struct rego_net *net)
 {
-    mln_reach_free(net->reach);
-    if (net->pid > 0) {
-        (void)kill(net->pid, SIGKILL); /* our child, which holds nothing */
-        (void)waitpid(net->pid, NULL, 0);
-    }
+    mln_reach_child_drop(&net->child);
     *net = (struct rego_net){0};
 }

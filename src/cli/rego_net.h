@@ -5,14 +5,11 @@
  */
 #pragma once
 
-#include <sys/types.h>
-
 #include "cli/rego_priv.h"
+#include "net/reach.h"
 
-struct mln_reach;
 struct rego_net {
-    struct mln_reach *reach;
-    pid_t pid; /* 0: none was started */
+    struct mln_reach_child child; /* zeroes: none was started */
     struct mln_rego_net host;
 };
 

@@ -75,3 +75,12 @@ struct mln_reach_config {
 };
 /* Serves until core is gone. */
 struct mln_err mln_reach_serve(struct mln_cx *cx, const struct mln_reach_config *config);
+
+/* ---- a reach process as a child, for programs without a monitor ---- */
+struct mln_reach_child {
+    struct mln_reach *reach;
+    int pid; /* 0: none */
+};
+/* Before any thread is started. errors MEMORY, INTERNAL */
+struct mln_err mln_reach_spawn(struct mln_cx *cx, const struct mln_value *allow, struct mln_reach_child *ret);
+void mln_reach_child_drop(struct mln_reach_child *child); /* ends it; of zeroes is fine */
