@@ -18,7 +18,7 @@ import time
 from kit import MERLON, ROOT, case, finish, free_port, run, skip
 
 SHARED = ROOT.parent / "shared" / "rego"
-PASSED_BEFORE = 3000  # of OPA's 3,791: raised when more pass, never lowered
+PASSED_BEFORE = 3780  # of OPA's 3,791: raised when more pass, never lowered
 ALLOW = b"package a\n\nallow if input.x == 1\n\nnames contains n if some n in data.users\n"
 
 
@@ -249,7 +249,7 @@ def command_line(tmp):
 
 def conformance(tmp):
     if not (SHARED / "run_cases.py").exists():
-        skip("OPA's cases by REST", "no ../shared/rego beside the tree")
+        skip("OPA's cases by REST", "no ../shared/rego beside the tree; rego_cases.py runs them from OPA's module")
         return
     v1, v0 = Policies(), Policies("--v0-compatible")
     try:
