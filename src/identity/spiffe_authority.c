@@ -144,13 +144,37 @@ static struct mln_err sweep(struct turn *t)
     return MLN_OK;
 }
 
+struct mln_err sp_authority_prepare(struct mln_request *rq, const char *folder,
+                                    const struct sp_config *config, const char *domain,
+                                    struct mln_value **ret)
+{
+    bool is_x509 = mln_bytes_is(mln_bytes_of(folder), SP_X509);
+    MLN_TRY(is_x509 ? sp_x509_make(rq, config, domain, ret) : sp_jwt_key_make(rq, config, ret));
+    if (is_x509) {
+        MLN_TRY(sp_upstream_fine(rq));
+    }
+    return sp_authority_set(rq, folder, *ret, SP_PREPARED);
+}
+
+/* An upstream that does not sign holds up nothing else: what is held signs on. */
 static struct mln_err prepare(struct turn *t)
 {
     struct mln_value *row = NULL;
-    bool is_x509 = mln_bytes_is(mln_bytes_of(t->folder), SP_X509);
-    MLN_TRY(is_x509 ? sp_x509_make(t->rq, t->config, t->domain, &row)
-                    : sp_jwt_key_make(t->rq, t->config, &row));
-    MLN_TRY(sp_authority_set(t->rq, t->folder, row, SP_PREPARED));
+    bool is_upstream = mln_bytes_is(mln_bytes_of(t->folder), SP_X509) && t->config->upstream[0] != '\0',
+         waits = false;
+    if (is_upstream) {
+        MLN_TRY(sp_upstream_waits(t->rq, t->config, &waits));
+    }
+    if (waits) {
+        return MLN_OK;
+    }
+    struct mln_err err = sp_authority_prepare(t->rq, t->folder, t->config, t->domain, &row);
+    if (is_upstream && mln_is(err, MLN_E_REMOTE)) {
+        const char *why = mln_text_dup(t->rq->cx, mln_bytes_of(t->rq->cx->text));
+        mln_cx_clear(t->rq->cx);
+        return sp_upstream_failed(t->rq, t->config, why);
+    }
+    MLN_TRY(err);
     t->prepared = row;
     t->changed = true;
     return MLN_OK;

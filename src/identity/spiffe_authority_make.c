@@ -78,45 +78,106 @@ static struct mln_err pem_der(struct ca *ca, struct mln_bytes pem, struct mln_by
     bool is_bad = false;
     if (!mln_pem_next(ca->rq->cx, &pem, &label, ret, &is_bad) ||
         !mln_bytes_is(label, "CERTIFICATE")) {
-        return mln_fail(ca->rq->cx, MLN_E_REMOTE,
-                        "the upstream authority answered with no certificate");
+        return mln_fail(ca->rq->cx, MLN_E_REMOTE, "it answered with no certificate");
     }
     return MLN_OK;
+}
+
+/* The certificates above ours, lowest first; pki's ca_chain begins with ours. */
+static struct mln_err read_above(struct ca *ca, const struct mln_value *data, struct mln_bytes *ret,
+                                 size_t *ret_n)
+{
+    const struct mln_value *all = mln_get(data, "ca_chain");
+    *ret_n = 0;
+    for (size_t i = 0; i < mln_len(all); i++) {
+        struct mln_bytes der;
+        MLN_TRY(pem_der(ca, mln_get_bytes(mln_item(all, i)), &der));
+        if (mln_bytes_eq(der, ca->cert)) {
+            continue;
+        }
+        if (*ret_n == CHAIN_MAX) {
+            return mln_fail(ca->rq->cx, MLN_E_REMOTE, "its chain has more than %u certificates",
+                            CHAIN_MAX);
+        }
+        ret[(*ret_n)++] = der;
+    }
+    return *ret_n > 0
+               ? MLN_OK
+               : mln_fail(ca->rq->cx, MLN_E_REMOTE, "it answered without its own certificate");
+}
+
+/*
+ * Would anybody who has the topmost certificate take what we sign? Each is signed by the next, and may have as many below it as there
+ * are.
+ */
+static struct mln_err check_chain(struct ca *ca, const struct mln_bytes *above, size_t n)
+{
+    struct mln_cx *cx = ca->rq->cx;
+    struct mln_bytes below = ca->cert;
+    for (size_t i = 0; i < n; i++) {
+        struct mln_x509_info info;
+        MLN_TRY(mln_x509_cert_read(cx, above[i], &info));
+        if (!info.is_ca || (info.path_length >= 0 && (uint64_t)info.path_length <= i)) {
+            return mln_fail(cx, MLN_E_REMOTE, "its certificates allow no authority below them");
+        }
+        if (mln_failed(mln_x509_cert_verify(cx, below, above[i]))) {
+            return mln_refail(cx, MLN_E_REMOTE, "its chain does not fit together");
+        }
+        below = above[i];
+    }
+    return mln_cx_err(cx);
 }
 
 /* What the pki mount answered: our certificate, those above it; the topmost is what the bundle shows. */
 static struct mln_err take_answer(struct ca *ca, const struct mln_value *data)
 {
     struct mln_cx *cx = ca->rq->cx;
-    const struct mln_value *above = mln_get(data, "ca_chain");
+    struct mln_bytes above[CHAIN_MAX];
     struct mln_x509_info info;
     MLN_AUTO(mln_buf_drop) struct mln_buf chain = {0};
-    size_t n = mln_len(above);
+    size_t n = 0;
     MLN_TRY(pem_der(ca, mln_get_bytes(mln_get(data, "certificate")), &ca->cert));
+    MLN_TRY(read_above(ca, data, above, &n));
     mln_buf_add_bytes(&chain, ca->cert);
-    if (n == 0 || n > CHAIN_MAX) {
-        return mln_fail(cx, MLN_E_REMOTE,
-                        "the upstream authority answered with a chain of %zu certificates", n);
+    for (size_t i = 0; i + 1 < n; i++) {
+        mln_buf_add_bytes(&chain, above[i]);
     }
-    for (size_t i = 0; i < n; i++) {
-        struct mln_bytes der;
-        MLN_TRY(pem_der(ca, mln_get_bytes(mln_item(above, i)), &der));
-        if (i + 1 < n) {
-            mln_buf_add_bytes(&chain, der);
-        }
-        ca->roots = der;
-    }
+    ca->roots = above[n - 1];
     MLN_TRY(mln_buf_ok(cx, &chain));
     ca->chain = mln_bytes_dup(cx, mln_buf_bytes(&chain));
     MLN_TRY(mln_x509_cert_read(cx, ca->cert, &info));
     if (!info.is_ca || !mln_bytes_eq(info.spki, ca->key.spki) || info.sans_n != 1 ||
         info.sans[0].kind != MLN_SAN_URI) {
-        return mln_fail(cx, MLN_E_REMOTE,
-                        "the upstream authority signed something else than was asked for");
+        return mln_fail(cx, MLN_E_REMOTE, "it signed something else than was asked for");
     }
+    MLN_TRY(check_chain(ca, above, n));
     ca->not_before_s = info.not_before_s;
     ca->not_after_s = info.not_after_s < ca->not_after_s ? info.not_after_s : ca->not_after_s;
     return mln_cx_err(cx);
+}
+
+/* What is wrong with the store or with memory is nobody's upstream's. */
+static bool is_its_fault(struct mln_err err)
+{
+    static const enum mln_code ours[] = {MLN_E_OK,     MLN_E_MEMORY,  MLN_E_IO,
+                                         MLN_E_FULL,   MLN_E_CORRUPT, MLN_E_CONFLICT,
+                                         MLN_E_SEALED, MLN_E_INTERNAL};
+    for (size_t i = 0; i < MLN_COUNT(ours); i++) {
+        if (mln_is(err, ours[i])) {
+            return false;
+        }
+    }
+    return mln_failed(err);
+}
+
+static struct mln_err blame(struct ca *ca, struct mln_err err)
+{
+    struct mln_cx *cx = ca->rq->cx;
+    const char *why = mln_is(err, MLN_E_NO_ROUTE) || mln_is(err, MLN_E_METHOD)
+                          ? "there is no pki engine"
+                          : mln_text_dup(cx, mln_bytes_of(cx->text));
+    return mln_refail(cx, MLN_E_REMOTE, "the upstream authority %s does not sign: %s",
+                      ca->config->upstream, why);
 }
 
 static struct mln_err ask_upstream(struct ca *ca)
@@ -136,8 +197,9 @@ static struct mln_err ask_upstream(struct ca *ca)
     mln_put_int(cx, ask, "ttl", ca->config->ca_ttl_s);
     const char *path = mln_text_format(cx, "%sroot/sign-intermediate", ca->config->upstream);
     MLN_TRY(mln_cx_err(cx));
-    MLN_TRY(ca->rq->services->call(ca->rq, MLN_OP_WRITE, path, ask, &re));
-    return take_answer(ca, re.data);
+    struct mln_err err = ca->rq->services->call(ca->rq, MLN_OP_WRITE, path, ask, &re);
+    err = mln_failed(err) ? err : take_answer(ca, re.data);
+    return is_its_fault(err) ? blame(ca, err) : err;
 }
 
 static struct mln_value *secret_blob(struct mln_cx *cx, struct mln_bytes bytes)

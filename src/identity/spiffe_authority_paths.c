@@ -76,13 +76,12 @@ static struct mln_err changed(struct mln_request *rq, struct mln_reply *re,
     return sp_bundle_bump(rq);
 }
 
-/* A prepared one that is there already is replaced: it never signed. */
-static struct mln_err prepare(struct mln_request *rq, struct mln_reply *re)
+struct mln_err sp_authority_replace(struct mln_request *rq, const char *folder,
+                                    struct mln_value **ret)
 {
-    const char *folder = NULL, *domain = NULL;
-    struct mln_value *rows = NULL, *row = NULL;
+    const char *domain = NULL;
+    struct mln_value *rows = NULL;
     struct sp_config config;
-    MLN_TRY(folder_of(rq, &folder));
     MLN_TRY(sp_domain_settle(rq, &domain));
     MLN_TRY(sp_config_get(rq, &config));
     MLN_TRY(sp_authority_rows(rq, folder, &rows));
@@ -96,9 +95,15 @@ static struct mln_err prepare(struct mln_request *rq, struct mln_reply *re)
                         "%zu authorities are not dead yet; wait until old ones expire",
                         mln_len(rows));
     }
-    MLN_TRY(mln_bytes_is(mln_bytes_of(folder), SP_X509) ? sp_x509_make(rq, &config, domain, &row)
-                                                        : sp_jwt_key_make(rq, &config, &row));
-    MLN_TRY(sp_authority_set(rq, folder, row, SP_PREPARED));
+    return sp_authority_prepare(rq, folder, &config, domain, ret);
+}
+
+static struct mln_err prepare(struct mln_request *rq, struct mln_reply *re)
+{
+    const char *folder = NULL;
+    struct mln_value *row = NULL;
+    MLN_TRY(folder_of(rq, &folder));
+    MLN_TRY(sp_authority_replace(rq, folder, &row));
     return changed(rq, re, row, SP_PREPARED);
 }
 

@@ -203,6 +203,38 @@ static const char *const columns[] = {"x509_svid_ttl",
                                       "allow_unauthenticated_verifiers",
                                       "foreign_claims"};
 
+/*
+ * Another upstream signs at once: a mistake is told now and not at the next rotation, and everybody who asks for the bundle knows the new
+ * root before it counts.
+ */
+static struct mln_err change_upstream(struct mln_request *rq, const struct mln_value *old,
+                                      const struct mln_value *row)
+{
+    struct mln_value *made = NULL;
+    const char *domain = NULL;
+    struct mln_bytes before = mln_get_bytes(mln_get(old, "upstream")),
+                     now = mln_get_bytes(mln_get(row, "upstream"));
+    if (mln_bytes_eq(before, now)) {
+        return MLN_OK;
+    }
+    if (now.len > 0 && !mln_bytes_ends(now, MLN_BYTES("/"))) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "upstream is the path of a pki mount, with a slash at its end: pki/");
+    }
+    struct mln_err err = sp_domain_settle(rq, &domain);
+    if (mln_is(err, MLN_E_PRECONDITION)) { /* no trust domain yet: the first authority is made with it */
+        mln_cx_clear(rq->cx);
+        return MLN_OK;
+    }
+    MLN_TRY(err);
+    err = sp_authority_replace(rq, SP_X509, &made);
+    if (mln_is(err, MLN_E_REMOTE)) {
+        const char *why = mln_text_dup(rq->cx, mln_bytes_of(rq->cx->text));
+        return mln_refail(rq->cx, MLN_E_INVALID, "%s", why);
+    }
+    MLN_TRY(err);
+    return sp_bundle_bump(rq);
+}
+
 static struct mln_err write_config(struct mln_request *rq, struct mln_reply *re)
 {
     const struct mln_value *old = NULL;
@@ -221,6 +253,7 @@ static struct mln_err write_config(struct mln_request *rq, struct mln_reply *re)
         }
     }
     MLN_TRY(sp_row_put(rq, "config", MLN_BYTES_NONE, row));
+    MLN_TRY(change_upstream(rq, old, row));
     bool changed = false;
     struct mln_err none = sp_authorities_turn(rq, &changed);
     if (mln_failed(none) && !mln_is(none, MLN_E_PRECONDITION)) {
@@ -259,6 +292,7 @@ static struct mln_err read_config(struct mln_request *rq, struct mln_reply *re)
     mln_put_text(rq->cx, data, "jwt_issuer", c.issuer);
     mln_put_text(rq->cx, data, "upstream", c.upstream);
     mln_put_bool(rq->cx, data, "allow_unauthenticated_verifiers", c.bundles_for_all);
+    MLN_TRY(sp_upstream_show(rq, data));
     mln_put(rq->cx, data, "foreign_claims", c.claims != NULL ? c.claims : mln_array(rq->cx));
     re->data = data;
     return mln_cx_err(rq->cx);

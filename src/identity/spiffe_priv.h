@@ -105,8 +105,15 @@ struct mln_err sp_authority_set(struct mln_request *rq, const char *folder,
 struct mln_err sp_authority_activate(struct mln_request *rq, const char *folder,
                                      const struct mln_value *prepared,
                                      const struct mln_value *active);
+/* A new one, PREPARED. REMOTE: the upstream does not sign, with why */
+struct mln_err sp_authority_prepare(struct mln_request *rq, const char *folder,
+                                    const struct sp_config *config, const char *domain,
+                                    struct mln_value **ret);
 struct mln_err
 sp_bundle_bump(struct mln_request *rq); /* our bundle changes: its next sequence number */
+/* The same in the place of a prepared one that is there already: it never signed (spiffe_authority_paths.c). */
+struct mln_err sp_authority_replace(struct mln_request *rq, const char *folder,
+                                    struct mln_value **ret);
 extern const struct mln_path sp_authority_paths[];
 /* spiffe_authority_make.c: a new row, without a state */
 struct mln_err sp_x509_make(struct mln_request *rq, const struct sp_config *config,
@@ -114,6 +121,13 @@ struct mln_err sp_x509_make(struct mln_request *rq, const struct sp_config *conf
 struct mln_err sp_jwt_key_make(struct mln_request *rq, const struct sp_config *config,
                                struct mln_value **ret);
 struct mln_bytes sp_serial_new(struct mln_cx *cx);
+
+/* ---- an upstream that does not sign (spiffe_upstream.c) ---- */
+struct mln_err sp_upstream_waits(struct mln_request *rq, const struct sp_config *config, bool *ret); /* failed lately */
+struct mln_err sp_upstream_failed(struct mln_request *rq, const struct sp_config *config,
+                                  const char *why);
+struct mln_err sp_upstream_fine(struct mln_request *rq);
+struct mln_err sp_upstream_show(struct mln_request *rq, struct mln_value *data); /* "upstream_error", "" when it is fine */
 
 /* ---- foreign bundles (spiffe_bundle.c) ---- */
 struct sp_jwt_key {

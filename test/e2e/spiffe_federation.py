@@ -122,15 +122,61 @@ def rotation(one, two):
         one.api("PUT", "spiffe/authority/x509/prepare")
         answer = two.api("PUT", "spiffe/federation/%s/refresh" % one.domain)
         case("the %s new authority is fetched before it signs" % step, answer.code == 200, answer)
-        rows = one.api("GET", "spiffe/authority/x509?list=true").data["key_info"]
-        states = {row["state"]: name for name, row in rows.items()}
-        one.api("PUT", "spiffe/authority/x509/activate", {"authority_id": states["prepared"]})
-        one.api("PUT", "spiffe/authority/x509/taint", {"authority_id": states["active"]})
+        turn(one)
         after = wait(one.certificate, lambda got: got != before)
         case("the endpoint's SVID is of the %s new one" % step, after != before)
         before = after
         answer = two.api("PUT", "spiffe/federation/%s/refresh" % one.domain)
         case("and is taken", answer.code == 200, answer)
+
+
+def turn(side):
+    """Have what is prepared sign, and what signed before replaced at once."""
+    rows = side.api("GET", "spiffe/authority/x509?list=true").data["key_info"]
+    states = {row["state"]: name for name, row in rows.items()}
+    side.api("PUT", "spiffe/authority/x509/activate", {"authority_id": states["prepared"]})
+    side.api("PUT", "spiffe/authority/x509/taint", {"authority_id": states["active"]})
+
+
+def upstream(one, two):
+    """One's authority is signed by an intermediate of its PKI engine: all that follows in this test goes through that chain."""
+    api, before = one.api, one.certificate()
+    for path in ("pki", "int"):
+        api("POST", "sys/mounts/" + path, {"type": "pki", "config": {"max_lease_ttl": "87600h"}})
+    api("POST", "pki/root/generate/internal", {"common_name": "Top", "ttl": "8760h"})
+    csr = api("POST", "int/intermediate/generate/internal", {"common_name": "Middle"}).data["csr"]
+    signed = api("POST", "pki/root/sign-intermediate", {"csr": csr, "common_name": "Middle", "ttl": "4380h"}).data
+    api("POST", "int/intermediate/set-signed", {"certificate": "\n".join(signed["ca_chain"])})
+    for path, why in (("none/", "no pki engine"), ("int", "slash")):
+        answer = api("PUT", "spiffe/config", {"upstream": path})
+        case("an upstream that is none is refused: " + path, answer.code == 400 and why in str(answer.errors), answer)
+    answer = api("PUT", "spiffe/config", {"upstream": "int/"})
+    case("an upstream is taken", answer.code == 204, answer)
+    top = signed["ca_chain"][-1].strip()
+    case("its root is published before it counts", top in api("GET", "spiffe/bundle").data["certificates"].strip())
+    answer = two.api("PUT", "spiffe/federation/%s/refresh" % one.domain)
+    case("and fetched", answer.code == 200, answer)
+    turn(one)
+    wait(one.certificate, lambda got: got != before)
+    answer = two.api("PUT", "spiffe/federation/%s/refresh" % one.domain)
+    case("an endpoint whose chain leads to that root is taken", answer.code == 200, answer)
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(top + "\n")
+        file.flush()
+        done = subprocess.run(["openssl", "s_client", "-connect", "127.0.0.1:%d" % one.port, "-CAfile", file.name, "-showcerts", "-verify_return_error"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20)
+    case("three certificates, and the root alone verifies them", done.returncode == 0 and done.stdout.count(b"BEGIN CERTIFICATE") >= 3, done.stdout[-400:])
+
+
+def upstream_gone(one):
+    """What is held signs on without it."""
+    before = one.api("GET", "spiffe/authority/x509?list=true").data["key_info"]
+    answer = one.api("DELETE", "sys/mounts/int")
+    case("the upstream is unmounted", answer.code == 204, answer)
+    answer = one.api("PUT", "spiffe/authority/x509/prepare")
+    case("a new authority cannot be had, and why", answer.code == 502 and "int/ does not sign: there is no pki engine" in str(answer.errors), answer)
+    case("those that are held stay", one.api("GET", "spiffe/authority/x509?list=true").data["key_info"] == before)
+    case("and sign", grpc is None or len(fetch_jwt(one)) > 0)
 
 
 class Silent:
@@ -257,8 +303,10 @@ def body():
             federate(one, two, folder)
             refusals(one, two)
             rotation(one, two)
+            upstream(one, two)
             entries(one, two)
             by_go(one, two)
+            upstream_gone(one)
             policy(one, two)
             one.server.end()
             answer = two.api("PUT", "spiffe/federation/%s/refresh" % one.domain)
