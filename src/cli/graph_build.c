@@ -42,7 +42,7 @@ static struct graph_node *add_node(struct graph *g, struct mln_bytes id, enum gr
     struct graph_node *n = &g->nodes[g->n_nodes++];
     *n = (struct graph_node){.id = mln_text_dup(g->cx, id),
                              .kind = kind,
-                             .shows = mln_array(g->cx),
+                             .shows = mln_set(g->cx),
                              .parents = mln_set(g->cx),
                              .federates = mln_set(g->cx)};
     n->domain = domain_of(mln_bytes_of(n->id));
@@ -97,6 +97,16 @@ static const struct mln_value *sorted(struct mln_cx *cx, const struct mln_value 
     return set;
 }
 
+/* "other.example" and "spiffe://other.example" are the same. */
+static void add_domains(struct mln_cx *cx, struct mln_value *to, const struct mln_value *from)
+{
+    for (size_t i = 0; i < mln_len(from); i++) {
+        struct mln_bytes one = mln_get_bytes(mln_item(from, i));
+        bool is_id = mln_bytes_starts(one, MLN_BYTES("spiffe://"));
+        mln_push(cx, to, mln_string(cx, is_id ? mln_bytes_from(one, 9) : one));
+    }
+}
+
 static struct mln_err add_entry(struct graph *g, const struct mln_value *e)
 {
     struct mln_cx *cx = g->cx;
@@ -107,19 +117,12 @@ static struct mln_err add_entry(struct graph *g, const struct mln_value *e)
                  ? parent
                  : mln_bytes_format(cx, "spiffe://%.*s/merlon/server", MLN_FMT(g->domain));
     struct graph_node *n = add_node(g, id.text, kind_of(id.text));
-    const struct mln_value *federates = mln_get(e, "federates_with");
     if (n == NULL) {
         return mln_cx_err(cx);
     }
     mln_push(cx, n->shows, sorted(cx, mln_get(e, "selectors")));
     mln_push(cx, n->parents, mln_string(cx, parent));
-    for (size_t i = 0; i < mln_len(federates); i++) {
-        struct mln_bytes one = mln_get_bytes(mln_item(federates, i));
-        mln_push(cx, n->federates,
-                 mln_string(cx, mln_bytes_starts(one, MLN_BYTES("spiffe://"))
-                                    ? mln_bytes_from(one, 9)
-                                    : one));
-    }
+    add_domains(cx, n->federates, mln_get(e, "federates_with"));
     return add_node(g, parent, kind_of(parent)) == NULL ? mln_cx_err(cx) : MLN_OK;
 }
 
@@ -165,6 +168,30 @@ static bool is_in(const struct graph *g, struct mln_bytes pattern)
     return false;
 }
 
+/* A node for what this template makes of the pattern; with the machines that may serve it. False: nothing. */
+static bool add_made(struct graph *g, const struct mln_value *tmpl, struct mln_bytes pattern)
+{
+    struct mln_value *shows = NULL;
+    const struct mln_value *parents = mln_get(tmpl, "parent_ids"),
+                           *federates = mln_get(tmpl, "federates_with");
+    bool is_pattern = mln_bytes_ends(pattern, MLN_BYTES("*"));
+    if (!graph_template_meets(g, tmpl, pattern, &shows)) {
+        return false;
+    }
+    struct graph_node *n = add_node(g, pattern, is_pattern ? GRAPH_TEMPLATE : GRAPH_WORKLOAD);
+    if (n == NULL) {
+        return true;
+    }
+    join(g->cx, n->shows, shows);
+    join(g->cx, n->parents, parents);
+    add_domains(g->cx, n->federates, federates);
+    for (size_t i = 0; i < mln_len(parents); i++) {
+        struct mln_bytes parent = mln_get_bytes(mln_item(parents, i));
+        (void)add_node(g, parent, kind_of(parent));
+    }
+    return true;
+}
+
 /* A node of its own for what no entry is: other trust domains, what a template makes, what is not there. */
 static void add_meant(struct graph *g, struct mln_bytes pattern, size_t n_entries)
 {
@@ -176,15 +203,7 @@ static void add_meant(struct graph *g, struct mln_bytes pattern, size_t n_entrie
     bool is_there = is_in(g, pattern);
     g->n_nodes = n_all;
     for (size_t i = 0; i < mln_len(g->templates) && is_own && (is_pattern || !is_there); i++) {
-        struct mln_value *shows = NULL;
-        if (graph_template_meets(g, mln_item(g->templates, i), pattern, &shows)) {
-            struct graph_node *n =
-                add_node(g, pattern, is_pattern ? GRAPH_TEMPLATE : GRAPH_WORKLOAD);
-            is_made = true;
-            if (n != NULL) {
-                join(g->cx, n->shows, shows);
-            }
-        }
+        is_made = add_made(g, mln_item(g->templates, i), pattern) || is_made;
     }
     if (!is_own) {
         (void)add_node(g, pattern, GRAPH_OUTSIDE);

@@ -75,18 +75,15 @@ static void add_peers(struct graph_kube *k, const struct graph_node *from, struc
     }
 }
 
-static void say_requests(struct graph_kube *k, const struct graph_edge *e)
+/* Rules that say more than who: each once. */
+static void add_requests(struct graph_kube *k, const struct graph_edge *e, struct mln_value *rules)
 {
     const struct mln_value *both[] = {e->allows, e->denies};
     for (size_t b = 0; b < MLN_COUNT(both); b++) {
         for (size_t i = 0; i < mln_len(both[b]); i++) {
             const struct mln_value *way = mln_item(both[b], i);
-            const char *rule = graph_plain(k->g->cx, mln_get_bytes(mln_get(way, "rule")));
             if (b == 1 || graph_what(k->g->cx, way)[0] != '\0') {
-                graph_kube_loss(
-                    k, mln_text_format(
-                           k->g->cx,
-                           "requests are not seen at this layer: rule %s is held elsewhere", rule));
+                mln_push(k->g->cx, rules, mln_get(way, "rule"));
             }
         }
     }
@@ -94,12 +91,19 @@ static void say_requests(struct graph_kube *k, const struct graph_edge *e)
 
 static const struct mln_value *peers_of(struct graph_kube *k, size_t to)
 {
-    struct mln_value *peers = mln_set(k->g->cx);
+    struct mln_value *peers = mln_set(k->g->cx), *rules = mln_set(k->g->cx);
     for (size_t i = 0; i < k->g->n_edges; i++) {
         if (k->g->edges[i].to == to) {
-            say_requests(k, &k->g->edges[i]);
+            add_requests(k, &k->g->edges[i], rules);
             add_peers(k, &k->g->nodes[k->g->edges[i].from], peers);
         }
+    }
+    for (size_t i = 0; i < mln_len(rules); i++) {
+        const char *rule = graph_plain(k->g->cx, mln_get_bytes(mln_item(rules, i)));
+        graph_kube_loss(
+            k, mln_text_format(k->g->cx,
+                               "requests are not seen at this layer: rule %s is held elsewhere",
+                               rule));
     }
     return peers;
 }

@@ -27,7 +27,7 @@ struct graph_node {
     const char *id;          /* SPIFFE id, or a rule's pattern */
     struct mln_bytes domain; /* "*": any */
     enum graph_kind kind;
-    struct mln_value *shows;               /* array of arrays: selectors of each of its entries */
+    struct mln_value *shows;               /* set of sets: selectors of each of its entries */
     struct mln_value *parents, *federates; /* sets of texts */
     bool is_hidden;                        /* --only left it out */
 };
