@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The core's life: open, initialise, unseal, seal, close; what it does every second. */
 #include "core/core_priv.h"
+#include "core/govern.h"
 
 #include "base/clock.h"
 #include "base/io.h"
@@ -61,6 +62,7 @@ static void init_locks(struct mln_core *core)
     pthread_mutex_init(&core->running_lock, NULL);
     mln_lease_quotas_init(&core->lease_quotas);
     pthread_rwlock_init(&core->cors_lock, NULL);
+    pthread_rwlock_init(&core->rules_lock, NULL);
     pthread_rwlock_init(&core->spaces_lock, NULL);
 }
 
@@ -152,6 +154,7 @@ void mln_core_close(struct mln_core *core)
     mln_lease_quotas_drop(&core->lease_quotas);
     mln_errands_fini(core);
     pthread_rwlock_destroy(&core->cors_lock);
+    pthread_rwlock_destroy(&core->rules_lock);
     pthread_rwlock_destroy(&core->spaces_lock);
     struct mln_secret home = core->home;
     mln_secret_drop(&home);
@@ -251,6 +254,7 @@ struct mln_err mln_core_unsealed_at_gate(struct mln_cx *cx, struct mln_core *cor
     err = mln_failed(err) ? err : mln_quotas_load(cx, core);
     err = mln_failed(err) ? err : mln_lease_quotas_load(cx, core);
     err = mln_failed(err) ? err : mln_cors_load(cx, core);
+    err = mln_failed(err) ? err : mln_govern_load(cx, core);
     err = mln_failed(err) ? err : note_version(cx, core);
     err = mln_failed(err) ? err : late_mounts(cx, core);
     err = mln_failed(err) ? err : note_system(cx, core, action);
@@ -305,6 +309,7 @@ void mln_core_seal_at_gate(struct mln_core *core)
     mln_lease_quotas_forget(core);
     mln_audit_forget(core->audit);
     mln_cors_forget(core);
+    mln_govern_forget(core);
     mln_kept_forget(core);
     if (core->config.present != NULL) {
         struct mln_cx cx;

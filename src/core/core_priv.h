@@ -195,6 +195,9 @@ struct mln_core {
     struct mln_lockouts *lockouts; /* failed logins; a lock of its own */
     struct mln_audit *audit; /* audit devices; a lock of its own */
     struct mln_peers *peers; /* processes at the workload socket; a lock of its own */
+    pthread_rwlock_t rules_lock;
+    atomic_bool has_rules;
+    struct mln_governor *rules; /* rules for requests (govern.h), NULL = none; under rules_lock */
     pthread_rwlock_t cors_lock;
     atomic_bool has_cors;
     struct mln_arena *cors_arena;
@@ -272,6 +275,7 @@ struct mln_run {
     uint64_t topic_version;        /* before the transaction began */
     struct mln_subject subject;    /* what policy judges; names NULL for strangers */
     bool has_blocked, reload_mounts, changed_policies, changed_identity, changed_quotas, changed_lease_quotas, changed_cors, seals;
+    bool changed_rules;
     const struct mln_value *cors; /* what the answer tells a web page, or NULL */
     const struct mln_restore_wish *restore; /* NULL = none */
     bool mfa_done; /* the second factor was checked */

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "core/govern.h"
 
 #define TRIES_MAX     100     /* conflicts of one request before it gives up: with 64 writers on one key a commit lets one through */
 #define TRIES_EAGER   4       /* made at once; the others wait first */
@@ -44,7 +45,7 @@ static void again(struct mln_run *run)
     run->reload_audit = false;
     run->reload_mounts = run->changed_policies = run->changed_identity = run->reload_spaces = false;
     run->home = NULL;
-    run->changed_quotas = run->changed_lease_quotas = run->changed_cors = false;
+    run->changed_quotas = run->changed_lease_quotas = run->changed_cors = run->changed_rules = false;
     run->attempt = NULL;
     run->mfa_done = false;
     run->topics = run->calls = NULL;
@@ -92,6 +93,10 @@ static void settle(struct mln_run *run)
     }
     if (run->changed_cors && mln_failed(mln_cors_load(cx, core))) {
         mln_log_fault(MLN_LOG_ERROR, "core", cx, "the origins of before stay until the next change");
+        mln_cx_clear(cx);
+    }
+    if (run->changed_rules && mln_failed(mln_govern_load(cx, core))) {
+        mln_log_fault(MLN_LOG_ERROR, "core", cx, "the rules of before stay until the next change");
         mln_cx_clear(cx);
     }
     if (run->reload_spaces && mln_failed(mln_spaces_load(cx, core))) {

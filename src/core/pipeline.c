@@ -10,6 +10,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "core/govern.h"
 #include "identity/identity.h"
 
 struct mln_core *mln_core_of(const struct mln_request *rq)
@@ -409,6 +410,7 @@ struct mln_err mln_run_handle(struct mln_run *run)
     run->is_refused = true;
     struct mln_err err = who(run);
     err = mln_failed(err) ? err : may_they(run);
+    err = mln_failed(err) ? err : mln_govern(run);
     run->is_refused = mln_failed(err);
     MLN_TRY(mln_audit_request(run, err));
     run->is_use_spent = mln_token_is_wrap(run->entry) && mln_bytes_starts(run->rq.path, MLN_BYTES("sys/wrapping/"));
