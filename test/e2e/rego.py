@@ -143,6 +143,9 @@ def queries(server):
     case("by GET", ask("GET", "/v1/query?q=x+%3D+1%3B+y+%3D+x")[1] == {"result": [{"x": 1, "y": 1}]})
     case("with input", ask("POST", "/v1/query", {"query": "input.a = x", "input": {"a": None}})[1] == {"result": [{"x": None}]})
     case("nothing", ask("POST", "/v1/query", {"query": "1 = 2"}) == (200, {}))
+    zone = ask("POST", "/v1/query", {"query": 'x = time.clock([0, "Asia/Kolkata"])'})[1]
+    case("zones of time, though the sandbox closes files", zone == {"result": [{"x": [5, 30, 0]}]}, zone)
+    case("nothing is reached", ask("POST", "/v1/query", {"query": 'x = net.lookup_ip_addr("example.com")'}) == (200, {}))
     code, got = ask("POST", "/v1/query", {"query": "x = "})
     case("a query that cannot be parsed", code == 400 and got["errors"][0]["code"] == "rego_parse_error", got)
     case("no query", ask("POST", "/v1/query", {})[0] == 400 and ask("GET", "/v1/query")[0] == 400)
