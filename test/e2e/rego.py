@@ -18,7 +18,7 @@ import time
 from kit import MERLON, ROOT, case, finish, free_port, run, skip
 
 SHARED = ROOT.parent / "shared" / "rego"
-PASSED_BEFORE = 3780  # of OPA's 3,791: raised when more pass, never lowered
+PASSED_BEFORE = 3785  # of OPA's 3,791: raised when more pass, never lowered
 ALLOW = b"package a\n\nallow if input.x == 1\n\nnames contains n if some n in data.users\n"
 
 
