@@ -199,6 +199,7 @@ struct mln_reply {
     bool no_errors_text;             /* a 404 with {"errors":[]} */
     const char *topic;               /* snapshot of this topic; the stream goes on from topic_version */
     uint64_t topic_version;
+    int64_t hold_s;              /* with topic, and nothing else: answer 204 when the topic moves, or after this long; no thread waits */
     uint64_t ledger_index;           /* set by core when the record was sequenced with the answer; UINT64_MAX */
 };
 

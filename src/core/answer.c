@@ -68,6 +68,9 @@ void mln_run_reply(struct mln_run *run, struct mln_value *out)
     if (re->topic != NULL) {
         mln_put_text(cx, out, "topic", re->topic);
         mln_put_int(cx, out, "topic_version", (int64_t)(re->topic_version != 0 ? re->topic_version : run->topic_version));
+        if (re->hold_s > 0) {
+            mln_put_int(cx, out, "hold", re->hold_s);
+        }
     }
 }
 

@@ -96,6 +96,7 @@ struct conn *conn_new(struct loop *loop, int fd, const struct mln_front_listener
 void conn_free(struct conn *conn)
 {
     tls_conn_free(conn);
+    mln_free(conn->news);
     h2_end(conn);
     grpc_end(conn);
     mln_buf_drop(&conn->in);
@@ -110,6 +111,9 @@ void conn_kill(struct conn *conn)
         return;
     }
     struct loop *loop = conn->loop;
+    if (conn->news != NULL) {
+        topic_leave(loop, conn->news);
+    }
     conn->state = CONN_DEAD;
     conn->id = 0;
     wheel_remove(&loop->wheel, conn);
@@ -284,6 +288,10 @@ void conn_go(struct conn *conn)
 {
     if (conn->state == CONN_LINGER) {
         linger(conn);
+        return;
+    }
+    if (conn->state == CONN_HELD && conn->has_hangup) { /* nobody waits any more */
+        conn_kill(conn);
         return;
     }
     if (conn->state == CONN_HANDSHAKE) {

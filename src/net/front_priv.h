@@ -9,6 +9,7 @@
  *   grpc*.c   calls of gRPC
  *   wheel.c   deadlines                    tls.c    TLS of a connection, over tls_pipe.c
  *   tls_provider.c  signing by core        tls_setup.c  contexts of listeners
+ *   topic.c   who waits for what core publishes
  */
 #pragma once
 
@@ -97,6 +98,7 @@ enum conn_state {
     CONN_BODY,
     CONN_CREDIT, /* whole request, no room in core */
     CONN_CORE,   /* in flight */
+    CONN_HELD,   /* core had nothing to say yet: until a topic moves, or some time has passed */
     CONN_WRITE,
     CONN_LINGER,
     CONN_DEAD, /* freed at the end of the turn */
@@ -113,7 +115,6 @@ struct h1 {
 };
 struct h2; /* h2_priv.h */
 struct grpc; /* grpc_priv.h */
-struct grpc_topics;
 
 struct conn {
     struct source source;
@@ -137,6 +138,7 @@ struct conn {
     size_t held;     /* bytes counted in the loop */
     size_t lingered;
     struct h1 h1;
+    struct follower *news; /* of a request that is or was held; NULL = never */
     struct h2 *h2; /* NULL while it speaks HTTP/1.1 */
     struct grpc *grpc; /* NULL unless it speaks gRPC */
     uint64_t peer_number; /* of who is at the other end of a Unix socket, as monitor counts them; 0 = unknown */
@@ -168,7 +170,7 @@ struct loop {
     struct conn *ready_first, *ready_last;
     struct conn *waiting_first, *waiting_last;
     struct conn *dead;
-    struct grpc_topics *topics; /* NULL before the first connection of gRPC */
+    struct topics *topics; /* NULL when nothing goes to core */
     unsigned n_calls;           /* streams of gRPC */
     struct mln_http1_head head; /* of the request at hand */
     struct mln_buf message, received, spare_in, spare_out, head_text;
@@ -220,6 +222,26 @@ bool conn_flush(struct conn *conn);
 bool conn_hold(struct conn *conn, size_t n);
 void conn_finish(struct conn *conn); /* the last answer was sent: linger or close */
 
+/* ---- topics (topic.c) ---- */
+
+/* Who waits for news of a topic: a stream of gRPC, or a request whose answer is held. */
+struct follower {
+    struct follower *next, *prev;
+    struct topic *topic; /* NULL = none */
+    uint64_t version;    /* that it knows; 0 = none */
+    uint64_t wanted;     /* the newest that was published for it */
+    void (*wake)(struct follower *follower); /* something newer was published; may leave the topic */
+    void *arg;
+};
+bool topics_begin(struct loop *loop); /* false: no memory */
+/* False: no memory, or no such name; it follows none then. */
+bool topic_follow(struct loop *loop, struct follower *follower, struct mln_bytes name);
+void topic_leave(struct loop *loop, struct follower *follower);
+/* Was something newer published than it knows? */
+bool topic_is_behind(const struct loop *loop, const struct follower *follower);
+void topic_take(struct loop *loop, const struct mln_value *message); /* core published something */
+void topics_free(struct loop *loop);
+
 /* ---- HTTP/2 ---- */
 
 /* From here on the connection speaks HTTP/2: what stands in conn->in is its preface. False: kill it. */
@@ -232,8 +254,6 @@ size_t h2_held(const struct conn *conn);     /* bytes of bodies on their way in 
 bool grpc_begin(struct conn *conn); /* a new connection; false: kill it */
 void grpc_end(struct conn *conn);   /* frees; any connection */
 size_t grpc_held(const struct conn *conn);
-void grpc_topic(struct loop *loop, const struct mln_value *message); /* core published something */
-void grpc_topics_free(struct loop *loop);
 
 /* ---- TLS ---- */
 

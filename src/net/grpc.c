@@ -141,7 +141,7 @@ bool grpc_begin(struct conn *conn)
     grpc->soonest_ns = INT64_MAX;
     conn->grpc = grpc;
     conn->ops = &grpc_ops;
-    return grpc_topics_begin(conn->loop) && make_session(grpc) == 0 && greet(grpc) == 0;
+    return make_session(grpc) == 0 && greet(grpc) == 0;
 }
 
 void grpc_end(struct conn *conn)

@@ -13,7 +13,6 @@
 
 #define MLN_GRPC_MESSAGE_MAX  (4u << 20)  /* of answers: what clients of gRPC take unless they were told otherwise */
 #define MLN_GRPC_REQUEST_MAX  (64u << 10) /* of requests, unless the method says otherwise: a JWT-SVID stays below 16 KiB */
-#define MLN_GRPC_TOPIC_MAX    128u        /* bytes of a topic's name; core's are digests */
 
 enum mln_grpc_shape {
     MLN_GRPC_UNARY,  /* one message, one answer */

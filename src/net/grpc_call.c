@@ -10,6 +10,15 @@
 
 /* ---- streams ---- */
 
+/* One that asks looks at what is wanted when it is answered. */
+static void hear(struct follower *follower)
+{
+    struct grpc_stream *stream = follower->arg;
+    if (stream->id == 0) {
+        grpc_want(stream);
+    }
+}
+
 struct grpc_stream *grpc_stream_new(struct grpc *grpc, int32_t number)
 {
     struct grpc_stream *stream = mln_alloc(sizeof(*stream));
@@ -18,6 +27,7 @@ struct grpc_stream *grpc_stream_new(struct grpc *grpc, int32_t number)
     }
     stream->grpc = grpc;
     stream->number = number;
+    stream->follower = (struct follower){.wake = hear, .arg = stream};
     stream->in.is_secret = stream->out.is_secret = true;
     stream->timeout_ns = stream->again_ns = INT64_MAX;
     stream->next = grpc->streams;
@@ -86,7 +96,7 @@ static void drop_state(struct grpc_stream *stream)
 void grpc_stream_free(struct grpc_stream *stream)
 {
     struct grpc *grpc = stream->grpc;
-    grpc_follow(stream, MLN_BYTES_NONE);
+    topic_leave(stream->grpc->conn->loop, &stream->follower);
     if (stream->id != 0) {
         asks_remove(stream);
     }
@@ -114,7 +124,7 @@ void grpc_stream_close(struct grpc_stream *stream)
         grpc_stream_free(stream);
         return;
     }
-    grpc_follow(stream, MLN_BYTES_NONE);
+    topic_leave(stream->grpc->conn->loop, &stream->follower);
     drop_state(stream);
     mln_buf_drop(&stream->in);
     mln_buf_drop(&stream->out);
@@ -373,9 +383,11 @@ static void go_on(struct grpc_stream *stream, const struct mln_value *answer)
     if (stream->method->shape == MLN_GRPC_UNARY || stream->is_ending) {
         return;
     }
-    stream->version = (uint64_t)mln_get_int(mln_get(answer, "topic_version"), 0);
-    grpc_follow(stream, topic);
-    if (stream->is_ending) {
+    stream->follower.version = (uint64_t)mln_get_int(mln_get(answer, "topic_version"), 0);
+    if (topic.len == 0) {
+        topic_leave(loop, &stream->follower);
+    } else if (!topic_follow(loop, &stream->follower, topic)) { /* worse than none: it would never hear of changes */
+        grpc_finish(stream, mln_err_grpc(MLN_E_MEMORY), "no memory to follow changes at present");
         return;
     }
     if (stream->method->again_ns > 0) {
@@ -384,7 +396,7 @@ static void go_on(struct grpc_stream *stream, const struct mln_value *answer)
     int64_t until = stream->timeout_ns < stream->again_ns ? stream->timeout_ns : stream->again_ns;
     stream->grpc->soonest_ns = until < stream->grpc->soonest_ns ? until : stream->grpc->soonest_ns;
     stream->deadline_ns = stream->timeout_ns;
-    if (stream->is_dirty || grpc_is_behind(stream)) {
+    if (stream->is_dirty || topic_is_behind(loop, &stream->follower)) {
         grpc_want(stream);
     }
 }

@@ -169,7 +169,7 @@ void grpc_send(struct grpc_stream *stream)
 static void forget(struct grpc_stream *stream)
 {
     struct loop *loop = stream->grpc->conn->loop;
-    grpc_follow(stream, MLN_BYTES_NONE);
+    topic_leave(loop, &stream->follower);
     mln_buf_drop(&stream->in);
     stream->call.message = MLN_BYTES_NONE;
     stream->again_ns = INT64_MAX;

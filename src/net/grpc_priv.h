@@ -6,7 +6,6 @@
  *   grpc_head.c  methods, metadata, which calls begin at all
  *   grpc_call.c  messages in, questions to core, answers
  *   grpc_out.c   heads, messages, trailers
- *   grpc_topic.c who follows what
  *
  * Memory: a stream that idles holds this struct, nghttp2's and the name of its topic. A message on its way out is the only copy: when
  * something changes while a slow reader has not begun to take it, the newer one replaces it; while it is being taken, the question is
@@ -34,7 +33,6 @@
 #define GRPC_RESETS_PER_S     20000u
 
 struct grpc;
-struct grpc_topic;
 
 /* What the metadata said, until the head is whole. */
 struct grpc_head {
@@ -49,16 +47,13 @@ struct grpc_stream {
     struct grpc_stream *next, *prev; /* of the connection */
     struct grpc_stream *asks_next;   /* with core */
     struct grpc_stream *wait_next;   /* for a credit */
-    struct grpc_stream *topic_next, *topic_prev;
-    struct grpc_topic *topic;
+    struct follower follower; /* of the topic that its answers name */
     struct grpc *grpc;
     const struct mln_grpc_method *method; /* NULL = unknown */
     struct mln_grpc_call call;
     int32_t number;   /* 0: its client left while core was asked */
     int32_t status;   /* how it ends, when is_ending */
     uint64_t id;      /* what core's answer must name; 0 = not with core */
-    uint64_t version; /* of the last answer */
-    uint64_t wanted;  /* the newest that was published for it */
     int64_t deadline_ns; /* INT64_MAX = none */
     int64_t again_ns;    /* when to ask again; INT64_MAX = when its topic says so */
     int64_t timeout_ns;  /* the client's, from the head's end; INT64_MAX = none */
@@ -110,7 +105,3 @@ void grpc_finish(struct grpc_stream *stream, int status, const char *text);
 void grpc_refuse(struct grpc_stream *stream, int http, int status, const char *text);
 int grpc_put_data(nghttp2_session *session, nghttp2_frame *frame, const uint8_t *head, size_t n, nghttp2_data_source *source, void *arg);
 
-/* grpc_topic.c; the topics are the loop's */
-bool grpc_topics_begin(struct loop *loop);
-void grpc_follow(struct grpc_stream *stream, struct mln_bytes name); /* none = leave */
-bool grpc_is_behind(const struct grpc_stream *stream); /* was something newer published than it has? */

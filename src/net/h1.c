@@ -8,6 +8,8 @@
 #include "base/clock.h"
 #include "net/front_priv.h"
 
+#define HOLD_MAX_S 120 /* of an answer: what stands between closes connections that are silent for longer */
+
 static void send_fault(struct conn *conn, struct mln_err err, int status, bool closes);
 
 /* ---- answers ---- */
@@ -137,13 +139,11 @@ static bool h1_owns(const struct conn *conn, uint64_t id)
     return conn->id == id;
 }
 
-static void h1_answer(struct conn *conn, uint64_t id, const struct mln_value *answer)
+static void answer_now(struct conn *conn, const struct mln_value *answer)
 {
-    (void)id;
     struct loop *loop = conn->loop;
     struct mln_buf *out = begin_out(conn);
     struct mln_http_answer ans = {.status = 200};
-    conn->id = 0;
     struct mln_err err = loop->front->config.api->answer(&loop->cx, answer, &ans, out);
     err = mln_failed(err) ? err : mln_buf_ok(&loop->cx, out);
     if (mln_failed(err)) {
@@ -152,6 +152,56 @@ static void h1_answer(struct conn *conn, uint64_t id, const struct mln_value *an
         return;
     }
     send_answer(conn, &ans);
+}
+
+/* ---- answers that are held ---- */
+
+/* Its topic moved, its time is over, or front leaves: there is nothing to say but to ask again. */
+static void release(struct conn *conn)
+{
+    struct mln_value *nothing = mln_object(&conn->loop->cx);
+    topic_leave(conn->loop, conn->news);
+    mln_put_int(&conn->loop->cx, nothing, "status", 204);
+    answer_now(conn, nothing);
+}
+
+static void hear(struct follower *follower)
+{
+    release(follower->arg);
+}
+
+/* False: it cannot be held, so it is answered. */
+static bool hold(struct conn *conn, const struct mln_value *answer)
+{
+    struct loop *loop = conn->loop;
+    int64_t hold_s = mln_get_int(mln_get(answer, "hold"), 0);
+    struct mln_bytes topic = mln_get_bytes(mln_get(answer, "topic"));
+    if (hold_s <= 0 || topic.len == 0 || loop->is_stopping) {
+        return false;
+    }
+    conn->news = conn->news != NULL ? conn->news : mln_alloc(sizeof(*conn->news));
+    if (conn->news == NULL) {
+        return false;
+    }
+    *conn->news = (struct follower){.version = (uint64_t)mln_get_int(mln_get(answer, "topic_version"), 0),
+                                    .wake = hear,
+                                    .arg = conn};
+    if (!topic_follow(loop, conn->news, topic) || topic_is_behind(loop, conn->news)) {
+        topic_leave(loop, conn->news);
+        return false;
+    }
+    conn->state = CONN_HELD;
+    conn_deadline(conn, (hold_s < HOLD_MAX_S ? hold_s : HOLD_MAX_S) * 1000000000);
+    return true;
+}
+
+static void h1_answer(struct conn *conn, uint64_t id, const struct mln_value *answer)
+{
+    (void)id;
+    conn->id = 0;
+    if (!hold(conn, answer)) {
+        answer_now(conn, answer);
+    }
 }
 
 /* ---- requests ---- */
@@ -442,6 +492,10 @@ static void h1_late(struct conn *conn)
 {
     struct loop *loop = conn->loop;
     bool is_idle = conn->state == CONN_HEAD && conn->in.len == 0;
+    if (conn->state == CONN_HELD) {
+        release(conn);
+        return;
+    }
     if (is_idle) {
         conn_kill(conn);
         return;
@@ -464,6 +518,8 @@ static void h1_stop(struct conn *conn)
 {
     if (conn->state == CONN_HEAD && conn->in.len == 0) {
         conn_finish(conn);
+    } else if (conn->state == CONN_HELD) {
+        release(conn);
     }
 }
 

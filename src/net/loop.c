@@ -297,13 +297,13 @@ static void stop_begin(struct loop *loop)
 
 /* ---- the ring ---- */
 
-/* Streams of gRPC follow topics; nobody does over HTTP yet. */
+/* Streams of gRPC follow topics, and held answers of HTTP/1.1. */
 static void take_topic(struct loop *loop, const struct mln_ring_head *head)
 {
     const struct mln_value *value = NULL;
     if (head->kind == MLN_WIRE_TOPIC && loop->topics != NULL &&
         !mln_failed(mln_cbor_parse(&loop->cx, mln_buf_bytes(&loop->received), &value))) {
-        grpc_topic(loop, value);
+        topic_take(loop, value);
     }
 }
 
@@ -518,6 +518,9 @@ struct mln_err loop_init(struct mln_cx *cx, struct loop *loop, struct front *fro
     if (config->rings != NULL) {
         MLN_TRY(mln_ring_attach(cx, &config->rings[index], MLN_RING_FRONT, &loop->ring));
     }
+    if (config->rings != NULL && !topics_begin(loop)) {
+        return mln_fail(cx, MLN_E_MEMORY, "front: out of memory for topics");
+    }
     loop->message.is_secret = loop->received.is_secret = true;
     loop->message.max = MLN_RING_MESSAGE_MAX;
     loop->head_text.max = MLN_HTTP_HEAD_BYTES_MAX;
@@ -557,7 +560,7 @@ void loop_fini(struct loop *loop)
         loop->dead = conn->next_dead;
         conn_free(conn);
     }
-    grpc_topics_free(loop);
+    topics_free(loop);
     if (loop->ring != NULL) {
         mln_ring_bell(loop->ring);
     }

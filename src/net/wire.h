@@ -18,6 +18,8 @@
  *           "lease_duration":int, "warnings":array|absent, "errors":array|absent,
  *           "grpc":int|absent (status of gRPC, when it failed),
  *           "ledger":int|absent, "topic":text|absent, "topic_version":int,
+ *           "hold":int|absent (seconds: nothing to say yet. HTTP/1.1 answers 204 when the topic moves or the time
+ *           is over, others at once),
  *           "retry_after":int|absent, "rate":{"limit","remaining","reset": int}|absent,
  *           "cors":{"origin":text, "methods", "headers": text|absent}|absent}
  * SIGN     {"v":13, "hash":bytes(32|48)} or {"v":12, "tbs":bytes}, "how":"ecdsa|pss|pkcs1", "key":int (which listener's);

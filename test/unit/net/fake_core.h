@@ -2,7 +2,7 @@
 /*
  * A core for tests and benchmarks of front: one thread a ring that answers by path, and signs
  * handshakes as core does. Paths: /echo (the body back), /size/N, /sleep/MS (answers later), /hang
- * (never answers), /cert (the client's certificate), /corrupt (breaks the ring), /refuse/N (status N of
+ * (never answers), /hold/N (an answer that is held under "t/count", N seconds at most), /missed/N (the same, of the version before), /cert (the client's certificate), /corrupt (breaks the ring), /refuse/N (status N of
  * gRPC), /follow and /follow/N (a counter under the topic "t/count", N: as many bytes; refused from
  * N of /until/N on), /count (publishes the next), /touch (publishes the same again), /group (the same, as "t/"). And the
  * translation between HTTP and values that goes with it.
@@ -156,6 +156,17 @@ static void fake_follow(struct fake_worker *w, uint64_t id, size_t n)
     fake_send(w, id, MLN_WIRE_ANSWER, v);
 }
 
+/* Nothing to say until the topic moves; as of version `behind` before the newest. */
+static void fake_hold(struct fake_worker *w, uint64_t id, uint64_t hold_s, uint64_t behind)
+{
+    struct mln_value *v = mln_object(&w->cx);
+    mln_put_int(&w->cx, v, "status", 204);
+    mln_put_text(&w->cx, v, "topic", "t/count");
+    mln_put_int(&w->cx, v, "topic_version", (int64_t)(w->version - behind));
+    mln_put_int(&w->cx, v, "hold", (int64_t)hold_s);
+    fake_send(w, id, MLN_WIRE_ANSWER, v);
+}
+
 /* Paths of streams; false: none of them. */
 static bool fake_stream(struct fake_worker *w, uint64_t id, struct mln_bytes path)
 {
@@ -166,6 +177,10 @@ static bool fake_stream(struct fake_worker *w, uint64_t id, struct mln_bytes pat
         fake_refuse(w, id, 7);
     } else if (is_until || mln_bytes_starts(path, MLN_BYTES("/follow"))) {
         fake_follow(w, id, is_until ? 0 : (size_t)fake_number(path, MLN_BYTES("/follow/")));
+    } else if (mln_bytes_starts(path, MLN_BYTES("/hold/"))) {
+        fake_hold(w, id, fake_number(path, MLN_BYTES("/hold/")), 0);
+    } else if (mln_bytes_starts(path, MLN_BYTES("/missed/"))) {
+        fake_hold(w, id, fake_number(path, MLN_BYTES("/missed/")), 1);
     } else if (mln_bytes_is(path, "/count") || mln_bytes_is(path, "/touch") || mln_bytes_is(path, "/group")) {
         fake_publish(w, mln_bytes_is(path, "/group") ? "t/" : "t/count", mln_bytes_is(path, "/count"));
         fake_answer_text(w, id, "done");

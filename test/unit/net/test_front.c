@@ -330,6 +330,74 @@ static void test_late_answers_are_dropped(void **state)
     server_end(s, 0);
 }
 
+static int held(struct server *s, const char *path)
+{
+    int fd = dial(s->ports[0]);
+    char text[128];
+    (void)snprintf(text, sizeof(text), "GET %s HTTP/1.1\r\n" HOST "\r\n", path);
+    put_text(fd, text);
+    return fd;
+}
+
+#define HELD 40u
+
+/* It waits without a credit, and goes when the topic moves. */
+static void test_held_answers(void **state)
+{
+    (void)state;
+    struct server *s = server_run(server_start(1));
+    int fds[HELD], other = dial(s->ports[0]);
+    for (size_t i = 0; i < HELD; i++) {
+        fds[i] = held(s, "/hold/60");
+    }
+    put_text(fds[0], "GET /size/3 HTTP/1.1\r\n" HOST "\r\n"); /* comes after it */
+    close(fds[1]);                                               /* nobody waits any more */
+    mln_sleep_ns(50 * MS);
+    expect_text(other, "GET /size/7 HTTP/1.1\r\n" HOST "\r\n", 200, "xxxxxxx");
+    int64_t begin_ns = mln_mono_ns();
+    expect_text(other, "GET /count HTTP/1.1\r\n" HOST "\r\n", 200, "done");
+    for (size_t i = 0; i < HELD; i++) {
+        if (i != 1) {
+            expect_text(fds[i], "", 204, "");
+        }
+    }
+    assert_true(mln_mono_ns() - begin_ns < 30000 * MS); /* not by their time */
+    expect_text(fds[0], "", 200, "xxx");
+    for (size_t i = 0; i < HELD; i++) {
+        if (i != 1) {
+            close(fds[i]);
+        }
+    }
+    close(other);
+    server_end(s, 0);
+}
+
+/* By its time, by what was published before it was followed, by a group of topics, by a front that leaves. */
+static void test_held_answers_end(void **state)
+{
+    (void)state;
+    struct server *s = server_run(server_start(1));
+    int fd = held(s, "/hold/1");
+    expect_text(fd, "", 204, "");
+    int other = dial(s->ports[0]);
+    expect_text(other, "GET /count HTTP/1.1\r\n" HOST "\r\n", 200, "done");
+    expect_text(other, "GET /count HTTP/1.1\r\n" HOST "\r\n", 200, "done");
+    expect_text(fd, "GET /missed/60 HTTP/1.1\r\n" HOST "\r\n", 204, "");
+    put_text(fd, "GET /hold/60 HTTP/1.1\r\n" HOST "\r\n");
+    mln_sleep_ns(50 * MS);
+    expect_text(other, "GET /group HTTP/1.1\r\n" HOST "\r\n", 200, "done");
+    expect_text(fd, "", 204, "");
+    put_text(fd, "GET /hold/60 HTTP/1.1\r\n" HOST "\r\n");
+    mln_sleep_ns(50 * MS);
+    server_ask_stop(s);
+    expect_text(fd, "", 204, "");
+    assert_true(is_closed(fd));
+    assert_int_equal(server_join(s), 0);
+    close(fd);
+    close(other);
+    server_end(s, 0);
+}
+
 static void big_bodies(uint16_t port, struct answer *a)
 {
     struct mln_buf rq = {0};
@@ -865,6 +933,8 @@ int main(void)
         KIT_TEST(test_hundred_connections),
         KIT_TEST(test_limits_of_a_thread),
         KIT_TEST(test_late_answers_are_dropped),
+        KIT_TEST(test_held_answers),
+        KIT_TEST(test_held_answers_end),
         KIT_TEST(test_big_bodies),
         KIT_TEST(test_deadlines),
         KIT_TEST(test_slow_reader),
