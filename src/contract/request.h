@@ -25,7 +25,6 @@ struct mln_peer {
     int64_t pid;
     uint32_t uid, gid;
     const struct mln_value *selectors; /* array of texts "type:value" ("unix:uid:1000"), sorted, each once */
-    const char *node; /* SPIFFE id of the node that attested it; NULL = this server's own attest process */
 };
 
 /* Who asks. Strings are NUL-ended, "" when absent. */

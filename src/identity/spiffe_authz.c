@@ -149,7 +149,7 @@ static struct mln_err check_caller(struct mln_request *rq, struct mln_bytes *des
     if (!state->is_loaded) {
         return mln_fail(rq->cx, MLN_E_UNREACHABLE, "registration entries are being read");
     }
-    size_t n = sp_made_match(state, mln_bytes_of(state->server), rq->peer->selectors,
+    size_t n = sp_made_match(state->index, mln_bytes_of(state->server), rq->peer->selectors,
                              rq->now_ns / SP_SECOND_NS, found);
     if (n == 0) {
         return mln_fail(rq->cx, MLN_E_DENIED, "no identity issued");

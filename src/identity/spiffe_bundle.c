@@ -85,6 +85,20 @@ static bool load_keys(struct mln_cx *cx, const struct mln_value *row, struct sp_
     return f->keys != NULL;
 }
 
+struct sp_foreign *sp_foreign_make(struct mln_cx *cx, const char *id, const struct mln_value *row)
+{
+    struct sp_foreign *f = mln_alloc(sizeof(*f));
+    if (f == NULL) {
+        return NULL;
+    }
+    f->id = mln_strdup(id);
+    if (f->id == NULL || !load_der(row, f) || !load_jwks(cx, row, f) || !load_keys(cx, row, f)) {
+        foreign_free(f);
+        return NULL;
+    }
+    return f;
+}
+
 struct mln_err sp_foreign_load(struct mln_request *rq, struct sp_foreign **ret)
 {
     const struct mln_value *names = NULL;
@@ -92,18 +106,13 @@ struct mln_err sp_foreign_load(struct mln_request *rq, struct sp_foreign **ret)
     for (size_t i = mln_len(names); i-- > 0;) {
         const struct mln_value *row = NULL;
         struct mln_bytes name = mln_get_bytes(mln_item(names, i));
-        struct sp_foreign *f = mln_alloc(sizeof(*f));
+        MLN_TRY(sp_row_get(rq, "foreign/", name, &row));
+        struct sp_foreign *f = sp_foreign_make(rq->cx, mln_text_format(rq->cx, "spiffe://%.*s", MLN_FMT(name)), row);
         if (f == NULL) {
             return mln_fail(rq->cx, MLN_E_MEMORY, "no memory for bundles");
         }
         f->next = *ret;
         *ret = f;
-        MLN_TRY(sp_row_get(rq, "foreign/", name, &row));
-        f->id = mln_strdup(mln_text_format(rq->cx, "spiffe://%.*s", MLN_FMT(name)));
-        if (f->id == NULL || !load_der(row, f) || !load_jwks(rq->cx, row, f) ||
-            !load_keys(rq->cx, row, f)) {
-            return mln_fail(rq->cx, MLN_E_MEMORY, "no memory for bundles");
-        }
     }
     return mln_cx_err(rq->cx);
 }

@@ -329,7 +329,7 @@ static void insert(struct sp_index *index, struct sp_entry *e)
     hang(e, SP_BY_PARENT, e->parent);
     hang(e, SP_BY_SPIFFE, e->spiffe);
     index->made_n += e->made != NULL;
-    index->generation++;
+    e->changed = ++index->generation;
 }
 
 /* Out of everything but the array of all. */
@@ -544,4 +544,25 @@ size_t sp_index_match(const struct sp_index *index, struct mln_bytes parent,
         qsort(ret, n, sizeof(struct sp_entry *), entries_by_order);
     }
     return n;
+}
+
+static bool is_hidden(struct sp_entry *const *before, size_t n, const struct sp_entry *e)
+{
+    for (size_t i = 0; e->hint != NULL && i < n; i++) {
+        if (before[i]->hint != NULL && mln_bytes_is(mln_bytes_of(e->hint), before[i]->hint)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t sp_index_heard(struct sp_entry **found, size_t n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (!is_hidden(found, kept, found[i])) {
+            found[kept++] = found[i];
+        }
+    }
+    return kept;
 }

@@ -37,6 +37,7 @@ struct sp_entry {
     bool is_downstream, is_admin;
     int64_t created_ns, expires_s; /* 0 = never */
     uint64_t revision;
+    uint64_t changed; /* generation of the index that it came with */
     uint32_t x509_ttl_s, jwt_ttl_s;          /* 0 = default */
     struct sp_text *parent, *spiffe, *key;   /* key: the selector that it hangs at */
     struct sp_text **selectors, **federates; /* each sorted by address: only for comparing */
@@ -71,6 +72,8 @@ size_t sp_index_behind(const struct sp_index *index, struct mln_bytes id);
  */
 size_t sp_index_match(const struct sp_index *index, struct mln_bytes parent,
                       const struct mln_value *selectors, int64_t now_s, struct sp_entry **ret);
+/* Of entries with the same hint only the oldest counts: the others leave the list. Their number then */
+size_t sp_index_heard(struct sp_entry **found, size_t n);
 /* The first entry of a parent or SPIFFE id; go on with entry->next[by]. NULL: none */
 struct sp_entry *sp_index_first(const struct sp_index *index, enum sp_by by, struct mln_bytes text);
 /* A keyed hash of a selector, as entries' selectors carry it in `hash`. */

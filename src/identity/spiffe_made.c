@@ -79,7 +79,7 @@ struct mln_err sp_templates_load(struct mln_request *rq, struct sp_state *state)
 /* ---- when a caller comes ---- */
 
 /* Of one namespace and one account: who shows two is nobody whom a template means. */
-static bool is_pod(const struct mln_value *selectors)
+bool sp_is_pod(const struct mln_value *selectors)
 {
     size_t n_ns = 0, n_sa = 0;
     for (size_t i = 0; i < mln_len(selectors) && i < SP_CALLER_MAX; i++) {
@@ -128,7 +128,7 @@ struct mln_err sp_made_ready(struct mln_request *rq, struct sp_state *state,
 {
     struct mln_value *rows = mln_array(rq->cx);
     struct sp_pod pod = {.parent = parent, .selectors = selectors};
-    if (!is_pod(selectors)) {
+    if (!sp_is_pod(selectors)) {
         return MLN_OK;
     }
     MLN_TRY(missing(rq, state, &pod, rows));
@@ -147,6 +147,7 @@ struct mln_err sp_made_ready(struct mln_request *rq, struct sp_state *state,
                     "templates have made %u entries: all are made anew as they are asked for",
                     SP_MADE_MAX);
             sp_index_forget_made(state->index, NULL);
+            sp_gone_many(rq, state);
             rq->services->publish(rq, SP_TOPIC_ALL, NULL);
         }
         MLN_TRY(sp_index_put(rq->cx, state->index, row));
@@ -164,11 +165,11 @@ static bool is_twice(struct sp_entry *const *found, size_t n, size_t at)
     return is;
 }
 
-size_t sp_made_match(const struct sp_state *state, struct mln_bytes parent,
+size_t sp_made_match(const struct sp_index *index, struct mln_bytes parent,
                      const struct mln_value *selectors, int64_t now_s, struct sp_entry **ret)
 {
-    size_t n = sp_index_match(state->index, parent, selectors, now_s, ret), kept = 0;
-    bool has_other = false, takes_made = sp_index_made(state->index) > 0 && is_pod(selectors);
+    size_t n = sp_index_match(index, parent, selectors, now_s, ret), kept = 0;
+    bool has_other = false, takes_made = sp_index_made(index) > 0 && sp_is_pod(selectors);
     for (size_t i = 0; i < n; i++) {
         has_other = has_other || ret[i]->made == NULL || !ret[i]->is_fallback;
     }

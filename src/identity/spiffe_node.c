@@ -1,21 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Nodes: machines that attest processes in this server's name. A node shows once who it is (spiffe_node_attest.c), gets a SPIFFE id
- * below /merlon/node/ and a session token, and then asks for what its processes ask: with their selectors, and only of entries whose
- * parent it is. So what a taken node can get are the identities below itself.
- * Rows: node/<hash of id> {"id","method","facts","created","seen","expires","session"}; session/<hash of token> {"node"};
- *       join/<hash of token> {"expires"}
+ * Nodes: machines that attest processes in this server's name. A node shows who it is (spiffe_node_attest.c) and gets a SPIFFE id below
+ * /merlon/node/, an SVID for it and a session token. By that it hears of its entries (spiffe_node_sync.c) and has keys certified that it
+ * makes itself (spiffe_node_sign.c): of entries whose parent it is. So what a taken node can get are the identities below itself.
+ * Rows: node/<hash of id> {"id","method","facts","created","seen","expires","session","serial","serial_before","banned"};
+ *       session/<hash of token> {"node"}; join/<hash of token> {"id","expires"}; node-config, see spiffe_node_attest.c
  */
 #include "identity/spiffe_node_priv.h"
 
-#include "base/cbor.h"
 #include "base/clock.h"
-#include "identity/spiffe_bundle.h"
 
-#define SESSION_S    (24 * 3600) /* a node that was cut off for longer attests again */
-#define RENEW_S      (3600)      /* "seen" and "expires" are written at most so often */
-#define SELECTORS    512u
-#define SELECTOR_MAX 1024u
+#define SESSION_S (24 * 3600) /* of a node, and its SVID: one that was cut off for longer attests again */
 
 const char *sp_node_hash(struct mln_cx *cx, struct mln_bytes text)
 {
@@ -37,52 +32,103 @@ static struct mln_err forget_session(struct mln_request *rq, const struct mln_va
     return err;
 }
 
+/* An SVID for the node's own id, when it made a key for it. */
+static struct mln_err issue(struct mln_request *rq, const char *id, struct mln_value *row, struct mln_value *data)
+{
+    struct mln_cx *cx = rq->cx;
+    const struct mln_value *config = NULL;
+    struct sp_state *state = NULL;
+    struct sp_authority by;
+    struct sp_made made;
+    struct sp_leaf leaf = {.spiffe_id = id};
+    struct mln_err err = sp_row_get(rq, "node-config", MLN_BYTES_NONE, &config);
+    if (mln_failed(err) && !mln_is(err, MLN_E_NOT_FOUND)) {
+        return err;
+    }
+    mln_cx_clear(cx);
+    leaf.ttl_s = mln_get_int(mln_get(config, "svid_ttl"), SESSION_S);
+    MLN_TRY(sp_csr_take(rq, mln_get_bytes(mln_field_of(rq, "csr")), &leaf.spki, &leaf.is_rsa));
+    MLN_TRY(sp_state_get(rq, &state));
+    {
+        SP_READ(state);
+        MLN_TRY(sp_authority_borrow(cx, state->authorities.x509, state->authorities.x509_n, rq->now_ns / SP_SECOND_NS, &by));
+    }
+    MLN_TRY(sp_leaf_sign(cx, &by, &leaf, rq->now_ns / SP_SECOND_NS, &made));
+    const char *serial = mln_hex_text(cx, made.serial);
+    mln_put_text(cx, row, "serial", serial);
+    mln_put_int(cx, row, "expires", made.not_after_s);
+    mln_put_text(cx, data, "svid", mln_base64_text(cx, made.chain, MLN_B64_STD));
+    mln_put_text(cx, data, "authority", mln_text_dup(cx, mln_bytes_of(by.id)));
+    mln_put_int(cx, data, "expires", made.not_after_s);
+    mln_put_text(cx, rq->detail, "serial", serial);
+    return mln_cx_err(cx);
+}
+
+static const char *new_token(struct mln_cx *cx)
+{
+    char secret[33];
+    mln_random_base62(secret, sizeof(secret) - 1);
+    const char *token =
+        mln_text_format(cx, SP_NODE_TOKEN "%.*s", (int)(sizeof(secret) - 1), (const char *)secret);
+    mln_wipe(secret, sizeof(secret));
+    return token;
+}
+
+static struct mln_err known_before(struct mln_request *rq, struct mln_bytes name, const struct mln_value **ret)
+{
+    struct mln_err err = sp_row_get(rq, "node/", name, ret);
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        mln_cx_clear(rq->cx);
+        *ret = NULL;
+        return MLN_OK;
+    }
+    MLN_TRY(err);
+    if (mln_get_bool(mln_get(*ret, "banned"), false)) {
+        return sp_node_refuse(rq, "a node that was banned");
+    }
+    return forget_session(rq, *ret);
+}
+
 /* A new session; the one before ends, so that a token that was stolen is noticed when the node cannot go on. */
 struct mln_err sp_node_begin(struct mln_request *rq, const struct sp_node_proof *proof,
                              struct mln_reply *re)
 {
     struct mln_cx *cx = rq->cx;
-    char secret[33];
     int64_t now_s = rq->now_ns / SP_SECOND_NS;
     const struct mln_value *old = NULL;
     struct mln_value *row = mln_object(cx), *session = mln_object(cx), *data = mln_object(cx);
-    const char *name = sp_node_hash(cx, mln_bytes_of(proof->id));
-    struct mln_err err = sp_row_get(rq, "node/", mln_bytes_of(name), &old);
-    if (mln_is(err, MLN_E_NOT_FOUND)) {
-        mln_cx_clear(cx);
-    } else {
-        MLN_TRY(err);
-        MLN_TRY(forget_session(rq, old));
-    }
-    mln_random_base62(secret, sizeof(secret) - 1);
-    const char *token =
-        mln_text_format(cx, SP_NODE_TOKEN "%.*s", (int)(sizeof(secret) - 1), (const char *)secret);
-    mln_wipe(secret, sizeof(secret));
+    const char *name = sp_node_hash(cx, mln_bytes_of(proof->id)), *token = new_token(cx);
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(known_before(rq, mln_bytes_of(name), &old));
     const char *hash = sp_node_hash(cx, mln_bytes_of(token));
     mln_put_text(cx, row, "id", proof->id);
-    mln_put_text(cx, row, "method", proof->method);
-    mln_put(cx, row, "facts", proof->facts);
+    mln_put(cx, row, "method",
+            proof->facts == NULL && old != NULL ? mln_get(old, "method") : mln_text(cx, proof->method));
+    mln_put(cx, row, "facts", proof->facts != NULL ? proof->facts : mln_get(old, "facts"));
     mln_put_int(cx, row, "created",
                 old != NULL ? mln_get_int(mln_get(old, "created"), now_s) : now_s);
     mln_put_int(cx, row, "seen", now_s);
     mln_put_int(cx, row, "expires", now_s + SESSION_S);
     mln_put_text(cx, row, "session", hash);
+    mln_put_text(cx, row, "serial_before", proof->serial);
     mln_put_text(cx, session, "node", name);
-    MLN_TRY(mln_cx_err(cx));
-    MLN_TRY(sp_row_put(rq, "node/", mln_bytes_of(name), row));
-    MLN_TRY(sp_row_put(rq, "session/", mln_bytes_of(hash), session));
     mln_put_text(cx, rq->detail, "node", proof->id);
     mln_put_text(cx, rq->detail, "method", proof->method);
     mln_put_text(cx, data, "spiffe_id", proof->id);
     mln_put(cx, data, "session", mln_secret_string(cx, mln_bytes_of(token)));
     mln_put_int(cx, data, "expires", now_s + SESSION_S);
+    if (mln_len(mln_field_of(rq, "csr")) > 0) {
+        MLN_TRY(issue(rq, proof->id, row, data));
+    }
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(sp_row_put(rq, "node/", mln_bytes_of(name), row));
+    MLN_TRY(sp_row_put(rq, "session/", mln_bytes_of(hash), session));
     re->data = data;
     return mln_cx_err(cx);
 }
 
-/* Who shows this session token. DENIED whatever is wrong with it. */
-static struct mln_err node_of(struct mln_request *rq, const struct mln_value **ret,
-                              struct mln_bytes *ret_name)
+struct mln_err sp_node_of(struct mln_request *rq, const struct mln_value **ret,
+                          struct mln_bytes *ret_name)
 {
     struct mln_cx *cx = rq->cx;
     const struct mln_value *session = NULL, *node = NULL;
@@ -102,177 +148,10 @@ static struct mln_err node_of(struct mln_request *rq, const struct mln_value **r
         return mln_fail(cx, MLN_E_DENIED, "this node's session is over: attest again");
     }
     mln_put(cx, rq->detail, "node", mln_get(node, "id"));
+    rq->services->vouch(rq, mln_get_text(cx, mln_get(node, "id"), ""));
     *ret = node;
     *ret_name = name;
     return MLN_OK;
-}
-
-/* Once an hour at most: what follows is a write. */
-static struct mln_err prolong(struct mln_request *rq, const struct mln_value *node,
-                              struct mln_bytes name)
-{
-    int64_t now_s = rq->now_ns / SP_SECOND_NS;
-    if (now_s - mln_get_int(mln_get(node, "seen"), 0) < RENEW_S) {
-        return MLN_OK;
-    }
-    struct mln_value *row = mln_value_dup(rq->cx, node);
-    mln_put_int(rq->cx, row, "seen", now_s);
-    mln_put_int(rq->cx, row, "expires", now_s + SESSION_S);
-    return sp_row_put(rq, "node/", name, row);
-}
-
-/* ---- what a node asks ---- */
-
-/*
- * One text that changes when something of this node's does: its entries, their SVIDs being due, bundles. Its entries only are looked at,
- * so thousands of nodes that ask cost what they have, not what all have.
- */
-static struct mln_err revision_of(struct mln_request *rq, const char *id, const char **ret)
-{
-    struct sp_state *state = NULL;
-    MLN_AUTO(mln_buf_drop) struct mln_buf all = {0};
-    int64_t now_s = rq->now_ns / SP_SECOND_NS;
-    MLN_TRY(sp_state_get(rq, &state));
-    SP_READ(state);
-    if (!state->is_loaded) {
-        return mln_fail(rq->cx, MLN_E_UNREACHABLE, "registration entries are being read");
-    }
-    for (const struct sp_entry *e = sp_index_first(state->index, SP_BY_PARENT, mln_bytes_of(id));
-         e != NULL; e = e->next[SP_BY_PARENT]) {
-        bool is_good = sp_svid_is_good(state, e->svid, now_s),
-             is_over = e->expires_s != 0 && e->expires_s <= now_s;
-        mln_buf_add_text(&all, e->id);
-        mln_buf_add_u64be(&all, e->revision);
-        mln_buf_add_byte(&all, (uint8_t)((is_good ? 1 : 0) | (is_over ? 2 : 0)));
-        mln_buf_add_u64be(&all, is_good ? (uint64_t)e->svid->made_s : 0);
-    }
-    for (size_t i = 0; i < mln_len(state->templates); i++) { /* they may have something for who has nothing yet */
-        const struct mln_value *t = mln_item(state->templates, i);
-        mln_buf_add_bytes(&all, mln_get_bytes(mln_get(t, "name")));
-        mln_buf_add_u64be(&all, (uint64_t)mln_get_int(mln_get(t, "revision"), 0));
-        mln_buf_add_u64be(&all, (uint64_t)mln_get_int(mln_get(t, "created_ns"), 0));
-    }
-    mln_buf_add(&all, state->bundle, state->bundle_n);
-    mln_buf_add_text(&all, state->jwks != NULL ? state->jwks : "");
-    for (const struct sp_foreign *f = state->foreign; f != NULL; f = f->next) {
-        mln_buf_add(&all, f->der, f->der_n);
-        mln_buf_add_text(&all, f->jwks);
-    }
-    MLN_TRY(mln_buf_ok(rq->cx, &all));
-    *ret = sp_node_hash(rq->cx, mln_buf_bytes(&all));
-    return mln_cx_err(rq->cx);
-}
-
-static struct mln_err revision(struct mln_request *rq, struct mln_reply *re)
-{
-    const struct mln_value *node = NULL;
-    const char *text = "";
-    struct mln_bytes name;
-    struct mln_value *data = mln_object(rq->cx);
-    MLN_TRY(node_of(rq, &node, &name));
-    MLN_TRY(prolong(rq, node, name));
-    MLN_TRY(revision_of(rq, mln_get_text(rq->cx, mln_get(node, "id"), ""), &text));
-    mln_put_text(rq->cx, data, "revision", text);
-    re->data = data;
-    return mln_cx_err(rq->cx);
-}
-
-static struct mln_err selectors_of(struct mln_request *rq, const struct mln_value **ret)
-{
-    const struct mln_value *given = mln_field_of(rq, "selectors");
-    bool ok = mln_type_of(given) == MLN_ARRAY && mln_len(given) <= SELECTORS;
-    for (size_t i = 0; ok && i < mln_len(given); i++) {
-        struct mln_bytes one = mln_get_bytes(mln_item(given, i));
-        ok = one.len > 0 && one.len <= SELECTOR_MAX && mln_bytes_find(one, ':') < one.len;
-    }
-    *ret = given;
-    return ok ? MLN_OK
-              : mln_fail(rq->cx, MLN_E_INVALID,
-                         "selectors must be a list of texts type:value, at most %u", SELECTORS);
-}
-
-/* The question of a process, as its node tells it; the answer is the one that a process here gets, but of the node's entries. */
-static struct mln_err ask(struct mln_request *rq, const struct mln_peer *peer, struct mln_reply *re)
-{
-    static const struct {
-        const char *name;
-        enum mln_op op;
-    } known[] = {{"x509-svids", MLN_OP_READ},  {"x509-bundles", MLN_OP_READ},
-                 {"jwt-bundles", MLN_OP_READ}, {"secrets", MLN_OP_READ},
-                 {"jwt-svid", MLN_OP_WRITE},   {"validate", MLN_OP_WRITE}};
-    struct mln_bytes wanted = mln_get_bytes(mln_field_of(rq, "ask"));
-    struct mln_request as = *rq;
-    as.peer = peer;
-    for (size_t i = 0; i < MLN_COUNT(known); i++) {
-        if (mln_bytes_is(wanted, known[i].name)) {
-            const char *path =
-                mln_text_format(rq->cx, "%sworkload/%s", rq->mount->path, known[i].name);
-            return rq->services->call(&as, known[i].op, path, mln_field_of(rq, "data"), re);
-        }
-    }
-    return mln_fail(rq->cx, MLN_E_INVALID, "ask: no such question of a process");
-}
-
-/* When the first SVID in an answer dies; bundles are good as long as a session. */
-static int64_t good_until(struct mln_request *rq, const struct mln_value *data)
-{
-    const struct mln_value *svids = mln_get(data, "svids");
-    int64_t until_s = mln_get(data, "claims") != NULL ? 0 : rq->now_ns / SP_SECOND_NS + SESSION_S;
-    for (size_t i = 0; i < mln_len(svids); i++) {
-        struct mln_bytes chain = mln_get_bytes(mln_get(mln_item(svids, i), "chain"));
-        struct mln_x509_info info = {0};
-        struct mln_jose_token token = {0};
-        bool is_x509 =
-            chain.len > 0 && !mln_failed(mln_x509_cert_read(
-                                 rq->cx, mln_bytes_sub(chain, 0, sp_der_length(chain)), &info));
-        bool is_jwt = chain.len == 0 &&
-                      !mln_failed(mln_jose_parse(
-                          rq->cx, mln_get_bytes(mln_get(mln_item(svids, i), "svid")), &token));
-        int64_t one_s = is_x509  ? info.not_after_s
-                        : is_jwt ? mln_get_int(mln_get(token.claims, "exp"), 0)
-                                 : 0;
-        until_s = one_s < until_s ? one_s : until_s;
-    }
-    return until_s;
-}
-
-/* A refusal is an answer: it is the process's, not the node's. As CBOR, for there are bytes in it. */
-static struct mln_err workload(struct mln_request *rq, struct mln_reply *re)
-{
-    struct mln_cx *cx = rq->cx;
-    const struct mln_value *node = NULL, *selectors = NULL;
-    struct mln_reply inner = {0};
-    struct mln_bytes name;
-    const char *text = "";
-    MLN_AUTO(mln_buf_drop) struct mln_buf out = {.is_secret = true};
-    struct mln_value *all = mln_object(cx);
-    MLN_TRY(node_of(rq, &node, &name));
-    MLN_TRY(selectors_of(rq, &selectors));
-    MLN_TRY(revision_of(rq, mln_get_text(cx, mln_get(node, "id"), ""), &text));
-    struct mln_peer peer = {.pid = mln_get_int(mln_field_of(rq, "pid"), 0),
-                            .uid = (uint32_t)mln_get_int(mln_field_of(rq, "uid"), -1),
-                            .gid = (uint32_t)mln_get_int(mln_field_of(rq, "gid"), -1),
-                            .selectors = selectors,
-                            .node = mln_get_text(cx, mln_get(node, "id"), "")};
-    struct mln_err err = ask(rq, &peer, &inner);
-    if (mln_failed(err) && mln_err_http(err.code) >= 500 && !mln_is(err, MLN_E_UNREACHABLE) &&
-        !mln_is(err, MLN_E_SEALED)) {
-        return err;
-    }
-    if (mln_is(err, MLN_E_CONFLICT) || mln_is(err, MLN_E_MEMORY)) {
-        return err;
-    }
-    mln_put_int(cx, all, "grpc", mln_err_grpc(err.code));
-    mln_put_text(cx, all, "error", mln_failed(err) ? mln_text_dup(cx, mln_bytes_of(cx->text)) : "");
-    mln_cx_clear(cx);
-    mln_put(cx, all, "data", mln_failed(err) ? NULL : inner.data);
-    mln_put_text(cx, all, "revision", text);
-    mln_put_int(cx, all, "good_until", mln_failed(err) ? 0 : good_until(rq, inner.data));
-    mln_cbor_print(&out, all);
-    MLN_TRY(mln_buf_ok(cx, &out));
-    re->raw = mln_bytes_dup(cx, mln_buf_bytes(&out));
-    re->content_type = "application/cbor";
-    return mln_cx_err(cx);
 }
 
 /* ---- what administrators do ---- */
@@ -303,6 +182,42 @@ static struct mln_err show(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
+static struct mln_err wake(struct mln_request *rq, void *arg)
+{
+    rq->services->publish(rq, arg, NULL);
+    return MLN_OK;
+}
+
+/* It hears at once that it is out: what it holds is answered when the rows are gone. */
+static struct mln_err put_out(struct mln_request *rq, const struct mln_value *row)
+{
+    const char *topic = sp_node_topic(rq->cx, mln_get_bytes(mln_get(row, "id")));
+    MLN_TRY(mln_cx_err(rq->cx));
+    rq->services->after(rq, wake, (void *)(uintptr_t)topic);
+    return MLN_OK;
+}
+
+/* As evicted, and it cannot attest again, whatever it shows; or it may. */
+static struct mln_err ban(struct mln_request *rq, struct mln_reply *re)
+{
+    const struct mln_value *row = NULL;
+    bool is_banned = mln_get_bool(mln_field_of(rq, "banned"), false);
+    (void)re;
+    MLN_TRY(find(rq, &row));
+    struct mln_value *changed = mln_value_dup(rq->cx, row);
+    mln_put_bool(rq->cx, changed, "banned", is_banned);
+    if (is_banned) {
+        MLN_TRY(forget_session(rq, row));
+        mln_remove(changed, MLN_BYTES("session"));
+        mln_remove(changed, MLN_BYTES("serial"));
+        mln_remove(changed, MLN_BYTES("serial_before"));
+    }
+    mln_put(rq->cx, rq->detail, "node", mln_get(row, "id"));
+    mln_put_bool(rq->cx, rq->detail, "banned", is_banned);
+    MLN_TRY(put_out(rq, row));
+    return sp_row_put(rq, "node/", mln_get_bytes(mln_field_of(rq, "node")), changed);
+}
+
 /* From now on it gets nothing; what its processes have lives until it expires. */
 static struct mln_err evict(struct mln_request *rq, struct mln_reply *re)
 {
@@ -311,48 +226,27 @@ static struct mln_err evict(struct mln_request *rq, struct mln_reply *re)
     MLN_TRY(find(rq, &row));
     MLN_TRY(forget_session(rq, row));
     mln_put(rq->cx, rq->detail, "node", mln_get(row, "id"));
+    MLN_TRY(put_out(rq, row));
     return sp_row_delete(rq, "node/", mln_get_bytes(mln_field_of(rq, "node")));
 }
 
 /* ---- paths ---- */
 
-static const struct mln_field workload_fields[] = {
-    {.name = "ask",
-     .type = MLN_FIELD_TEXT,
-     .help = "What a process asks: x509-svids, jwt-svid, ...",
-     .is_required = true},
-    {.name = "selectors",
-     .type = MLN_FIELD_ANY,
-     .help = "What the process shows, as the node found it."},
-    {.name = "data", .type = MLN_FIELD_MAP, .help = "The members of its question."},
-    {.name = "pid", .type = MLN_FIELD_INT, .help = "Its number on the node, for the record."},
-    {.name = "uid", .type = MLN_FIELD_INT, .help = "Its user."},
-    {.name = "gid", .type = MLN_FIELD_INT, .help = "Its group."},
-    {0},
-};
 static const struct mln_field node_fields[] = {
     {.name = "node",
      .type = MLN_FIELD_TEXT,
      .help = "A name of the list: digest of the node's SPIFFE id.",
      .is_query = true},
+    {.name = "banned", .type = MLN_FIELD_BOOL, .help = "It may not attest again, whatever it shows."},
     {0}};
 static const struct mln_field no_fields[] = {{0}};
 
 const struct mln_path sp_node_paths[] = {
-    {.pattern = "nodes/workload",
-     .summary = "Answer a process of a node.",
-     .fields = workload_fields,
-     .write = workload,
-     .is_open = true},
-    {.pattern = "nodes/revision",
-     .summary = "Tell a node whether something changed.",
-     .fields = no_fields,
-     .read = revision,
-     .is_open = true},
     {.pattern = "nodes/list/{node}",
-     .summary = "Show or evict a node.",
+     .summary = "Show, ban or evict a node.",
      .fields = node_fields,
      .read = show,
+     .write = ban,
      .remove = evict,
      .is_relief = true,
      .controls = "IA-3"},

@@ -1,32 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How a node shows who it is: a join token (made by an administrator, for one use), a certificate and a signature by its key (x509pop),
- * a service account token of Kubernetes that the cluster itself vouches for (k8s_psat).
+ * a service account token of Kubernetes that the cluster itself vouches for (spiffe_node_psat.c), the SVID that it got
+ * (spiffe_node_svid.c). Row node-config {"x509pop_ca","clusters","svid_ttl"}.
  */
 #include "base/clock.h"
-#include "base/json.h"
 #include "crypto/akey.h"
 #include "crypto/digest.h"
 #include "identity/spiffe_node_priv.h"
-#include "net/reach.h"
 
 #define JOIN_TTL_S     600
 #define JOIN_TTL_MAX_S (30 * 86400)
 #define NONCE_S        60
-#define CHAIN_MAX      5u
 #define CERT_MAX       16384u
-#define AUDIENCE       "merlon-server"
 #define POP_CONTEXT    "merlon node x509pop"
+#define SVID_TTL_MIN_S 30
+#define SVID_TTL_MAX_S (7 * 86400)
 
-static struct mln_err refuse(struct mln_request *rq, const char *why)
+struct mln_err sp_node_refuse(struct mln_request *rq, const char *why)
 {
     struct mln_err err = mln_refail(rq->cx, MLN_E_DENIED, "this node is not attested");
     mln_note(rq->cx, "node: %s", why);
     return err;
 }
 
-static struct mln_err id_of(struct mln_request *rq, const char *method, const char *rest,
-                            const char **ret)
+struct mln_err sp_node_id(struct mln_request *rq, const char *method, const char *rest,
+                          const char **ret)
 {
     const char *domain = NULL;
     MLN_TRY(sp_domain_settle(rq, &domain));
@@ -34,7 +33,7 @@ static struct mln_err id_of(struct mln_request *rq, const char *method, const ch
     struct mln_spiffe_id id;
     MLN_TRY(mln_cx_err(rq->cx));
     return mln_failed(mln_spiffe_id_parse(rq->cx, mln_bytes_of(*ret), &id))
-               ? refuse(rq, "what it shows makes no SPIFFE id")
+               ? sp_node_refuse(rq, "what it shows makes no SPIFFE id")
                : MLN_OK;
 }
 
@@ -52,7 +51,7 @@ static struct mln_err join_create(struct mln_request *rq, struct mln_reply *re)
         return mln_fail(cx, MLN_E_INVALID, "ttl must be 1 second to 30 days");
     }
     mln_uuid(name);
-    MLN_TRY(id_of(rq, "join_token", name, &id));
+    MLN_TRY(sp_node_id(rq, "join_token", name, &id));
     mln_random_base62(secret, sizeof(secret) - 1);
     struct mln_bytes token = mln_bytes_dup(cx, mln_bytes_at(secret, sizeof(secret) - 1));
     mln_wipe(secret, sizeof(secret));
@@ -75,11 +74,11 @@ static struct mln_err by_join_token(struct mln_request *rq, const struct mln_val
     const char *hash = sp_node_hash(rq->cx, mln_get_bytes(mln_get(payload, "token")));
     struct mln_err err = sp_row_get(rq, "join/", mln_bytes_of(hash), &row);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
-        return refuse(rq, "an unknown or used join token");
+        return sp_node_refuse(rq, "an unknown or used join token");
     }
     MLN_TRY(err);
     if (mln_get_int(mln_get(row, "expires"), 0) <= rq->now_ns / SP_SECOND_NS) {
-        return refuse(rq, "a join token that has expired");
+        return sp_node_refuse(rq, "a join token that has expired");
     }
     proof->id = mln_get_text(rq->cx, mln_get(row, "id"), "");
     return sp_row_delete(rq, "join/", mln_bytes_of(hash));
@@ -113,7 +112,7 @@ static struct mln_err challenge(struct mln_request *rq, struct mln_reply *re)
 }
 
 /* Ours, and not old. That it may come twice within its minute gains nobody anything: only the key's holder can sign it. */
-static struct mln_err check_nonce(struct mln_request *rq, struct mln_bytes nonce)
+struct mln_err sp_nonce_check(struct mln_request *rq, struct mln_bytes nonce)
 {
     struct sp_state *state = NULL;
     struct mln_bytes rest, random, mac;
@@ -122,14 +121,14 @@ static struct mln_err check_nonce(struct mln_request *rq, struct mln_bytes nonce
     struct mln_bytes time = mln_bytes_cut(nonce, '.', &rest);
     random = mln_bytes_cut(rest, '.', &mac);
     if (random.len != 32 || mac.len != 64 || !mln_i64_parse(time, &made_s)) {
-        return refuse(rq, "a challenge that is none of ours");
+        return sp_node_refuse(rq, "a challenge that is none of ours");
     }
     const char *want = nonce_mac(rq, state, mln_bytes_sub(nonce, 0, time.len + 1 + random.len));
     int64_t age_s = rq->now_ns / SP_SECOND_NS - made_s;
     bool is_ours = mln_eq_ct(want, 64, mac.ptr, mac.len);
     return is_ours && age_s >= 0 && age_s <= NONCE_S
                ? MLN_OK
-               : refuse(rq, "a challenge that is old or none of ours");
+               : sp_node_refuse(rq, "a challenge that is old or none of ours");
 }
 
 static bool is_valid_now(const struct mln_x509_info *cert, int64_t now_s)
@@ -159,12 +158,12 @@ static bool is_rooted(struct mln_request *rq, struct mln_bytes pem, struct mln_b
     return ok;
 }
 
-static struct mln_err read_chain(struct mln_request *rq, const struct mln_value *certs,
-                                 struct mln_x509_info *chain, size_t *ret_n)
+struct mln_err sp_chain_read(struct mln_request *rq, const struct mln_value *certs,
+                             struct mln_x509_info chain[SP_NODE_CHAIN_MAX], size_t *ret_n)
 {
     size_t n = mln_len(certs);
-    if (mln_type_of(certs) != MLN_ARRAY || n == 0 || n > CHAIN_MAX) {
-        return refuse(rq, "no certificates, or too many");
+    if (mln_type_of(certs) != MLN_ARRAY || n == 0 || n > SP_NODE_CHAIN_MAX) {
+        return sp_node_refuse(rq, "no certificates, or too many");
     }
     for (size_t i = 0; i < n; i++) {
         MLN_AUTO(mln_buf_drop) struct mln_buf der = {.max = CERT_MAX};
@@ -174,7 +173,7 @@ static struct mln_err read_chain(struct mln_request *rq, const struct mln_value 
                   !mln_failed(mln_x509_cert_read(rq->cx, mln_bytes_dup(rq->cx, mln_buf_bytes(&der)),
                                                  &chain[i]));
         if (!ok || !is_valid_now(&chain[i], rq->now_ns / SP_SECOND_NS)) {
-            return refuse(rq, "a certificate that cannot be read or is out of its time");
+            return sp_node_refuse(rq, "a certificate that cannot be read or is out of its time");
         }
     }
     *ret_n = n;
@@ -195,11 +194,11 @@ static struct mln_err check_chain(struct mln_request *rq, struct mln_bytes roots
             break;
         }
     }
-    return refuse(rq, "a certificate of no authority that is configured");
+    return sp_node_refuse(rq, "a certificate of no authority that is configured");
 }
 
-static struct mln_err check_signature(struct mln_request *rq, const struct mln_x509_info *leaf,
-                                      struct mln_bytes nonce, struct mln_bytes sig64)
+struct mln_err sp_signature_check(struct mln_request *rq, const struct mln_x509_info *leaf,
+                                  const struct sp_signed *what)
 {
     static const struct {
         enum mln_key_kind kind;
@@ -214,153 +213,58 @@ static struct mln_err check_signature(struct mln_request *rq, const struct mln_x
     MLN_AUTO(mln_buf_drop) struct mln_buf input = {0};
     struct mln_akey_how how = {.hash = MLN_HASH_SHA2_256, .salt = MLN_AKEY_SALT_HASH};
     uint8_t digest[MLN_SHA256_BYTES];
-    mln_buf_add_text(&input, POP_CONTEXT);
+    mln_buf_add_text(&input, what->context);
     mln_buf_add_byte(&input, 0);
-    mln_buf_add_bytes(&input, nonce);
+    mln_buf_add_bytes(&input, what->nonce);
     MLN_TRY(mln_buf_ok(rq->cx, &input));
     mln_sha256(mln_buf_bytes(&input), digest);
-    bool ok = !mln_failed(mln_base64_parse(rq->cx, sig64, MLN_B64_STD, &sig)) && !sig.has_failed;
+    bool ok = !mln_failed(mln_base64_parse(rq->cx, what->sig64, MLN_B64_STD, &sig)) && !sig.has_failed;
     for (size_t i = 0; ok && i < MLN_COUNT(kinds); i++) {
         if (leaf->kind == kinds[i].kind && leaf->bits == kinds[i].bits) {
             struct mln_err err =
                 mln_akey_verify(rq->cx, kinds[i].akey, leaf->spki, &how,
                                 mln_bytes_at(digest, sizeof(digest)), mln_buf_bytes(&sig));
-            return mln_failed(err) ? refuse(rq, "a signature that is not by the certificate's key")
+            return mln_failed(err) ? sp_node_refuse(rq, "a signature that is not by the certificate's key")
                                    : MLN_OK;
         }
     }
-    return refuse(rq, "no signature, or a key of another kind");
+    return sp_node_refuse(rq, "no signature, or a key of another kind");
 }
 
 static struct mln_err by_x509pop(struct mln_request *rq, const struct mln_value *payload,
                                  struct sp_node_proof *proof)
 {
     const struct mln_value *config = NULL;
-    struct mln_x509_info chain[CHAIN_MAX];
+    struct mln_x509_info chain[SP_NODE_CHAIN_MAX];
     size_t n = 0;
     struct mln_bytes nonce = mln_get_bytes(mln_get(payload, "nonce"));
     struct mln_err err = sp_row_get(rq, "node-config", MLN_BYTES_NONE, &config);
     struct mln_bytes roots = mln_get_bytes(mln_get(config, "x509pop_ca"));
     if (mln_is(err, MLN_E_NOT_FOUND) || (!mln_failed(err) && roots.len == 0)) {
-        return refuse(rq, "x509pop is not configured");
+        return sp_node_refuse(rq, "x509pop is not configured");
     }
     MLN_TRY(err);
-    MLN_TRY(check_nonce(rq, nonce));
-    MLN_TRY(read_chain(rq, mln_get(payload, "certificates"), chain, &n));
+    MLN_TRY(sp_nonce_check(rq, nonce));
+    MLN_TRY(sp_chain_read(rq, mln_get(payload, "certificates"), chain, &n));
     MLN_TRY(check_chain(rq, roots, chain, n));
     if (chain[0].key_usage != 0 && (chain[0].key_usage & MLN_KU_DIGITAL_SIGNATURE) == 0) {
-        return refuse(rq, "a certificate that may not sign");
+        return sp_node_refuse(rq, "a certificate that may not sign");
     }
-    MLN_TRY(check_signature(rq, &chain[0], nonce, mln_get_bytes(mln_get(payload, "signature"))));
+    struct sp_signed what = {.context = POP_CONTEXT, .nonce = nonce, .sig64 = mln_get_bytes(mln_get(payload, "signature"))};
+    MLN_TRY(sp_signature_check(rq, &chain[0], &what));
     struct mln_value *facts = mln_object(rq->cx);
     mln_put_bytes(rq->cx, facts, "common_name", chain[0].common_name);
     mln_put_text(rq->cx, facts, "serial", mln_hex_text(rq->cx, chain[0].serial));
     proof->facts = facts;
-    return id_of(rq, "x509pop", sp_node_hash(rq->cx, chain[0].der), &proof->id);
-}
-
-/* ---- Kubernetes ---- */
-
-static struct mln_err review(struct mln_request *rq, const struct mln_value *cluster,
-                             struct mln_bytes jwt, const struct mln_value **ret)
-{
-    struct mln_cx *cx = rq->cx;
-    struct mln_value *ask = mln_object(cx), *headers = mln_object(cx), *body = mln_object(cx),
-                     *spec = mln_object(cx), *audiences = mln_array(cx);
-    MLN_AUTO(mln_buf_drop) struct mln_buf text = {.is_secret = true};
-    const struct mln_value *answer = NULL;
-    mln_put(cx, spec, "token", mln_secret_string(cx, jwt));
-    mln_push_text(cx, audiences, AUDIENCE);
-    mln_put(cx, spec, "audiences", audiences);
-    mln_put_text(cx, body, "apiVersion", "authentication.k8s.io/v1");
-    mln_put_text(cx, body, "kind", "TokenReview");
-    mln_put(cx, body, "spec", spec);
-    mln_json_print(&text, body, MLN_JSON_COMPACT);
-    MLN_TRY(mln_buf_ok(cx, &text));
-    struct mln_bytes reviewer = mln_get_bytes(mln_get(cluster, "token_reviewer_jwt"));
-    struct mln_bytes bearer =
-        mln_bytes_format(cx, "Bearer %.*s", (int)reviewer.len, (const char *)reviewer.ptr);
-    mln_put(cx, headers, "Authorization", mln_secret_string(cx, bearer));
-    mln_put_text(cx, headers, "Content-Type", "application/json");
-    mln_put_text(cx, ask, "kind", "http");
-    mln_put_text(cx, ask, "method", "POST");
-    mln_put_text(cx, ask, "url",
-                 mln_text_format(cx, "%s/apis/authentication.k8s.io/v1/tokenreviews",
-                                 mln_get_text(cx, mln_get(cluster, "host"), "")));
-    mln_put(cx, ask, "headers", headers);
-    mln_put(cx, ask, "body", mln_secret_string(cx, mln_bytes_dup(cx, mln_buf_bytes(&text))));
-    if (mln_len(mln_get(cluster, "ca_cert")) > 0) {
-        mln_put(cx, ask, "ca_pem", mln_get(cluster, "ca_cert"));
-    }
-    MLN_TRY(mln_cx_err(cx));
-    MLN_TRY(rq->services->reach(rq, ask, &answer));
-    int64_t status = mln_get_int(mln_get(answer, "status"), 0);
-    if (status != 200 && status != 201) {
-        return refuse(rq, "the cluster does not review tokens for this server");
-    }
-    return mln_failed(mln_json_parse(cx, mln_get_bytes(mln_get(answer, "body")), ret))
-               ? refuse(rq, "the cluster's answer cannot be read")
-               : MLN_OK;
-}
-
-static bool has(const struct mln_value *list, struct mln_bytes text)
-{
-    bool is_there = false;
-    for (size_t i = 0; i < mln_len(list); i++) {
-        is_there = is_there || mln_bytes_eq(mln_get_bytes(mln_item(list, i)), text);
-    }
-    return is_there;
-}
-
-/* The first value of what the cluster says besides the name of the user. */
-static struct mln_bytes extra_of(const struct mln_value *user, const char *name)
-{
-    return mln_get_bytes(mln_item(mln_get(mln_get(user, "extra"), name), 0));
-}
-
-static struct mln_err by_k8s_psat(struct mln_request *rq, const struct mln_value *payload,
-                                  struct sp_node_proof *proof)
-{
-    const struct mln_value *config = NULL, *answer = NULL;
-    struct mln_bytes name = mln_get_bytes(mln_get(payload, "cluster")),
-                     jwt = mln_get_bytes(mln_get(payload, "token")), account;
-    struct mln_err err = sp_row_get(rq, "node-config", MLN_BYTES_NONE, &config);
-    const struct mln_value *cluster = mln_get_key(mln_get(config, "clusters"), name);
-    if (mln_is(err, MLN_E_NOT_FOUND) || (!mln_failed(err) && cluster == NULL) || jwt.len == 0) {
-        return refuse(rq, "a cluster that is not configured");
-    }
-    MLN_TRY(err);
-    MLN_TRY(review(rq, cluster, jwt, &answer));
-    const struct mln_value *status = mln_get(answer, "status"), *user = mln_get(status, "user");
-    struct mln_bytes full = mln_get_bytes(mln_get(user, "username")),
-                     node = extra_of(user, "authentication.kubernetes.io/node-uid");
-    account = mln_bytes_starts(full, MLN_BYTES("system:serviceaccount:")) ? mln_bytes_from(full, 22)
-                                                                          : MLN_BYTES_NONE;
-    if (!mln_get_bool(mln_get(status, "authenticated"), false) ||
-        !has(mln_get(status, "audiences"), MLN_BYTES(AUDIENCE))) {
-        return refuse(rq, "the cluster does not vouch for this token");
-    }
-    if (account.len == 0 || !has(mln_get(cluster, "service_accounts"), account) || node.len == 0) {
-        return refuse(rq,
-                      "a service account that is not listed, or a token that is bound to no node");
-    }
-    struct mln_value *facts = mln_object(rq->cx);
-    mln_put_bytes(rq->cx, facts, "cluster", name);
-    mln_put_bytes(rq->cx, facts, "service_account", account);
-    mln_put_bytes(rq->cx, facts, "node_name",
-                  extra_of(user, "authentication.kubernetes.io/node-name"));
-    proof->facts = facts;
-    return id_of(rq, "k8s_psat", mln_text_format(rq->cx, "%.*s/%.*s", MLN_FMT(name), MLN_FMT(node)),
-                 &proof->id);
+    return sp_node_id(rq, "x509pop", sp_node_hash(rq->cx, chain[0].der), &proof->id);
 }
 
 /* ---- attestation ---- */
 
 static const struct {
     const char *name;
-    struct mln_err (*check)(struct mln_request *rq, const struct mln_value *payload,
-                            struct sp_node_proof *proof);
-} methods[] = {{"join_token", by_join_token}, {"x509pop", by_x509pop}, {"k8s_psat", by_k8s_psat}};
+    sp_node_method *check;
+} methods[] = {{"join_token", by_join_token}, {"x509pop", by_x509pop}, {"k8s_psat", sp_by_k8s_psat}, {"x509_svid", sp_by_svid}};
 
 static struct mln_err attest(struct mln_request *rq, struct mln_reply *re)
 {
@@ -372,7 +276,7 @@ static struct mln_err attest(struct mln_request *rq, struct mln_reply *re)
             return sp_node_begin(rq, &proof, re);
         }
     }
-    return mln_fail(rq->cx, MLN_E_INVALID, "method must be join_token, x509pop or k8s_psat");
+    return mln_fail(rq->cx, MLN_E_INVALID, "method must be join_token, x509pop, k8s_psat or x509_svid");
 }
 
 /* ---- configuration ---- */
@@ -422,6 +326,13 @@ static struct mln_err write_config(struct mln_request *rq, struct mln_reply *re)
     for (size_t i = 0; i < mln_len(clusters); i++) {
         MLN_TRY(check_cluster(rq, mln_member_at(clusters, i)));
     }
+    int64_t ttl_s = mln_get_int(mln_field_of(rq, "svid_ttl"), 0);
+    if (mln_field_of(rq, "svid_ttl") != NULL && (ttl_s < SVID_TTL_MIN_S || ttl_s > SVID_TTL_MAX_S)) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "svid_ttl must be 30 seconds to 7 days");
+    }
+    if (ttl_s > 0) {
+        mln_put_int(rq->cx, row, "svid_ttl", ttl_s);
+    }
     if (ca != NULL) {
         mln_put(rq->cx, row, "x509pop_ca", ca);
     }
@@ -441,11 +352,14 @@ static const struct mln_field join_fields[] = {{.name = "ttl",
 static const struct mln_field attest_fields[] = {
     {.name = "method",
      .type = MLN_FIELD_TEXT,
-     .help = "join_token, x509pop or k8s_psat.",
+     .help = "join_token, x509pop, k8s_psat or x509_svid.",
      .is_required = true},
     {.name = "payload",
      .type = MLN_FIELD_MAP,
      .help = "token; certificates, nonce, signature; or cluster, token."},
+    {.name = "csr",
+     .type = MLN_FIELD_TEXT,
+     .help = "PKCS #10 in base64: the key of the node's own SVID."},
     {0},
 };
 static const struct mln_field config_fields[] = {
@@ -455,6 +369,9 @@ static const struct mln_field config_fields[] = {
     {.name = "clusters",
      .type = MLN_FIELD_MAP,
      .help = "Clusters by name: host, ca_cert, token_reviewer_jwt, service_accounts."},
+    {.name = "svid_ttl",
+     .type = MLN_FIELD_DURATION,
+     .help = "Life of nodes' own SVIDs: 30 seconds to 7 days, 24 hours unless said."},
     {0},
 };
 static const struct mln_field no_fields[] = {{0}};

@@ -129,6 +129,16 @@ struct mln_err sp_upstream_failed(struct mln_request *rq, const struct sp_config
 struct mln_err sp_upstream_fine(struct mln_request *rq);
 struct mln_err sp_upstream_show(struct mln_request *rq, struct mln_value *data); /* "upstream_error", "" when it is fine */
 
+/* Is this text in the array? */
+static inline bool sp_has(const struct mln_value *list, struct mln_bytes text)
+{
+    bool is_there = false;
+    for (size_t i = 0; !is_there && i < mln_len(list); i++) {
+        is_there = mln_bytes_eq(mln_get_bytes(mln_item(list, i)), text);
+    }
+    return is_there;
+}
+
 /* ---- foreign bundles (spiffe_bundle.c) ---- */
 struct sp_jwt_key {
     char *kid;
@@ -144,6 +154,8 @@ struct sp_foreign {
     size_t keys_n;
 };
 void sp_foreign_free(struct sp_foreign *list);
+/* row: {"x509": [DER], "jwt": [JWK]}. NULL: no memory */
+struct sp_foreign *sp_foreign_make(struct mln_cx *cx, const char *id, const struct mln_value *row);
 struct mln_err sp_foreign_load(struct mln_request *rq, struct sp_foreign **ret);
 /* The field trust_domain, as a name or an id: *ret is the name. INVALID */
 struct mln_err sp_domain_of(struct mln_request *rq, struct mln_bytes *ret);
@@ -168,6 +180,7 @@ struct sp_svid {
     char authority[72], entry[41];
     bool is_told; /* whom it concerns has been told that it is due */
 };
+struct sp_gone;
 struct sp_state {
     pthread_rwlock_t lock; /* of all below */
     pthread_mutex_t
@@ -196,6 +209,11 @@ struct sp_state {
     int64_t next_expiry_s; /* of the first entry that has not expired; 0 = to be looked for */
     int64_t expiry_seen_s; /* whose entries expired until then has been told */
     uint8_t nonce_key[32]; /* of challenges to nodes; made once, never changed */
+    char epoch[17];        /* of this loading */
+    uint64_t keys_seq;     /* changes of authorities, bundles and configuration */
+    struct sp_gone *gone;  /* entries of nodes that are there no more, a ring; NULL = none yet */
+    size_t gone_n;
+    uint64_t gone_floor;   /* of what was gone up to this change of the index, some is forgotten */
 };
 /* Ready for reading. PRECONDITION: no trust domain */
 struct mln_err sp_state_get(struct mln_request *rq, struct sp_state **ret);
@@ -222,7 +240,17 @@ static inline pthread_rwlock_t *sp_lock_write(struct sp_state *state)
 struct mln_err sp_after_entries(struct mln_request *rq,
                                 const struct mln_value *ids); /* array of ids */
 void sp_after_keys(struct mln_request *rq); /* authorities, foreign bundles, config */
-#define SP_TOPIC_ALL "spiffe/"
+#define SP_TOPIC_ALL   "spiffe/"
+#define SP_TOPIC_NODES "spiffe-node/"
+
+/* ---- nodes that follow (spiffe_node_sync.c) ---- */
+bool sp_is_node(const struct sp_state *state, struct mln_bytes id); /* a SPIFFE id of a node */
+const char *sp_node_topic(struct mln_cx *cx, struct mln_bytes id);
+/* This entry goes from its parent with the next change of the index. Under the write lock */
+void sp_gone_note(struct sp_state *state, const struct sp_entry *entry);
+/* Many have gone at once: all nodes begin from nothing, and hear of it. Under the write lock */
+void sp_gone_many(struct mln_request *rq, struct sp_state *state);
+void sp_gone_forget(struct sp_state *state);
 
 /* ---- what a caller may have (spiffe_made.c) ---- */
 /* Make the entries that templates have for this caller. Takes the lock itself. errors MEMORY */
@@ -232,8 +260,10 @@ struct mln_err sp_made_ready(struct mln_request *rq, struct sp_state *state, str
  * As sp_index_match, without what templates made for who has no other entry when there is another, and without what is another
  * entry's id. Under a lock.
  */
-size_t sp_made_match(const struct sp_state *state, struct mln_bytes parent, const struct mln_value *selectors, int64_t now_s,
+size_t sp_made_match(const struct sp_index *index, struct mln_bytes parent, const struct mln_value *selectors, int64_t now_s,
                      struct sp_entry **ret);
+/* Of one namespace and one account of Kubernetes: whom a template may mean. */
+bool sp_is_pod(const struct mln_value *selectors);
 extern const struct mln_path sp_template_paths[];
 
 /* ---- callers (spiffe_topic.c) ---- */
@@ -311,6 +341,8 @@ struct sp_holder_of {
     uint64_t revision;
     uint32_t ttl_s; /* 0 = default */
 };
+/* By what a token is kept: the entry as it is, and the audience. */
+void sp_jwt_key(const struct sp_holder_of *entry, const struct mln_value *audience, uint8_t ret[32]);
 /* Takes the lock itself. audience: sorted or not, as the caller gave it. */
 struct mln_err sp_jwt_make(struct mln_request *rq, struct sp_state *state,
                            const struct sp_holder_of *entry, const struct mln_value *audience,
@@ -334,6 +366,24 @@ struct sp_asked {
     const struct mln_value
         *domains; /* ids of foreign trust domains that count; NULL = all that are known */
 };
+/* 1 to 64 texts. INVALID */
+struct mln_err sp_audience_check(struct mln_cx *cx, const struct mln_value *audience);
+/* What validates: the server, or a node's replica. */
+struct sp_checker {
+    int64_t now_ns;
+    const char *own_id;             /* "spiffe://td" */
+    const struct mln_value *claims; /* array: names of foreign claims that are shown; or NULL */
+    /* Is it signed by a key of this trust domain? INVALID by sp_jwt_invalid */
+    struct mln_err (*verify)(void *arg, struct mln_cx *cx, const struct mln_jose_token *token, const char *domain);
+    void *arg;
+};
+struct mln_err sp_jwt_check(struct mln_cx *cx, const struct sp_checker *by, const struct sp_asked *asked, const char **ret_id,
+                            const struct mln_value **ret_claims);
+struct mln_err sp_jwt_invalid(struct mln_cx *cx, const char *why);
+/* The key that a token names, of the bundle of its domain. INVALID: none */
+struct mln_err sp_foreign_key(struct mln_cx *cx, const struct sp_foreign *list, const struct mln_jose_token *token,
+                              const char *domain, const struct mln_jose_public **ret);
+struct mln_err sp_jwt_signature(struct mln_cx *cx, const struct mln_jose_public *key, const struct mln_jose_token *token);
 /* INVALID: for whatever reason */
 struct mln_err sp_jwt_validate(struct mln_request *rq, struct sp_state *state,
                                const struct sp_asked *asked, const char **ret_id,

@@ -71,6 +71,7 @@ static void clear(struct sp_state *state)
     sp_foreign_free(state->foreign);
     state->foreign = NULL;
     sp_holders_free(state);
+    sp_gone_forget(state);
     sp_tokens_free(state);
     sp_polls_free(state);
     state->is_loaded = false;
@@ -189,6 +190,7 @@ static struct mln_err load_keys(struct mln_request *rq, struct sp_state *state)
     }
     sp_foreign_free(state->foreign);
     state->foreign = foreign;
+    state->keys_seq++;
     sp_tokens_forget(state);
     return make_bundle(rq->cx, state, rq->now_ns / SP_SECOND_NS);
 }
@@ -208,8 +210,13 @@ static void name(struct sp_state *state, const char *domain)
 static struct mln_err load(struct mln_request *rq, struct sp_state *state)
 {
     const char *domain = NULL;
+    uint8_t epoch[8];
     MLN_TRY(sp_domain_settle(rq, &domain));
     name(state, domain);
+    mln_put_u64le(epoch, mln_random_u64());
+    const char *text = mln_hex_text(rq->cx, mln_bytes_at(epoch, sizeof(epoch)));
+    MLN_TRY(mln_cx_err(rq->cx));
+    mln_copy(state->epoch, text, sizeof(state->epoch));
     MLN_TRY(load_entries(rq, state));
     MLN_TRY(sp_templates_load(rq, state));
     MLN_TRY(load_keys(rq, state));
@@ -260,6 +267,9 @@ static struct mln_err refresh(struct mln_request *rq, struct sp_state *state, st
     }
     struct mln_err err = sp_row_get(rq, "entry/", id, &row);
     if (mln_is(err, MLN_E_NOT_FOUND)) {
+        if (e != NULL) {
+            sp_gone_note(state, e);
+        }
         sp_index_remove(state->index, id);
         return MLN_OK;
     }
@@ -268,6 +278,9 @@ static struct mln_err refresh(struct mln_request *rq, struct sp_state *state, st
         e->created_ns == mln_get_int(mln_get(row, "created_ns"), 0)) {
         return MLN_OK; /* another commit's work brought it here already */
     }
+    if (e != NULL && !mln_is_text(mln_get(row, "parent_id"), e->parent->text)) {
+        sp_gone_note(state, e);
+    }
     MLN_TRY(sp_index_put(rq->cx, state->index, row));
     e = sp_index_get(state->index, id);
     sp_topics_of_entry(rq, state, e);
@@ -275,6 +288,12 @@ static struct mln_err refresh(struct mln_request *rq, struct sp_state *state, st
         state->next_expiry_s = 0;
     }
     return MLN_OK;
+}
+
+static void publish_all(struct mln_request *rq)
+{
+    rq->services->publish(rq, SP_TOPIC_NODES, NULL);
+    rq->services->publish(rq, SP_TOPIC_ALL, NULL);
 }
 
 static struct mln_err entries_changed(struct mln_request *rq, void *arg)
@@ -289,7 +308,7 @@ static struct mln_err entries_changed(struct mln_request *rq, void *arg)
     }
     if (mln_failed(err)) { /* read all again at the next request: better slow than wrong */
         clear(state);
-        rq->services->publish(rq, SP_TOPIC_ALL, NULL);
+        publish_all(rq);
     }
     return err;
 }
@@ -304,7 +323,7 @@ static struct mln_err keys_changed(struct mln_request *rq, void *arg)
     if (mln_failed(err)) {
         clear(state);
     }
-    rq->services->publish(rq, SP_TOPIC_ALL, NULL);
+    publish_all(rq);
     return err;
 }
 
@@ -317,6 +336,8 @@ static struct mln_err templates_changed(struct mln_request *rq, void *arg)
     SP_WRITE(state);
     if (state->is_loaded) {
         sp_index_forget_made(state->index, &name);
+        sp_gone_many(rq, state);
+        state->keys_seq++; /* nodes ask again who gets what */
         err = sp_templates_load(rq, state);
     }
     if (mln_failed(err)) {

@@ -149,6 +149,10 @@ void sp_topics_of_entry(struct mln_request *rq, const struct sp_state *state,
     uint64_t mask = 0;
     char topic[SP_TOPIC_MAX];
     int n = state->is_blurred ? TOPICS_MAX : 0;
+    struct mln_bytes parent = mln_bytes_of(entry->parent->text);
+    if (sp_is_node(state, parent)) {
+        rq->services->publish(rq, sp_node_topic(rq->cx, parent), NULL);
+    }
     if (!mln_bytes_is(mln_bytes_of(state->server), entry->parent->text)) {
         return; /* nobody here has it */
     }

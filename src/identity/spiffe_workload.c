@@ -26,27 +26,6 @@ struct caller {
     char topic[SP_TOPIC_MAX];
 };
 
-static bool has_text(const struct mln_value *list, const char *text)
-{
-    for (size_t i = 0; i < mln_len(list); i++) {
-        if (mln_is_text(mln_item(list, i), text)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Oldest first: of entries with the same hint only the oldest counts. */
-static bool is_hidden(const struct caller *c, const struct sp_entry *e)
-{
-    for (size_t i = 0; e->hint != NULL && i < c->n; i++) {
-        if (c->mine[i].of.hint != NULL && mln_bytes_is(mln_bytes_of(e->hint), c->mine[i].of.hint)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void copy_entry(struct caller *c, const struct sp_entry *e, struct mln_value *domains)
 {
     struct mln_cx *cx = c->rq->cx;
@@ -58,7 +37,7 @@ static void copy_entry(struct caller *c, const struct sp_entry *e, struct mln_va
                                   .revision = e->revision,
                                   .ttl_s = e->jwt_ttl_s};
     for (size_t i = 0; i < e->n_federates; i++) {
-        if (!has_text(domains, e->federates[i]->text)) {
+        if (!sp_has(domains, mln_bytes_of(e->federates[i]->text))) {
             mln_push_text(cx, domains, mln_text_dup(cx, mln_bytes_of(e->federates[i]->text)));
         }
     }
@@ -70,33 +49,25 @@ static void copy_entry(struct caller *c, const struct sp_entry *e, struct mln_va
     }
 }
 
-/* Its node attested this process, or this server did. */
-static struct mln_bytes parent_of(const struct caller *c)
-{
-    const char *node = c->rq->peer->node;
-    return mln_bytes_of(node != NULL ? node : c->state->server);
-}
-
 static struct mln_err collect(struct caller *c)
 {
     struct mln_cx *cx = c->rq->cx;
     struct mln_value *domains = mln_array(cx);
     struct sp_entry **found = mln_new_array(cx, SP_MATCH_MAX, sizeof(struct sp_entry *));
-    MLN_TRY(sp_made_ready(c->rq, c->state, parent_of(c), c->rq->peer->selectors));
+    MLN_TRY(sp_made_ready(c->rq, c->state, mln_bytes_of(c->state->server), c->rq->peer->selectors));
     SP_READ(c->state);
     if (found == NULL || !c->state->is_loaded) {
         return found == NULL
                    ? mln_cx_err(cx)
                    : mln_fail(cx, MLN_E_UNREACHABLE, "registration entries are being read");
     }
-    size_t n = sp_made_match(c->state, parent_of(c), c->rq->peer->selectors,
+    size_t n = sp_made_match(c->state->index, mln_bytes_of(c->state->server), c->rq->peer->selectors,
                              c->rq->now_ns / SP_SECOND_NS, found);
+    n = sp_index_heard(found, n);
     c->n = c->missing = 0;
     c->mine = mln_new_array(cx, n + 1, sizeof(*c->mine));
     for (size_t i = 0; c->mine != NULL && i < n; i++) {
-        if (!is_hidden(c, found[i])) {
-            copy_entry(c, found[i], domains);
-        }
+        copy_entry(c, found[i], domains);
     }
     c->domains = domains;
     return mln_cx_err(cx);
@@ -182,7 +153,7 @@ static void put_foreign(struct caller *c, bool is_jwt, struct mln_value *to)
     struct mln_cx *cx = c->rq->cx;
     SP_READ(c->state);
     for (const struct sp_foreign *f = c->state->foreign; f != NULL; f = f->next) {
-        if (has_text(c->domains, f->id)) {
+        if (sp_has(c->domains, mln_bytes_of(f->id))) {
             struct mln_bytes bytes =
                 is_jwt ? mln_bytes_of(f->jwks) : mln_bytes_at(f->der, f->der_n);
             mln_put(cx, to, mln_text_dup(cx, mln_bytes_of(f->id)),
@@ -282,23 +253,21 @@ static struct mln_err read_secrets(struct mln_request *rq, struct mln_reply *re)
 
 /* ---- JWT-SVIDs ---- */
 
-static struct mln_err audience_of(struct mln_request *rq, const struct mln_value **ret)
+struct mln_err sp_audience_check(struct mln_cx *cx, const struct mln_value *audience)
 {
-    const struct mln_value *audience = mln_field_of(rq, "audience");
     if (mln_len(audience) == 0 || mln_type_of(audience) != MLN_ARRAY) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "audience must be given: who the token is for");
+        return mln_fail(cx, MLN_E_INVALID, "audience must be given: who the token is for");
     }
     if (mln_len(audience) > AUDIENCE_MAX) {
-        return mln_fail(rq->cx, MLN_E_INVALID, "a token has at most %u audiences", AUDIENCE_MAX);
+        return mln_fail(cx, MLN_E_INVALID, "a token has at most %u audiences", AUDIENCE_MAX);
     }
     for (size_t i = 0; i < mln_len(audience); i++) {
         struct mln_bytes one = mln_get_bytes(mln_item(audience, i));
         if (one.len == 0 || one.len > SP_AUDIENCE_BYTES || !mln_utf8_valid(one)) {
-            return mln_fail(rq->cx, MLN_E_INVALID, "an audience is a text of 1 to %u bytes",
+            return mln_fail(cx, MLN_E_INVALID, "an audience is a text of 1 to %u bytes",
                             SP_AUDIENCE_BYTES);
         }
     }
-    *ret = audience;
     return MLN_OK;
 }
 
@@ -327,10 +296,10 @@ static struct mln_err push_token(struct caller *c, const struct mine *m,
 static struct mln_err write_jwt(struct mln_request *rq, struct mln_reply *re)
 {
     struct caller c = {.rq = rq};
-    const struct mln_value *audience = NULL;
+    const struct mln_value *audience = mln_field_of(rq, "audience");
     struct mln_bytes wanted;
     struct mln_value *data = mln_object(rq->cx), *svids = mln_array(rq->cx);
-    MLN_TRY(audience_of(rq, &audience));
+    MLN_TRY(sp_audience_check(rq->cx, audience));
     MLN_TRY(wanted_of(rq, &wanted));
     MLN_TRY(begin_or_wait(&c));
     for (size_t i = 0; i < c.n; i++) {

@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* One request of a process on this node: who it is was attested here, what it gets says the server. */
+/* One request of a process on this node: who it is was attested here, what it gets says the replica; what that lacks, the server. */
 #include "base/cbor.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/text.h"
-#include "crypto/crypto.h"
 #include "main/node_priv.h"
 #include "net/wire.h"
 
 #define PREFIX "spiffe/workload/"
 
+#define TRIES_MAX 80u /* a token of each identity is one; entries may change meanwhile */
+
 struct asked {
-    struct mln_bytes question;
-    const struct mln_value *data;
     const struct mln_peer *peer;
-    struct node_question q;
+    struct mln_replica_ask ask;
+    struct mln_value *tokens;
 };
 
 static struct mln_err read_request(struct node *node, struct mln_cx *cx, struct mln_core_call *call,
@@ -28,68 +29,66 @@ static struct mln_err read_request(struct node *node, struct mln_cx *cx, struct 
     if (!mln_bytes_starts(path, MLN_BYTES(PREFIX)) || mln_get(message, "peer") == NULL) {
         return mln_fail(cx, MLN_E_NO_ROUTE, "a node answers processes at its workload socket only");
     }
-    asked->question = mln_bytes_from(path, sizeof(PREFIX) - 1);
-    asked->data = mln_type_of(mln_get(message, "data")) == MLN_OBJECT ? mln_get(message, "data")
-                                                                      : mln_object(cx);
-    return mln_peers_find(cx, node->peers, mln_get_int(mln_get(message, "peer"), 0), call,
-                          &asked->peer);
+    MLN_TRY(mln_peers_find(cx, node->peers, mln_get_int(mln_get(message, "peer"), 0), call,
+                           &asked->peer));
+    asked->tokens = mln_object(cx);
+    asked->ask = (struct mln_replica_ask){
+        .question = mln_bytes_from(path, sizeof(PREFIX) - 1),
+        .data = mln_type_of(mln_get(message, "data")) == MLN_OBJECT ? mln_get(message, "data")
+                                                                    : mln_object(cx),
+        .selectors = asked->peer->selectors,
+        .tokens = asked->tokens,
+        .now_ns = mln_now_ns()};
+    return mln_cx_err(cx);
 }
 
-static struct mln_err key_of(struct mln_cx *cx, struct asked *asked)
+/* What is missing, asked of the server. */
+static struct mln_err fetch(struct node *node, struct mln_cx *cx, struct asked *asked,
+                            const struct mln_replica_reply *lacks)
 {
-    MLN_AUTO(mln_buf_drop) struct mln_buf all = {.is_secret = true};
-    mln_buf_add_bytes(&all, asked->question);
-    mln_buf_add_byte(&all, 0);
-    mln_cbor_print(&all, asked->peer->selectors);
-    mln_cbor_print_sorted(&all, asked->data);
-    MLN_TRY(mln_buf_ok(cx, &all));
-    mln_sha256(mln_buf_bytes(&all), asked->q.key);
-    asked->q.now_s = mln_now_ns() / 1000000000;
-    return MLN_OK;
-}
-
-static struct mln_err ask_server(struct node *node, struct mln_cx *cx, const struct asked *asked,
-                                 const struct mln_value **ret)
-{
+    const struct mln_value *data = NULL;
     struct mln_value *body = mln_object(cx);
-    struct mln_client_answer answer = {0};
-    mln_put_bytes(cx, body, "ask", asked->question);
-    mln_put(cx, body, "selectors", asked->peer->selectors);
-    mln_put(cx, body, "data", asked->data);
-    mln_put_int(cx, body, "pid", asked->peer->pid);
-    mln_put_int(cx, body, "uid", asked->peer->uid);
-    mln_put_int(cx, body, "gid", asked->peer->gid);
-    MLN_TRY(node_call(node, cx, "/v1/spiffe/nodes/workload", body, &answer));
-    MLN_TRY(mln_cbor_parse(cx, answer.body, ret));
-    return mln_type_of(mln_get(*ret, "grpc")) == MLN_INT
-               ? MLN_OK
-               : mln_fail(cx, MLN_E_REMOTE, "the server's answer cannot be read");
+    struct node_call what = {.path = "/v1/spiffe/nodes/jwt", .body = body};
+    size_t n = 0;
+    if (lacks->needs_match) {
+        return node_match(node, cx, asked->ask.selectors);
+    }
+    if (lacks->ids != NULL) {
+        MLN_TRY(node_sign(node, cx, lacks->ids, &n));
+        if (n > 0) {
+            node_wake(node);
+        }
+        return MLN_OK;
+    }
+    mln_put_text(cx, body, "entry", lacks->entry);
+    mln_put(cx, body, "audience", mln_get(asked->ask.data, "audience"));
+    MLN_TRY(node_call(node, cx, &what, &data));
+    mln_put(cx, asked->tokens, lacks->entry, mln_get(data, "svid"));
+    return mln_replica_token(cx, node->replica, &asked->ask, lacks->entry, data);
 }
 
 static struct mln_err answer_of(struct node *node, struct mln_cx *cx, struct mln_core_call *call,
                                 struct asked *asked, const struct mln_value **ret)
 {
+    struct mln_replica_reply reply = {0};
     MLN_TRY(read_request(node, cx, call, asked));
-    MLN_TRY(key_of(cx, asked));
-    if (node_recall(node, cx, &asked->q, true, ret)) {
-        return MLN_OK;
+    for (unsigned i = 0; i < TRIES_MAX; i++) {
+        MLN_TRY(mln_replica_answer(cx, node->replica, &asked->ask, &reply));
+        if (reply.data != NULL) {
+            *ret = reply.data;
+            return MLN_OK;
+        }
+        if (call->block != NULL) {
+            call->block(call->arg);
+        }
+        if (asked->ask.is_cut_off || mln_failed(fetch(node, cx, asked, &reply))) {
+            mln_log_fault(MLN_LOG_DEBUG, "node", cx,
+                          "the server does not answer: what is here will do");
+            mln_cx_clear(cx);
+            asked->ask.is_cut_off = true;
+        }
     }
-    if (call->block != NULL) {
-        call->block(call->arg);
-    }
-    struct mln_err err = ask_server(node, cx, asked, ret);
-    if (!mln_failed(err)) {
-        node_remember(node, cx, &asked->q, *ret);
-        return MLN_OK;
-    }
-    const char *why = mln_text_dup(cx, mln_bytes_of(cx->text));
-    mln_cx_clear(cx);
-    if (!mln_is(err, MLN_E_DENIED) &&
-        node_recall(node, cx, &asked->q, false, ret)) { /* cut off: what is good still */
-        return MLN_OK;
-    }
-    return mln_fail(cx, MLN_E_UNREACHABLE, "%s",
-                    why); /* whatever it is, it may pass: a process tries again */
+    return mln_fail(cx, MLN_E_UNREACHABLE, "entries change faster than SVIDs are signed");
 }
 
 static void put_failure(struct mln_cx *cx, int64_t grpc, const char *text, struct mln_value *out)
@@ -116,16 +115,13 @@ struct mln_err node_answer_call(void *arg, struct mln_cx *cx, struct mln_core_ca
     const char *why = mln_text_dup(cx, mln_bytes_of(cx->text));
     mln_cx_clear(cx);
     struct mln_value *message = mln_object(cx);
-    int64_t grpc =
-        mln_failed(err) ? mln_err_grpc(err.code) : mln_get_int(mln_get(answer, "grpc"), 13);
+    int64_t grpc = mln_failed(err) ? mln_err_grpc(err.code) : 0;
     mln_put_text(cx, message, "request_id", "");
     if (grpc != 0) {
-        put_failure(cx, grpc,
-                    mln_failed(err) ? why : mln_get_text(cx, mln_get(answer, "error"), ""),
-                    message);
+        put_failure(cx, grpc, why, message);
     } else {
         mln_put_int(cx, message, "status", 200);
-        mln_put(cx, message, "data", mln_get(answer, "data"));
+        mln_put(cx, message, "data", answer);
         mln_put_text(cx, message, "topic", NODE_TOPIC);
         mln_put_int(cx, message, "topic_version", (int64_t)version);
     }

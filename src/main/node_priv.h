@@ -1,50 +1,103 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A node's own core: it attests processes here and asks the server for them; it keeps what it was answered for as long as that is good. */
+/*
+ * A node's own core: it attests processes here, answers them from its replica (identity/spiffe_replica.h) and keeps that up to date with
+ * the server.
+ *
+ *   node_process.c   threads, monitor             node_link.c   calls to the server
+ *   node_self.c      who this node is: key, SVID, session       node_prove.c  what it shows for that
+ *   node_sync.c      entries, bundles, certificates             node_answer.c one request of a process
+ */
 #pragma once
 
 #include <pthread.h>
 #include <stdatomic.h>
 
 #include "core/core.h"
+#include "identity/spiffe_replica.h"
 #include "main/workers.h"
 #include "net/client.h"
 
-#define NODE_CLIENTS_MAX 16u
-#define NODE_TOPIC       "spiffe/node"
+#define NODE_CLIENTS_MAX   16u
+#define NODE_SESSION_BYTES 128u
+#define NODE_TOPIC         "spiffe/node"
 
-struct node_answer; /* node_cache.c */
+/* Its SVID. Of the poller alone. */
+struct node_self {
+    struct mln_buf key;   /* PKCS #8; secret */
+    struct mln_buf chain; /* DER, leaf first */
+    int64_t turn_s, expires_s;
+    char authority[80];
+};
+
 struct node {
     struct mln_client_config server;
     const char *data_dir;
     const struct mln_value *proof; /* the boot value's "proof" */
     struct mln_peers *peers;
+    struct mln_replica *replica;
     _Atomic(struct workers *) workers;
+    pthread_mutex_t syncing; /* one page of changes at a time */
+    pthread_mutex_t
+        signing; /* one call for certificates at a time, so that callers of one entry share its key */
     pthread_mutex_t lock; /* all below */
     struct mln_client *idle[NODE_CLIENTS_MAX];
     unsigned n_idle;
-    char session[128];
-    char revision[80];
-    struct node_answer *answers;
-    size_t n_answers;
-    atomic_ullong version; /* of the topic */
+    char session[NODE_SESSION_BYTES]; /* "" = none */
+    atomic_ullong version;            /* of the topic */
+    struct node_self self;
+    struct mln_client *watcher; /* the poller's: its calls take a minute */
 };
 
-/* ---- node_link.c: the server ---- */
-/* One call; body NULL = GET. errors UNREACHABLE, DENIED (the session is over), REMOTE */
-struct mln_err node_call(struct node *node, struct mln_cx *cx, const char *path, const struct mln_value *body,
-                         struct mln_client_answer *ret);
-/* Show who we are, unless a session is kept already. errors as node_call; INVALID (nothing to show) */
-struct mln_err node_attest(struct node *node, struct mln_cx *cx, bool is_anew);
-
-/* ---- node_cache.c: answers, by question and selectors ---- */
-struct node_question {
-    uint8_t key[32];
-    int64_t now_s;
+/* ---- node_link.c ---- */
+struct node_call {
+    const char *path;
+    const struct mln_value *body; /* NULL = GET */
+    struct mln_client *client;    /* NULL = any */
 };
-/* Into the arena: good still; and fresh when the server has nothing new. False: none. */
-bool node_recall(struct node *node, struct mln_cx *cx, const struct node_question *q, bool only_fresh, const struct mln_value **ret);
-void node_remember(struct node *node, struct mln_cx *cx, const struct node_question *q, const struct mln_value *answer);
-void node_forget_all(struct node *node);
+/* ret: "data" of the answer, NULL of 204. errors UNREACHABLE, DENIED (the session is over, or what was asked is not for us), REMOTE */
+struct mln_err node_call(struct node *node, struct mln_cx *cx, const struct node_call *what,
+                         const struct mln_value **ret);
+
+/* ---- node_prove.c ---- */
+/* Fill the payload of nodes/attest. errors as node_call; INVALID: nothing to show */
+struct mln_err node_prove(struct node *node, struct mln_cx *cx, const char *method,
+                          struct mln_value *payload);
+struct node_possession {
+    const char *context;
+    const struct mln_value *certs; /* array of DER in base64, leaf first */
+    struct mln_bytes key;          /* PKCS #8 */
+};
+/* A challenge of the server, signed. */
+struct mln_err node_put_possession(struct node *node, struct mln_cx *cx,
+                                   const struct node_possession *has, struct mln_value *payload);
+struct mln_err node_sign_nonce(struct mln_cx *cx, const char *context, struct mln_bytes der,
+                               const char *nonce, const char **ret);
+
+/* ---- node_self.c: of the poller ---- */
+/* What was kept in DIR/node.pem, if anything. */
+void node_self_load(struct node *node, struct mln_cx *cx);
+/*
+ * A new session and SVID: by the SVID that is here, else by what was said to show. errors as node_call; DENIED: this node was put out,
+ * or was never let in.
+ */
+struct mln_err node_attest(struct node *node, struct mln_cx *cx);
+bool node_self_is_due(struct node *node, int64_t now_s);
+void node_self_forget(struct node *node, struct mln_cx *cx); /* the file, too */
+void node_session_end(struct node *node);
+
+/* ---- node_sync.c ---- */
+/* Tell all streams to ask again. */
+void node_wake(struct node *node);
+/* Certificates for entries that lack one; ids NULL = whichever. ret_n: how many are new. errors as node_call */
+struct mln_err node_sign(struct node *node, struct mln_cx *cx, const struct mln_value *ids,
+                         size_t *ret_n);
+/* All that changed since the last time, and what is due. */
+struct mln_err node_sync(struct node *node, struct mln_cx *cx);
+/* Entries that templates have for a process that shows these: made at the server, and here. */
+struct mln_err node_match(struct node *node, struct mln_cx *cx, const struct mln_value *selectors);
+/* Wait for news; *ret_changed. */
+struct mln_err node_watch(struct node *node, struct mln_cx *cx, bool *ret_changed);
 
 /* ---- node_answer.c ---- */
-struct mln_err node_answer_call(void *arg, struct mln_cx *cx, struct mln_core_call *call, struct mln_buf *out);
+struct mln_err node_answer_call(void *arg, struct mln_cx *cx, struct mln_core_call *call,
+                                struct mln_buf *out);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `merlon node run`: monitor, front and the attest process as of a server, and in core's place a process that asks the server. Its
- * main thread hears monitor; one thread asks every few seconds whether something changed and wakes streams when it did.
+ * main thread hears monitor; one thread, the poller, keeps the replica up to date: its question whether something changed is held by the
+ * server until something did.
  */
 #include <errno.h>
 #include <poll.h>
@@ -21,9 +22,15 @@
 #include "main/node_priv.h"
 
 #define BOOT_BYTES (4u << 20)
-#define POLL_MS    5000 /* a fifth more or less, so that thousands of nodes do not ask at once */
-#define SHORT_MS   500  /* until it is attested */
-#define CALL_NS    ((int64_t)5000000000)
+#define POLL_MS                                                                                    \
+    2000 /* between turns of a server that holds no questions, or that changes all the time */
+#define SHORT_MS     500 /* after the first failure */
+#define AGAIN_MAX_MS 30000
+#define HASTY_NS     ((int64_t)200000000)
+#define HASTY_MAX    50u
+#define CALL_NS      ((int64_t)5000000000)
+#define WATCH_NS                                                                                   \
+    ((int64_t)75000000000) /* the longest wait, and a quarter of a minute for the way */
 
 struct node_process {
     struct node node;
@@ -31,75 +38,63 @@ struct node_process {
     int stop;
     pthread_t poller;
     bool has_poller;
+    bool has_news; /* the poller's: there is something to hear */
+    unsigned hasty;
 };
 
 /* ---- changes ---- */
 
-static void wake_streams(struct node *node)
+/* Put out: what processes were given is given no more, and streams end. */
+static void forget(struct node *node, struct mln_cx *cx)
 {
-    MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
-    MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(65536, false);
-    struct workers *workers = atomic_load(&node->workers);
-    struct mln_cx cx;
-    if (workers == NULL || arena == NULL) {
-        return;
-    }
-    mln_cx_init(&cx, arena);
-    struct mln_value *topic = mln_object(&cx);
-    mln_put_text(&cx, topic, "topic", NODE_TOPIC);
-    mln_put_int(&cx, topic, "version", (int64_t)(atomic_fetch_add(&node->version, 1) + 1));
-    mln_put_null(&cx, topic, "value");
-    mln_cbor_print(&text, topic);
-    workers_publish(workers, mln_buf_bytes(&text));
+    node_session_end(node);
+    node_self_forget(node, cx);
+    mln_replica_clear(node->replica);
+    node_wake(node);
 }
 
-static struct mln_err look(struct node *node, struct mln_cx *cx)
+/* A new session by the SVID, or by what there is to show. Refused: this node was put out. */
+static struct mln_err begin(struct node *node, struct mln_cx *cx)
 {
-    struct mln_client_answer answer = {0};
-    const struct mln_value *json = NULL;
-    MLN_TRY(node_call(node, cx, "/v1/spiffe/nodes/revision", NULL, &answer));
-    MLN_TRY(mln_json_parse(cx, answer.body, &json));
-    struct mln_bytes revision = mln_get_bytes(mln_get(mln_get(json, "data"), "revision"));
-    if (revision.len == 0 || revision.len >= sizeof(node->revision)) {
-        return mln_fail(cx, MLN_E_REMOTE, "the server's revision cannot be read");
+    struct mln_err err = node_attest(node, cx);
+    if (mln_is(err, MLN_E_DENIED)) {
+        const char *why = mln_text_dup(cx, mln_bytes_of(cx->text));
+        forget(node, cx);
+        return mln_refail(cx, MLN_E_DENIED, "%s", why);
     }
-    (void)pthread_mutex_lock(&node->lock);
-    bool is_new = !mln_bytes_is(revision, node->revision);
-    mln_fill(node->revision, 0, sizeof(node->revision));
-    mln_copy(node->revision, revision.ptr, revision.len);
-    (void)pthread_mutex_unlock(&node->lock);
-    if (is_new) {
-        wake_streams(node);
-    }
-    return MLN_OK;
+    return err;
 }
 
-/* Put out: what was answered before is given no more, and streams end. */
-static void forget(struct node *node)
+static struct mln_err follow(struct node_process *process, struct mln_cx *cx)
 {
-    (void)pthread_mutex_lock(&node->lock);
-    mln_fill(node->session, 0, sizeof(node->session));
-    mln_fill(node->revision, 0, sizeof(node->revision));
-    (void)pthread_mutex_unlock(&node->lock);
-    node_forget_all(node);
-    wake_streams(node);
+    if (process->has_news) {
+        MLN_TRY(node_sync(&process->node, cx));
+        process->has_news = false;
+    }
+    return node_watch(&process->node, cx, &process->has_news);
 }
 
-/* A session that is over is begun anew, if there is something to show more than once. */
-static bool look_or_attest(struct node *node, struct mln_cx *cx)
+/* One turn: be somebody, hear what changed, have keys certified, wait for news. */
+static struct mln_err turn(struct node_process *process, struct mln_cx *cx)
 {
-    bool has_session = node->session[0] != 0;
-    struct mln_err err = has_session ? look(node, cx) : node_attest(node, cx, true);
-    if (mln_is(err, MLN_E_DENIED) && has_session) {
-        mln_cx_clear(cx);
-        forget(node);
-        err = node_attest(node, cx, true);
+    struct node *node = &process->node;
+    if (node->session[0] == '\0' || node_self_is_due(node, mln_now_ns() / 1000000000)) {
+        MLN_TRY(begin(node, cx));
+        process->has_news = true;
     }
-    if (mln_failed(err)) {
-        mln_log_fault(MLN_LOG_WARN, "node", cx, "the server is not asked");
+    struct mln_err err = follow(process, cx);
+    if (mln_is(err, MLN_E_DENIED)) {
+        node_session_end(node); /* it is over: the next turn begins another, if it may */
     }
-    mln_cx_clear(cx);
-    return !mln_failed(err);
+    return err;
+}
+
+/* How long to wait after so many failures: longer each time, and never all nodes at once when the server is back. */
+static int wait_of(unsigned failures)
+{
+    int64_t most = (int64_t)SHORT_MS << (failures < 7 ? failures : 7);
+    most = most < AGAIN_MAX_MS ? most : AGAIN_MAX_MS;
+    return (int)(most / 2 + (int64_t)mln_random_below((uint64_t)(most / 2)));
 }
 
 static void *poller_main(void *arg)
@@ -109,13 +104,23 @@ static void *poller_main(void *arg)
     struct pollfd stop = {.fd = process->stop, .events = POLLIN};
     struct mln_cx cx;
     int wait_ms = 0;
+    unsigned failures = 0;
     mln_cx_init(&cx, arena);
+    process->has_news = true;
     while (arena != NULL && poll(&stop, 1, wait_ms) == 0) {
-        bool had_session = process->node.session[0] != 0;
-        bool is_fine = look_or_attest(&process->node, &cx);
-        wait_ms = is_fine && !had_session ? 0
-                  : is_fine               ? POLL_MS * 4 / 5 + (int)mln_random_below(POLL_MS * 2 / 5)
-                                          : SHORT_MS * 4;
+        int64_t begin_ns = mln_mono_ns();
+        struct mln_err err = turn(process, &cx);
+        failures = mln_failed(err) ? failures + 1 : 0;
+        if (mln_failed(err) && poll(&stop, 1, 0) == 0) {
+            process->has_news = true;
+            mln_log_fault(failures == 1 ? MLN_LOG_WARN : MLN_LOG_DEBUG, "node", &cx,
+                          "the server is not asked");
+        }
+        /* news that come at once, again and again, are a server that does not hold the question: then it is a poll */
+        bool is_hasty = !mln_failed(err) && mln_mono_ns() - begin_ns < HASTY_NS;
+        process->hasty = is_hasty ? process->hasty + 1 : 0;
+        wait_ms = mln_failed(err) ? wait_of(failures) : process->hasty > HASTY_MAX ? POLL_MS : 0;
+        mln_cx_clear(&cx);
         mln_arena_reset(arena);
     }
     mln_arena_free(arena);
@@ -187,12 +192,21 @@ static struct mln_err start(struct mln_cx *cx, struct node_process *process,
     node->data_dir = mln_get_text(cx, mln_get(boot, "data"), "");
     node->proof = mln_get(boot, "proof");
     node->peers = mln_peers_new(0);
+    node->replica = mln_replica_new();
     atomic_init(&node->version, 1);
     (void)pthread_mutex_init(&node->lock, NULL);
+    (void)pthread_mutex_init(&node->signing, NULL);
+    (void)pthread_mutex_init(&node->syncing, NULL);
     process->stop = eventfd(0, EFD_CLOEXEC);
-    if (node->peers == NULL || process->stop < 0) {
+    if (node->peers == NULL || node->replica == NULL || process->stop < 0) {
         return mln_fail(cx, MLN_E_MEMORY, "node: no memory or descriptors");
     }
+    node->server.has_cancel = true; /* whoever waits for the server goes when this process does */
+    node->server.cancel_fd = process->stop;
+    struct mln_client_config watcher = node->server;
+    watcher.timeout_ns = WATCH_NS;
+    MLN_TRY(mln_client_new(cx, &watcher, &node->watcher));
+    node_self_load(node, cx);
     struct workers_config config = {.answer = node_answer_call,
                                     .broken = on_broken,
                                     .arg = node,
@@ -200,7 +214,7 @@ static struct mln_err start(struct mln_cx *cx, struct node_process *process,
     struct workers *workers = NULL;
     MLN_TRY(workers_new(cx, &config, &workers));
     atomic_store(&node->workers, workers);
-    struct mln_err err = node_attest(node, cx, false);
+    struct mln_err err = node_attest(node, cx);
     if (mln_is(err,
                MLN_E_UNREACHABLE)) { /* it will be there: until then processes hear to try again */
         mln_log_fault(MLN_LOG_WARN, "node", cx, "the server is not there yet");
@@ -237,7 +251,10 @@ static void finish(struct node_process *process)
     }
     core_attest_end(&process->attest);
     workers_free(atomic_exchange(&process->node.workers, NULL));
-    node_forget_all(&process->node);
+    mln_replica_free(process->node.replica);
+    mln_client_free(process->node.watcher);
+    mln_buf_drop(&process->node.self.key);
+    mln_buf_drop(&process->node.self.chain);
     while (process->node.n_idle > 0) {
         mln_client_free(process->node.idle[--process->node.n_idle]);
     }

@@ -103,6 +103,7 @@ struct mln_err mln_client_new(struct mln_cx *cx, const struct mln_client_config 
         return mln_fail(cx, MLN_E_MEMORY, "out of memory");
     }
     client->link.fd = -1;
+    client->link.cancel_fd = config->has_cancel ? config->cancel_fd : -1;
     client->skips_verify = config->skip_verify;
     client->timeout_ns = config->timeout_ns > 0 ? config->timeout_ns : TIMEOUT_DEFAULT_NS;
     MLN_TRY(read_url(cx, config->url, client));

@@ -16,6 +16,8 @@ struct mln_client_config {
     const char *cert_file, *key_file; /* client certificate; NULL */
     bool skip_verify;                 /* as the user asked; the caller warns */
     int64_t timeout_ns;               /* whole call; 0 = 60 s */
+    bool has_cancel;
+    int cancel_fd; /* with has_cancel: when it becomes readable a call that waits ends, UNREACHABLE; borrowed */
 };
 struct mln_client_answer {
     int status;

@@ -22,7 +22,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 
-/* Wait until the socket can do what is asked. errors TIMEOUT */
+/* Wait until the socket can do what is asked. errors TIMEOUT, UNREACHABLE (given up) */
 static struct mln_err wait_for(struct mln_cx *cx, const struct client_link *link, short events)
 {
     for (;;) {
@@ -30,8 +30,11 @@ static struct mln_err wait_for(struct mln_cx *cx, const struct client_link *link
         if (left <= 0) {
             return mln_fail(cx, MLN_E_TIMEOUT, "the server took too long");
         }
-        struct pollfd pf = {.fd = link->fd, .events = events};
-        int n = poll(&pf, 1, left / 1000000 > 60000 ? 60000 : (int)(left / 1000000) + 1);
+        struct pollfd pf[] = {{.fd = link->fd, .events = events}, {.fd = link->cancel_fd, .events = POLLIN}};
+        int n = poll(pf, MLN_COUNT(pf), left / 1000000 > 60000 ? 60000 : (int)(left / 1000000) + 1);
+        if (n > 0 && pf[1].revents != 0) {
+            return mln_fail(cx, MLN_E_UNREACHABLE, "the call was given up");
+        }
         if (n > 0) {
             return MLN_OK;
         }

@@ -8,6 +8,7 @@
 
 struct client_link {
     int fd; /* -1 = closed */
+    int cancel_fd; /* -1 = none */
     SSL *ssl;
     SSL_CTX *tls;
     int64_t deadline_ns;

@@ -6,8 +6,8 @@
  */
 #include "net/front_priv.h"
 
-#define BUCKETS 4096u /* 32 KiB a thread; 10,000 topics are 3 to a bucket */
-#define RECENT  256u
+#define BUCKETS   4096u /* 32 KiB a thread; 10,000 topics are 3 to a bucket */
+#define RECENT    256u
 #define TOPIC_MAX 128u /* bytes of a name; core's are digests */
 
 struct topic {

@@ -10,65 +10,11 @@ import os
 import pathlib
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 
-from kit import MERLON, ROOT, Server, case, finish, run, skip
-
-CLIENT = ROOT.parent / "shared" / "spiffe" / "wlbench"
-
-
-def until(what, seconds=15):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = what()
-        if found:
-            return found
-        time.sleep(0.2)
-    return what()
-
-
-def client():
-    """Its program, or None and why not."""
-    ready = os.environ.get("WLBENCH")
-    if ready:
-        return ready, ""
-    if not CLIENT.is_dir() or shutil.which("go") is None:
-        return None, "there is no %s or no go" % CLIENT
-    program = ROOT / "build-check" / "go" / "wlbench"
-    program.parent.mkdir(parents=True, exist_ok=True)
-    made = subprocess.run(["go", "build", "-o", str(program), "."], cwd=CLIENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    return (str(program), "") if made.returncode == 0 else (None, made.stdout.decode()[-300:])
-
-
-class Node:
-    def __init__(self, server, folder, *how):
-        self.socket = str(folder / "w" / "api.sock")
-        self.log = open(folder / "log", "wb+")
-        self.child = subprocess.Popen([MERLON, "node", "run", "--server", "http://127.0.0.1:%d" % server.port, "--socket", self.socket,
-                                       "--data", str(folder / "data"), *how], stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
-
-    def printed(self):
-        self.log.seek(0)
-        return self.log.read().decode(errors="replace")
-
-    def stop(self):
-        if self.child.poll() is None:
-            self.child.send_signal(signal.SIGTERM)
-        try:
-            return self.child.wait(30)
-        except subprocess.TimeoutExpired:
-            self.child.kill()
-            return self.child.wait()
-
-
-def ids(program, socket):
-    """SPIFFE ids that this process gets there; None and what was said when there are none."""
-    done = subprocess.run([program, "watch", "-secs", "1"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
-                          env={**os.environ, "SPIFFE_ENDPOINT_SOCKET": "unix://" + socket})
-    return done.stdout.decode()
-
+from kit import Server, case, finish, run, skip
+from node_kit import Node, client, ids, until
 
 def body():
     program, why = client()
@@ -98,8 +44,6 @@ def body():
         found = until(lambda: (lambda text: text if "spiffe://example.org/below" in text else None)(ids(program, node.socket)))
         case("a process gets what is below its node", found, ids(program, node.socket))
         case("and nothing else", "spiffe://example.org/beside" not in (found or ""), found)
-        time.sleep(7)  # the node asks for the revision again: its answer is fresh
-        ids(program, node.socket)
         port = server.port
         server.api.close()
         server.end(signal.SIGKILL)
@@ -112,9 +56,10 @@ def body():
         case("and hears of changes when it is back", later, (done, node.printed()[-500:]))
         code = node.stop()
         case("a node ends cleanly", code == 0, (code, node.printed()[-300:]))
+        (folder / "token").unlink()
         node = Node(server, folder / "one", "--join-token-file", str(folder / "token"))
         nodes.append(node)
-        case("its session is kept for the next start", until(lambda: "spiffe://example.org/below" in ids(program, node.socket)), node.printed())
+        case("its SVID is enough for the next start", until(lambda: "spiffe://example.org/below" in ids(program, node.socket)), node.printed())
         listed = server.api("LIST", "spiffe/nodes/list").data["keys"]
         server.api("DELETE", "spiffe/nodes/list/" + listed[0])
         gone = until(lambda: "spiffe://example.org/below" not in ids(program, node.socket), 20)

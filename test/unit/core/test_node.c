@@ -1,151 +1,43 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Nodes: how they show who they are, what they get and what not, and that a proof works once. */
-#include "core_kit.h"
+/* Nodes: how they show who they are, what they get for that, and that a proof works once. */
+#include "node_kit.h"
 
-#include "base/clock.h"
-#include "base/text.h"
 #include "crypto/akey.h"
 #include "crypto/crypto.h"
 #include "crypto/digest.h"
-#include "crypto/x509.h"
-
-static struct ck *node_start(void)
-{
-    struct ck *k = ck_new();
-    CK_WANT(k, ck_call(k, "root", "write", "spiffe/config", "{\"trust_domain\":\"example.org\"}"),
-            204);
-    return k;
-}
-#define NODES(k) MLN_AUTO(ck_drop) struct ck *k = node_start()
-
-static const char *text_at(struct ck *k, const char *name)
-{
-    return mln_get_text(&k->cx, mln_get(mln_get(k->answer, "data"), name), "");
-}
-
-/* A node by join token; its session, and its id into ret_id. */
-static const char *join(struct ck *k, const char **ret_id)
-{
-    CK_WANT(k, ck_call(k, "root", "write", "spiffe/nodes/join-token", "{\"ttl\":60}"), 200);
-    const char *token = text_at(k, "token");
-    const char *json = mln_text_format(
-        &k->cx, "{\"method\":\"join_token\",\"payload\":{\"token\":\"%s\"}}", token);
-    CK_WANT(k, ck_call(k, NULL, "write", "spiffe/nodes/attest", json), 200);
-    *ret_id = text_at(k, "spiffe_id");
-    const char *session = text_at(k, "session");
-    CK_WANT(k, ck_call(k, NULL, "write", "spiffe/nodes/attest", json), 403); /* once */
-    assert_string_equal(ck_error(k), "this node is not attested");
-    return session;
-}
-
-static void entry(struct ck *k, const char *parent, const char *id)
-{
-    const char *json = mln_text_format(
-        &k->cx, "{\"spiffe_id\":\"%s\",\"parent_id\":\"%s\",\"selectors\":[\"unix:uid:7\"]}", id,
-        parent);
-    CK_WANT(k, ck_call(k, "root", "write", "spiffe/entries", json), 200);
-}
-
-/* What a process with unix:uid:7 on that node is answered: CBOR in raw. */
-static const struct mln_value *ask(struct ck *k, const char *session, const char *question,
-                                   const char *data)
-{
-    const struct mln_value *all = NULL;
-    const char *json = mln_text_format(
-        &k->cx, "{\"ask\":\"%s\",\"selectors\":[\"unix:gid:7\",\"unix:uid:7\"],\"data\":%s}",
-        question, data);
-    CK_WANT(k, ck_call(k, session, "write", "spiffe/nodes/workload", json), 200);
-    assert_false(
-        mln_failed(mln_cbor_parse(&k->cx, mln_get_bytes(mln_get(k->answer, "raw")), &all)));
-    return all;
-}
-
-static void test_a_node_gets_what_is_below_it(void **state)
-{
-    (void)state;
-    NODES(k);
-    const char *id = NULL, *other = NULL;
-    const char *session = join(k, &id), *second = join(k, &other);
-    assert_true(mln_bytes_starts(mln_bytes_of(id),
-                                 MLN_BYTES("spiffe://example.org/merlon/node/join_token/")));
-    entry(k, id, "spiffe://example.org/mine");
-    entry(k, other, "spiffe://example.org/others");
-    entry(k, "spiffe://example.org/merlon/server", "spiffe://example.org/servers");
-    const struct mln_value *svids =
-        mln_get(mln_get(ask(k, session, "x509-svids", "{}"), "data"), "svids");
-    assert_int_equal(mln_len(svids), 1);
-    assert_true(mln_is_text(mln_get(mln_item(svids, 0), "spiffe_id"), "spiffe://example.org/mine"));
-    assert_true(mln_len(mln_get(mln_item(svids, 0), "key")) > 0);
-    svids = mln_get(mln_get(ask(k, second, "x509-svids", "{}"), "data"), "svids");
-    assert_true(
-        mln_is_text(mln_get(mln_item(svids, 0), "spiffe_id"), "spiffe://example.org/others"));
-    const struct mln_value *all = ask(k, session, "jwt-svid", "{\"audience\":[\"a\"]}");
-    assert_int_equal(mln_get_int(mln_get(all, "grpc"), -1), 0);
-    assert_int_equal(mln_len(mln_get(mln_get(all, "data"), "svids")), 1);
-    all = ask(k, session, "jwt-svid",
-              "{\"audience\":[\"a\"],\"spiffe_id\":\"spiffe://example.org/others\"}");
-    assert_int_equal(mln_get_int(mln_get(all, "grpc"), -1),
-                     7); /* the process's refusal, as an answer */
-    all = ask(k, session, "jwt-svid", "{\"audience\":[]}");
-    assert_int_equal(mln_get_int(mln_get(all, "grpc"), -1), 3);
-}
-
-static const char *revision(struct ck *k, const char *session)
-{
-    CK_WANT(k, ck_call(k, session, "read", "spiffe/nodes/revision", NULL), 200);
-    return text_at(k, "revision");
-}
-
-/* Changes of others' entries are no news; one's own are, and new keys. */
-static void test_what_changes_a_revision(void **state)
-{
-    (void)state;
-    NODES(k);
-    const char *id = NULL, *other = NULL;
-    const char *session = join(k, &id);
-    (void)join(k, &other);
-    const char *first = revision(k, session);
-    entry(k, other, "spiffe://example.org/others");
-    assert_string_equal(revision(k, session), first);
-    entry(k, id, "spiffe://example.org/mine");
-    const char *second = revision(k, session);
-    assert_string_not_equal(second, first);
-    (void)ask(k, session, "x509-svids", "{}");
-    const char *third = revision(k, session);
-    assert_string_not_equal(third, second); /* an SVID was made */
-    (void)ask(k, session, "x509-svids", "{}");
-    assert_string_equal(revision(k, session), third);
-}
 
 static void test_who_is_no_node(void **state)
 {
     (void)state;
     NODES(k);
-    const char *id = NULL;
-    const char *session = join(k, &id);
+    struct joined n = join_node(k);
     const struct ck_step steps[] = {
-        {NULL, "read", "spiffe/nodes/revision", NULL, 403, NULL, "only for nodes: attest first"},
-        {"root", "read", "spiffe/nodes/revision", NULL, 403, NULL, "only for nodes: attest first"},
-        {"mns.0123", "read", "spiffe/nodes/revision", NULL, 403, NULL,
+        {NULL, "read", "spiffe/nodes/sync", NULL, 403, NULL, "only for nodes: attest first"},
+        {"root", "read", "spiffe/nodes/sync", NULL, 403, NULL, "only for nodes: attest first"},
+        {"mns.0123", "read", "spiffe/nodes/sync", NULL, 403, NULL,
          "this node is not known here: attest again"},
-        {"mns.0123", "write", "spiffe/nodes/workload", "{\"ask\":\"x509-svids\",\"selectors\":[]}",
-         403, NULL, NULL},
-        {session, "write", "spiffe/nodes/workload", "{\"ask\":\"x509-svids\",\"selectors\":{}}",
-         400, NULL, NULL},
-        {session, "write", "spiffe/nodes/workload",
-         "{\"ask\":\"x509-svids\",\"selectors\":[\"nocolon\"]}", 400, NULL, NULL},
-        {session, "read", "spiffe/entries", NULL, 403, NULL, NULL}, /* a session is no token */
-        {session, "write", "spiffe/nodes/join-token", "{}", 403, NULL, NULL},
+        {"mns.0123", "read", "spiffe/nodes/watch", NULL, 403, NULL, NULL},
+        {"mns.0123", "write", "spiffe/nodes/sign", "{\"requests\":[]}", 403, NULL, NULL},
+        {"mns.0123", "write", "spiffe/nodes/jwt", "{\"entry\":\"a\",\"audience\":[\"a\"]}", 403,
+         NULL, NULL},
+        {n.session, "read", "spiffe/entries", NULL, 403, NULL, NULL}, /* a session is no token */
+        {n.session, "write", "spiffe/entries", "{}", 403, NULL, NULL},
+        {n.session, "write", "spiffe/nodes/join-token", "{}", 403, NULL, NULL},
+        {n.session, "list", "spiffe/nodes/list", NULL, 403, NULL, NULL},
         {NULL, "write", "spiffe/nodes/attest", "{\"method\":\"magic\"}", 400, NULL, NULL},
         {NULL, "write", "spiffe/nodes/attest", "{\"method\":\"join_token\",\"payload\":{}}", 403,
          NULL, NULL},
         {NULL, "write", "spiffe/nodes/attest", "{\"method\":\"x509pop\",\"payload\":{}}", 403, NULL,
          NULL},
+        {NULL, "write", "spiffe/nodes/attest", "{\"method\":\"x509_svid\",\"payload\":{}}", 403,
+         NULL, NULL},
         {NULL, "write", "spiffe/nodes/attest",
          "{\"method\":\"k8s_psat\",\"payload\":{\"cluster\":\"a\",\"token\":\"b\"}}", 403, NULL,
          NULL},
         {"root", "write", "spiffe/nodes/join-token", "{\"ttl\":0}", 400, NULL, NULL},
         {"root", "write", "spiffe/nodes/config", "{\"x509pop_ca\":\"no pem\"}", 400, NULL, NULL},
+        {"root", "write", "spiffe/nodes/config", "{\"svid_ttl\":29}", 400, NULL, NULL},
+        {"root", "write", "spiffe/nodes/config", "{\"svid_ttl\":604801}", 400, NULL, NULL},
         {"root", "write", "spiffe/nodes/config", "{\"clusters\":{\"a\":{\"host\":\"http://x\"}}}",
          400, NULL, NULL},
         {"root", "write", "spiffe/nodes/config",
@@ -154,23 +46,21 @@ static void test_who_is_no_node(void **state)
     CK_PLAY(k, steps);
 }
 
-static void test_an_evicted_node(void **state)
+static const char *path_of(struct ck *k, const char *id)
 {
-    (void)state;
-    NODES(k);
-    const char *id = NULL;
-    const char *session = join(k, &id);
-    (void)revision(k, session);
     CK_WANT(k, ck_call(k, "root", "list", "spiffe/nodes/list", NULL), 200);
     const struct mln_value *keys = mln_get(mln_get(k->answer, "data"), "keys");
-    assert_int_equal(mln_len(keys), 1);
-    const char *path = mln_text_format(&k->cx, "spiffe/nodes/list/%s",
-                                       mln_get_text(&k->cx, mln_item(keys, 0), ""));
-    CK_WANT(k, ck_call(k, "root", "read", path, NULL), 200);
-    assert_string_equal(text_at(k, "id"), id);
-    assert_string_equal(ck_at(k, "data|session"), "absent");
-    CK_WANT(k, ck_call(k, "root", "delete", path, NULL), 204);
-    CK_WANT(k, ck_call(k, session, "read", "spiffe/nodes/revision", NULL), 403);
+    for (size_t i = 0; i < mln_len(keys); i++) {
+        const char *path = mln_text_format(&k->cx, "spiffe/nodes/list/%s",
+                                           mln_get_text(&k->cx, mln_item(keys, i), ""));
+        CK_WANT(k, ck_call(k, "root", "read", path, NULL), 200);
+        assert_string_equal(ck_at(k, "data|session"), "absent");
+        if (strcmp(text_at(k, "id"), id) == 0) {
+            return path;
+        }
+    }
+    fail_msg("%s is not in the list", id);
+    return NULL;
 }
 
 /* ---- proof of possession ---- */
@@ -212,22 +102,26 @@ static const char *nonce_of(struct ck *k)
     return text_at(k, "nonce");
 }
 
-static const char *sign_nonce(struct ck *k, const struct party *by, const char *nonce)
+static const char *sign_text(struct ck *k, const struct mln_key *key, const char *context,
+                             const char *nonce)
 {
     MLN_AUTO(mln_buf_drop)
-    struct mln_buf priv = {.is_secret = true},
-                   pub = {0}, sig = {0}, input = {0};
+    struct mln_buf priv = {.is_secret = true}, pub = {0}, sig = {0}, input = {0};
     struct mln_akey_how how = {.hash = MLN_HASH_SHA2_256, .salt = MLN_AKEY_SALT_HASH};
     uint8_t digest[MLN_SHA256_BYTES];
-    mln_buf_add_text(&input, "merlon node x509pop");
+    mln_buf_add_text(&input, context);
     mln_buf_add_byte(&input, 0);
     mln_buf_add_text(&input, nonce);
     mln_sha256(mln_buf_bytes(&input), digest);
-    assert_false(
-        mln_failed(mln_akey_from_pkcs8(&k->cx, MLN_AKEY_P256, by->key.pkcs8, &priv, &pub)));
+    assert_false(mln_failed(mln_akey_from_pkcs8(&k->cx, MLN_AKEY_P256, key->pkcs8, &priv, &pub)));
     assert_false(mln_failed(mln_akey_sign(&k->cx, MLN_AKEY_P256, mln_buf_bytes(&priv), &how,
                                           mln_bytes_at(digest, sizeof(digest)), &sig)));
     return mln_base64_text(&k->cx, mln_buf_bytes(&sig), MLN_B64_STD);
+}
+
+static const char *sign_nonce(struct ck *k, const struct party *by, const char *nonce)
+{
+    return sign_text(k, &by->key, "merlon node x509pop", nonce);
 }
 
 static int show(struct ck *k, const struct party *const *chain, size_t n, const char *nonce,
@@ -296,20 +190,143 @@ static void test_proof_of_possession(void **state)
     CK_WANT(k, show(k, chain, 2, nonce, sign_nonce(k, &leaf, nonce)),
             200); /* the same node again: the session before is over */
     assert_string_equal(text_at(k, "spiffe_id"), id);
-    CK_WANT(k, ck_call(k, first, "read", "spiffe/nodes/revision", NULL), 403);
+    CK_WANT(k, ck_call(k, first, "read", "spiffe/nodes/sync", NULL), 403);
     const char *bad = mln_text_format(&k->cx, "%c%s", nonce[0] == '9' ? '8' : '9',
                                       nonce + 1); /* its time is under the code, too */
     CK_WANT(k, show(k, chain, 2, bad, sign_nonce(k, &leaf, bad)), 403);
 }
 
+/* ---- the node's own SVID ---- */
+
+#define SVID_CONTEXT "merlon node svid"
+
+/* Show an SVID with a signature by that key; next: the key of the next one, NULL = none is asked for. */
+static int show_svid(struct ck *k, struct mln_bytes svid, const struct mln_key *by,
+                     const char *context, struct mln_key *next)
+{
+    const char *nonce = nonce_of(k);
+    const char *csr = next != NULL ? new_csr(k, next) : "";
+    return ck_call(
+        k, NULL, "write", "spiffe/nodes/attest",
+        mln_text_format(&k->cx,
+                        "{\"method\":\"x509_svid\",\"payload\":{\"certificates\":[\"%s\"],"
+                        "\"nonce\":\"%s\",\"signature\":\"%s\"},\"csr\":\"%s\"}",
+                        mln_base64_text(&k->cx, svid, MLN_B64_STD), nonce,
+                        sign_text(k, by, context, nonce), csr));
+}
+
+static void test_own_svid(void **state)
+{
+    (void)state;
+    NODES(k);
+    CK_WANT(k, ck_call(k, "root", "write", "spiffe/nodes/config", "{\"svid_ttl\":120}"), 204);
+    struct joined first = join_node(k), second = {0}, third = {0};
+    struct mln_x509_info info;
+    int64_t now_s = mln_now_ns() / 1000000000;
+    assert_false(mln_failed(mln_x509_cert_read(&k->cx, first.svid, &info)));
+    assert_true(mln_bytes_eq(info.spki, first.key.spki) && !info.is_ca && info.sans_n == 1);
+    assert_true(mln_bytes_is(info.sans[0].value, first.id));
+    assert_true(info.not_after_s > now_s + 100 && info.not_after_s <= now_s + 121);
+    CK_WANT(k, show_svid(k, first.svid, &first.key, SVID_CONTEXT, &second.key), 200);
+    take_joined(k, &second);
+    assert_string_equal(first.id, second.id);
+    CK_WANT(k, ck_call(k, first.session, "read", "spiffe/nodes/sync", NULL), 403);
+    CK_WANT(k, ck_call(k, second.session, "read", "spiffe/nodes/sync", NULL), 200);
+    CK_WANT(k, show_svid(k, first.svid, &first.key, SVID_CONTEXT, &second.key),
+            200); /* the answer got lost */
+    take_joined(k, &second);
+    CK_WANT(k, show_svid(k, second.svid, &second.key, SVID_CONTEXT, &third.key), 200);
+    take_joined(k, &third);
+    CK_WANT(k, show_svid(k, first.svid, &first.key, SVID_CONTEXT, &second.key),
+            403); /* copied from somewhere */
+    CK_WANT(k, ck_call(k, third.session, "read", "spiffe/nodes/sync", NULL), 200);
+    assert_string_equal(first.id, third.id);
+}
+
+static void test_own_svid_refused(void **state)
+{
+    (void)state;
+    NODES(k);
+    struct joined n = join_node(k), other = join_node(k);
+    struct mln_key next, worker;
+    const char *id = add_entry(k, n.id, "spiffe://example.org/mine");
+    const char *json = mln_text_format(&k->cx, "{\"requests\":[{\"entry\":\"%s\",\"csr\":\"%s\"}]}",
+                                       id, new_csr(k, &worker));
+    CK_WANT(k, ck_call(k, n.session, "write", "spiffe/nodes/sign", json), 200);
+    struct mln_bytes of_worker = der_at(
+        k, mln_get_text(&k->cx,
+                        mln_get(mln_item(mln_get(mln_get(k->answer, "data"), "svids"), 0), "chain"),
+                        ""));
+    struct party root = make(k, "root", NULL, true, 3600),
+                 strange = make(k, "leaf", &root, false, 3600);
+    const struct {
+        struct mln_bytes svid;
+        const struct mln_key *by;
+        const char *context;
+        bool has_next;
+        int status;
+    } rows[] = {
+        {n.svid, &other.key, SVID_CONTEXT, true, 403},         /* another's signature */
+        {n.svid, &n.key, "merlon node x509pop", true, 403},    /* made for something else */
+        {n.svid, &n.key, SVID_CONTEXT, false, 403},            /* no next one */
+        {of_worker, &worker, SVID_CONTEXT, true, 403},         /* a process is no node */
+        {strange.cert, &strange.key, SVID_CONTEXT, true, 403}, /* another authority's */
+        {root.cert, &root.key, SVID_CONTEXT, true, 403},
+        {n.svid, &n.key, SVID_CONTEXT, true, 200},
+    };
+    for (size_t i = 0; i < MLN_COUNT(rows); i++) {
+        int got = show_svid(k, rows[i].svid, rows[i].by, rows[i].context,
+                            rows[i].has_next ? &next : NULL);
+        if (got != rows[i].status) {
+            fail_msg("row %zu: %d %s", i, got, ck_json(k, k->answer));
+        }
+    }
+}
+
+static void test_an_evicted_node(void **state)
+{
+    (void)state;
+    NODES(k);
+    struct joined n = join_node(k), other = join_node(k);
+    struct mln_key next;
+    CK_WANT(k, ck_call(k, "root", "delete", path_of(k, n.id), NULL), 204);
+    CK_WANT(k, ck_call(k, n.session, "read", "spiffe/nodes/sync", NULL), 403);
+    CK_WANT(k, ck_call(k, n.session, "read", "spiffe/nodes/watch", NULL), 403);
+    CK_WANT(k, show_svid(k, n.svid, &n.key, SVID_CONTEXT, &next), 403);
+    CK_WANT(k, ck_call(k, other.session, "read", "spiffe/nodes/sync", NULL), 200);
+}
+
+/* One that may show as often as it likes what it has: only a ban keeps it out. */
+static void test_a_banned_node(void **state)
+{
+    (void)state;
+    NODES(k);
+    struct party root = make(k, "root", NULL, true, 3600),
+                 leaf = make(k, "leaf", &root, false, 3600);
+    const struct party *chain[] = {&leaf};
+    struct mln_value *config = mln_object(&k->cx);
+    mln_put_text(&k->cx, config, "x509pop_ca", mln_pem_text(&k->cx, "CERTIFICATE", root.cert));
+    CK_WANT(k, ck_call(k, "root", "write", "spiffe/nodes/config", ck_json(k, config)), 204);
+    const char *nonce = nonce_of(k);
+    CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)), 200);
+    const char *session = text_at(k, "session"), *path = path_of(k, text_at(k, "spiffe_id"));
+    CK_WANT(k, ck_call(k, "root", "delete", path, NULL), 204);
+    CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)),
+            200); /* put out is not kept out */
+    session = text_at(k, "session");
+    CK_WANT(k, ck_call(k, "root", "write", path, "{\"banned\":true}"), 204);
+    CK_WANT(k, ck_call(k, session, "read", "spiffe/nodes/sync", NULL), 403);
+    CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)), 403);
+    CK_WANT(k, ck_call(k, "root", "write", path, "{\"banned\":false}"), 204);
+    CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)), 200);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_node_gets_what_is_below_it),
-        cmocka_unit_test(test_what_changes_a_revision),
-        cmocka_unit_test(test_who_is_no_node),
-        cmocka_unit_test(test_an_evicted_node),
-        cmocka_unit_test(test_proof_of_possession),
+        cmocka_unit_test(test_who_is_no_node),  cmocka_unit_test(test_proof_of_possession),
+        cmocka_unit_test(test_own_svid),        cmocka_unit_test(test_own_svid_refused),
+        cmocka_unit_test(test_an_evicted_node), cmocka_unit_test(test_a_banned_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,9 @@
 /*
  * A core for tests and benchmarks of front: one thread a ring that answers by path, and signs
  * handshakes as core does. Paths: /echo (the body back), /size/N, /sleep/MS (answers later), /hang
- * (never answers), /hold/N (an answer that is held under "t/count", N seconds at most), /missed/N (the same, of the version before), /cert (the client's certificate), /corrupt (breaks the ring), /refuse/N (status N of
- * gRPC), /follow and /follow/N (a counter under the topic "t/count", N: as many bytes; refused from
+ * (never answers), /hold/N (an answer that is held under "t/count", N seconds at most), /missed/N
+ * (the same, of the version before), /cert (the client's certificate), /corrupt (breaks the ring),
+ * /refuse/N (status N of gRPC), /follow and /follow/N (a counter under the topic "t/count", N: as many bytes; refused from
  * N of /until/N on), /count (publishes the next), /touch (publishes the same again), /group (the same, as "t/"). And the
  * translation between HTTP and values that goes with it.
  */

@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A node's replica and the server: what changed, certificates for keys that were made here, waiting for news. */
+#include "base/cbor.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "main/node_priv.h"
+
+#define WATCH_S   50                   /* at most, at the server */
+#define EARLY_NS  ((int64_t)900000000) /* an answer that much before its time has news */
+#define PAGES_MAX 4096u                /* of one sync: two million entries */
+#define TURNS_MAX 4096u
+
+static int64_t now(void)
+{
+    return mln_now_ns() / 1000000000;
+}
+
+void node_wake(struct node *node)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
+    MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(65536, false);
+    struct workers *workers = atomic_load(&node->workers);
+    struct mln_cx cx;
+    if (workers == NULL || arena == NULL) {
+        return;
+    }
+    mln_cx_init(&cx, arena);
+    struct mln_value *topic = mln_object(&cx);
+    mln_put_text(&cx, topic, "topic", NODE_TOPIC);
+    mln_put_int(&cx, topic, "version", (int64_t)(atomic_fetch_add(&node->version, 1) + 1));
+    mln_put_null(&cx, topic, "value");
+    mln_cbor_print(&text, topic);
+    workers_publish(workers, mln_buf_bytes(&text));
+}
+
+/* ---- certificates ---- */
+
+static struct mln_err sign_some(struct node *node, struct mln_cx *cx, const struct mln_value *ids,
+                                size_t *ret_n)
+{
+    struct mln_replica_batch *batch = NULL;
+    const struct mln_value *body = NULL, *data = NULL;
+    *ret_n = 0;
+    MLN_TRY(mln_replica_due(cx, node->replica, ids, now(), &batch, &body));
+    if (batch == NULL) {
+        return MLN_OK;
+    }
+    struct node_call what = {.path = "/v1/spiffe/nodes/sign", .body = body};
+    MLN_TRY(node_call(node, cx, &what, &data));
+    return mln_replica_certified(cx, node->replica, batch, data, now(), ret_n);
+}
+
+struct mln_err node_sign(struct node *node, struct mln_cx *cx, const struct mln_value *ids,
+                         size_t *ret_n)
+{
+    (void)pthread_mutex_lock(&node->signing);
+    struct mln_err err = sign_some(node, cx, ids, ret_n);
+    (void)pthread_mutex_unlock(&node->signing);
+    return err;
+}
+
+/* All that are due, a batch at a time, each in memory of its own. */
+static struct mln_err sign_all(struct node *node, struct mln_cx *cx)
+{
+    size_t n = 1;
+    for (unsigned i = 0; i < TURNS_MAX && n > 0; i++) {
+        struct mln_cx inner;
+        MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(8u << 20, true);
+        if (arena == NULL) {
+            return mln_fail(cx, MLN_E_MEMORY, "no memory to have keys certified");
+        }
+        mln_cx_init(&inner, arena);
+        struct mln_err err = node_sign(node, &inner, NULL, &n);
+        if (mln_failed(err)) {
+            return mln_fail(cx, (enum mln_code)err.code, "%s", inner.text);
+        }
+        if (n > 0) {
+            node_wake(node);
+        }
+    }
+    return MLN_OK;
+}
+
+/* ---- what changed ---- */
+
+static struct mln_err take_page(struct node *node, struct mln_cx *cx, bool *ret_more)
+{
+    const struct mln_value *data = NULL;
+    const char *path = mln_text_format(cx, "/v1/spiffe/nodes/sync?since=%s",
+                                       mln_replica_revision(cx, node->replica));
+    MLN_TRY(mln_cx_err(cx));
+    struct node_call what = {.path = path};
+    MLN_TRY(node_call(node, cx, &what, &data));
+    return mln_replica_put(cx, node->replica, data, ret_more);
+}
+
+static struct mln_err take_all(struct node *node, struct mln_cx *cx)
+{
+    bool has_more = true;
+    for (unsigned i = 0; has_more && i < PAGES_MAX; i++) {
+        struct mln_cx inner;
+        MLN_AUTO(mln_arena_drop) struct mln_arena *arena = mln_arena_new(32u << 20, true);
+        if (arena == NULL) {
+            return mln_fail(cx, MLN_E_MEMORY, "no memory to hear what changed");
+        }
+        mln_cx_init(&inner, arena);
+        struct mln_err err = take_page(node, &inner, &has_more);
+        if (mln_failed(err)) {
+            return mln_fail(cx, (enum mln_code)err.code, "%s", inner.text);
+        }
+    }
+    return MLN_OK;
+}
+
+/* A page answers what was known before it: so nobody else may put one in meanwhile. */
+static struct mln_err take_pages(struct node *node, struct mln_cx *cx)
+{
+    (void)pthread_mutex_lock(&node->syncing);
+    struct mln_err err = take_all(node, cx);
+    (void)pthread_mutex_unlock(&node->syncing);
+    return err;
+}
+
+struct mln_err node_sync(struct node *node, struct mln_cx *cx)
+{
+    const char *before = mln_replica_revision(cx, node->replica);
+    MLN_TRY(take_pages(node, cx));
+    const char *after = mln_replica_revision(cx, node->replica);
+    MLN_TRY(mln_cx_err(cx));
+    if (!mln_bytes_is(mln_bytes_of(before), after)) {
+        node_wake(node);
+    }
+    return sign_all(node, cx);
+}
+
+struct mln_err node_match(struct node *node, struct mln_cx *cx, const struct mln_value *selectors)
+{
+    const struct mln_value *data = NULL;
+    struct mln_value *body = mln_object(cx);
+    struct node_call what = {.path = "/v1/spiffe/nodes/match", .body = body};
+    mln_put(cx, body, "selectors", selectors);
+    MLN_TRY(node_call(node, cx, &what, &data));
+    MLN_TRY(take_pages(node, cx));
+    mln_replica_matched(node->replica, selectors);
+    return MLN_OK;
+}
+
+struct mln_err node_watch(struct node *node, struct mln_cx *cx, bool *ret_changed)
+{
+    const struct mln_value *data = NULL;
+    int64_t wait_s = mln_replica_next_s(node->replica, now(), WATCH_S),
+            self_s = node->self.turn_s - now();
+    wait_s = self_s < wait_s ? self_s : wait_s;
+    *ret_changed = wait_s <= 0; /* something is due already */
+    if (wait_s <= 0) {
+        return MLN_OK;
+    }
+    const char *path = mln_text_format(cx, "/v1/spiffe/nodes/watch?since=%s&wait=%lld",
+                                       mln_replica_revision(cx, node->replica), (long long)wait_s);
+    MLN_TRY(mln_cx_err(cx));
+    struct node_call what = {.path = path, .client = node->watcher};
+    int64_t begin_ns = mln_mono_ns();
+    MLN_TRY(node_call(node, cx, &what, &data));
+    *ret_changed = data != NULL || mln_mono_ns() - begin_ns < wait_s * 1000000000 - EARLY_NS;
+    return MLN_OK;
+}
