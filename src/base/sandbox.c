@@ -43,8 +43,11 @@
 #define SYS_landlock_restrict_self 446
 #endif
 #define RULESET_VERSION_FLAG 1u
+#define FS_WRITE_FILE (UINT64_C(1) << 1)
 #define FS_READ_FILE (UINT64_C(1) << 2)
 #define FS_READ_DIR (UINT64_C(1) << 3)
+#define FS_REMOVE_FILE (UINT64_C(1) << 5)
+#define FS_MAKE_REG (UINT64_C(1) << 8)
 #define FS_ABI_1 ((UINT64_C(1) << 13) - 1)
 #define FS_REFER (UINT64_C(1) << 13)     /* since version 2 */
 #define FS_TRUNCATE (UINT64_C(1) << 14)  /* 3 */
@@ -99,25 +102,41 @@ struct path_rule {
     int32_t parent_fd;
 } __attribute__((packed)); /* as the kernel has it */
 
-static void allow_paths(int ruleset_fd, uint64_t handled)
+#define OF_FOLDERS (FS_READ_DIR | FS_REMOVE_FILE | FS_MAKE_REG) /* and of no file */
+
+static void allow_path(int ruleset_fd, const char *path, uint64_t allowed)
 {
-    for (size_t i = 0; i < sizeof(reach_paths) / sizeof(reach_paths[0]); i++) {
-        struct stat st;
-        int fd = open(reach_paths[i], O_PATH | O_CLOEXEC);
-        if (fd >= 0 && fstat(fd, &st) == 0) {
-            struct path_rule rule = {.parent_fd = fd};
-            rule.allowed = (FS_READ_FILE | (S_ISDIR(st.st_mode) ? FS_READ_DIR : 0)) & handled;
-            if (rule.allowed != 0) {
-                (void)syscall(SYS_landlock_add_rule, ruleset_fd, RULE_PATH_BENEATH, &rule, 0u);
-            }
+    struct stat st;
+    int fd = open(path, O_PATH | O_CLOEXEC);
+    if (fd >= 0 && fstat(fd, &st) == 0) {
+        struct path_rule rule = {.parent_fd = fd};
+        rule.allowed = S_ISDIR(st.st_mode) ? allowed : allowed & ~OF_FOLDERS;
+        if (rule.allowed != 0) {
+            (void)syscall(SYS_landlock_add_rule, ruleset_fd, RULE_PATH_BENEATH, &rule, 0u);
         }
-        if (fd >= 0) {
-            (void)close(fd);
-        }
+    }
+    if (fd >= 0) {
+        (void)close(fd);
     }
 }
 
-static struct mln_err enter_landlock(struct mln_cx *cx, enum mln_sandbox_profile profile, struct mln_sandbox_state *state)
+static void allow_paths(int ruleset_fd, uint64_t handled, const struct mln_sandbox_folders *more)
+{
+    const uint64_t reads = (FS_READ_FILE | FS_READ_DIR) & handled;
+    for (size_t i = 0; i < sizeof(reach_paths) / sizeof(reach_paths[0]); i++) {
+        allow_path(ruleset_fd, reach_paths[i], reads);
+    }
+    for (size_t i = 0; more != NULL && i < more->n_reads; i++) {
+        allow_path(ruleset_fd, more->reads[i], reads);
+    }
+    if (more != NULL && more->writes != NULL) {
+        allow_path(ruleset_fd, more->writes,
+                   reads | ((FS_WRITE_FILE | FS_REMOVE_FILE | FS_MAKE_REG | FS_TRUNCATE) & handled));
+    }
+}
+
+static struct mln_err enter_landlock(struct mln_cx *cx, enum mln_sandbox_profile profile, const struct mln_sandbox_folders *folders,
+                                     struct mln_sandbox_state *state)
 {
     long abi = syscall(SYS_landlock_create_ruleset, NULL, (size_t)0, RULESET_VERSION_FLAG);
     if (abi <= 0) {
@@ -125,14 +144,14 @@ static struct mln_err enter_landlock(struct mln_cx *cx, enum mln_sandbox_profile
     }
     size_t size;
     struct ruleset rules = ruleset_of((int)abi, &size);
-    bool is_reach = profile == MLN_SANDBOX_REACH;
+    bool is_reach = profile == MLN_SANDBOX_REACH || profile == MLN_SANDBOX_NODE;
     rules.net = is_reach && rules.net != 0 ? NET_BIND : rules.net;
     int fd = (int)syscall(SYS_landlock_create_ruleset, &rules, size, 0u);
     if (fd < 0) {
         return mln_fail(cx, MLN_E_INTERNAL, "sandbox: Landlock rules refused (error %d)", errno);
     }
     if (is_reach) {
-        allow_paths(fd, rules.fs);
+        allow_paths(fd, rules.fs, folders);
     }
     long got = syscall(SYS_landlock_restrict_self, fd, 0u);
     int error = errno;
@@ -189,6 +208,12 @@ static const int attest_calls[] = {
     SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl), SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(newfstatat),
     SCMP_SYS(fstat), SCMP_SYS(statx), SCMP_SYS(readlinkat), SCMP_SYS(pread64), SCMP_SYS(lseek), SCMP_SYS(getdents64),
     SCMP_SYS(rt_sigaction), SCMP_SYS(sysinfo), SCMP_SYS(sched_getaffinity), SCMP_SYS(getcpu), SCMP_SYS(getppid),
+};
+
+/* What a file is replaced with, threads at home. */
+static const int node_calls[] = {
+    SCMP_SYS(rename), SCMP_SYS(renameat), SCMP_SYS(renameat2), SCMP_SYS(unlink), SCMP_SYS(unlinkat), SCMP_SYS(fsync),
+    SCMP_SYS(fdatasync), SCMP_SYS(fchmod), SCMP_SYS(open), SCMP_SYS(ftruncate), SCMP_SYS(sched_setaffinity),
 };
 
 /* Nobody does these by accident. */
@@ -325,6 +350,11 @@ static int fill_relay(scmp_filter_ctx filter)
 static int fill(scmp_filter_ctx filter, enum mln_sandbox_profile profile, int control_fd)
 {
     bool is_front = profile == MLN_SANDBOX_FRONT || profile == MLN_SANDBOX_RELAY || profile == MLN_SANDBOX_KEEPER;
+    if (profile == MLN_SANDBOX_NODE) {
+        int added = allow_all(filter, node_calls, MLN_COUNT(node_calls));
+        added = added != 0 ? added : allow_all(filter, keeper_calls, MLN_COUNT(keeper_calls));
+        return added != 0 ? added : fill_reach(filter, false);
+    }
     if (profile == MLN_SANDBOX_REACH || profile == MLN_SANDBOX_LOCAL) {
         return fill_reach(filter, profile == MLN_SANDBOX_LOCAL);
     }
@@ -354,7 +384,7 @@ static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile 
     if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) < 0 && errno == EINVAL) {
         return MLN_OK; /* a kernel without seccomp */
     }
-    bool is_reach = profile == MLN_SANDBOX_REACH || profile == MLN_SANDBOX_LOCAL;
+    bool is_reach = profile == MLN_SANDBOX_REACH || profile == MLN_SANDBOX_LOCAL || profile == MLN_SANDBOX_NODE;
     scmp_filter_ctx filter = seccomp_init(is_reach ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
     if (filter == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "sandbox: out of memory for the filter");
@@ -383,18 +413,31 @@ static struct mln_err enter_seccomp(struct mln_cx *cx, enum mln_sandbox_profile 
 
 #endif
 
-struct mln_err mln_sandbox_enter(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
-                                 struct mln_sandbox_state *ret)
+static struct mln_err enter(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
+                            const struct mln_sandbox_folders *folders, struct mln_sandbox_state *ret)
 {
-    MLN_CHECK(ret != NULL && profile <= MLN_SANDBOX_LOCAL);
     struct mln_sandbox_state state = {0};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
         return mln_fail(cx, MLN_E_INTERNAL, "sandbox: no-new-privs refused (error %d)", errno);
     }
     if (profile != MLN_SANDBOX_ATTEST) {
-        MLN_TRY(enter_landlock(cx, profile, &state));
+        MLN_TRY(enter_landlock(cx, profile, folders, &state));
     }
     MLN_TRY(enter_seccomp(cx, profile, control_fd, &state));
     *ret = state;
     return MLN_OK;
+}
+
+struct mln_err mln_sandbox_enter(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
+                                 struct mln_sandbox_state *ret)
+{
+    MLN_CHECK(ret != NULL && profile < MLN_SANDBOX_NODE);
+    return enter(cx, profile, control_fd, NULL, ret);
+}
+
+struct mln_err mln_sandbox_enter_node(struct mln_cx *cx, const struct mln_sandbox_folders *folders,
+                                      struct mln_sandbox_state *ret)
+{
+    MLN_CHECK(ret != NULL && folders != NULL);
+    return enter(cx, MLN_SANDBOX_NODE, -1, folders, ret);
 }

@@ -21,6 +21,13 @@ enum mln_sandbox_profile {
     MLN_SANDBOX_RELAY,
     MLN_SANDBOX_KEEPER, /* front's, and locking memory: it holds keys */
     MLN_SANDBOX_LOCAL,  /* as REACH, but sockets of this machine (Unix) only, and no files of resolvers */
+    /* reach's, and locking memory; it reads and writes files in the folders that it is given, and nowhere else */
+    MLN_SANDBOX_NODE,
+};
+struct mln_sandbox_folders {
+    const char *const *reads; /* folders or files; what is not there is left out */
+    size_t n_reads;
+    const char *writes; /* a folder: files in it are made, replaced and removed */
 };
 struct mln_sandbox_state {
     bool has_seccomp;
@@ -34,3 +41,6 @@ struct mln_sandbox_state {
  */
 struct mln_err mln_sandbox_enter(struct mln_cx *cx, enum mln_sandbox_profile profile, int control_fd,
                                  struct mln_sandbox_state *ret);
+/* MLN_SANDBOX_NODE. Where the kernel has no Landlock, the user alone bounds what is read and written. */
+struct mln_err mln_sandbox_enter_node(struct mln_cx *cx, const struct mln_sandbox_folders *folders,
+                                      struct mln_sandbox_state *ret);

@@ -15,6 +15,8 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/sandbox.h"
+#include "base/text.h"
 #include "main/control.h"
 #include "main/core_attest.h"
 #include "main/main_priv.h"
@@ -179,6 +181,46 @@ static void listen_to_monitor(struct node_process *process)
     } while (message.kind != CONTROL_STOP);
 }
 
+/* ---- sandbox ---- */
+
+#define FOLDERS_MAX 8u
+
+/* The folder of a file that is read now and then: it may be replaced, as mounted tokens are. */
+static const char *folder_of(struct mln_cx *cx, const char *path)
+{
+    struct mln_bytes text = mln_bytes_of(path);
+    size_t n = text.len;
+    while (n > 0 && text.ptr[n - 1] != '/') {
+        n--;
+    }
+    return n == 0   ? "."
+           : n == 1 ? path /* of the root folder: the file alone */
+                    : mln_text_dup(cx, mln_bytes_sub(text, 0, n - 1));
+}
+
+/* From here on: sockets to the outside, the files that it was told of, its own folder; no program, no listening. */
+static struct mln_err confine(struct mln_cx *cx, struct node *node)
+{
+    static const char *const names[] = {"join_token_file", "cert_file", "key_file", "psat_token_file"};
+    const char *reads[FOLDERS_MAX];
+    struct mln_sandbox_folders folders = {.reads = reads, .writes = node->data_dir};
+    struct mln_sandbox_state state = {0};
+    if (node->server.ca_file != NULL) {
+        reads[folders.n_reads++] = folder_of(cx, node->server.ca_file);
+    }
+    for (size_t i = 0; i < MLN_COUNT(names); i++) {
+        const char *path = mln_get_text(cx, mln_get(node->proof, names[i]), NULL);
+        if (path != NULL) {
+            reads[folders.n_reads++] = folder_of(cx, path);
+        }
+    }
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(mln_sandbox_enter_node(cx, &folders, &state));
+    mln_log(MLN_LOG_INFO, "node", "sandbox: seccomp %s, Landlock %s", state.has_seccomp ? "yes" : "no",
+            state.has_landlock ? "yes" : "no");
+    return MLN_OK;
+}
+
 /* ---- start ---- */
 
 static struct mln_err start(struct mln_cx *cx, struct node_process *process,
@@ -206,6 +248,7 @@ static struct mln_err start(struct mln_cx *cx, struct node_process *process,
     struct mln_client_config watcher = node->server;
     watcher.timeout_ns = WATCH_NS;
     MLN_TRY(mln_client_new(cx, &watcher, &node->watcher));
+    MLN_TRY(confine(cx, node));
     node_self_load(node, cx);
     struct workers_config config = {.answer = node_answer_call,
                                     .broken = on_broken,

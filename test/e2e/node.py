@@ -31,6 +31,9 @@ def body():
         node = Node(server, folder / "one", "--join-token-file", str(folder / "token"))
         nodes.append(node)
         case("it joins", until(lambda: "attested as " + token["spiffe_id"] in node.printed() and "ready" in node.printed()), node.printed())
+        kinds = node.processes()
+        case("all its processes but the monitor are in a sandbox", len(kinds) == 4 and
+             all(filtered == (name != "merlon") for name, filtered in kinds.items()), kinds)
         (folder / "two").mkdir()
         again = Node(server, folder / "two", "--join-token-file", str(folder / "token"))
         nodes.append(again)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tests of nodes share: a node as a process, a Workload API client in Go (../shared/spiffe/wlbench), waiting."""
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
@@ -44,6 +45,18 @@ class Node:
     def printed(self):
         self.log.seek(0)
         return self.log.read().decode(errors="replace")
+
+    def processes(self):
+        """{name: is it under seccomp} of the node and its children."""
+        found = {}
+        for path in pathlib.Path("/proc").glob("[0-9]*/status"):
+            try:
+                lines = dict(line.split(":", 1) for line in path.read_text().splitlines())
+            except (OSError, ValueError):
+                continue
+            if int(path.parent.name) == self.child.pid or int(lines["PPid"]) == self.child.pid:
+                found[lines["Name"].strip()] = lines["Seccomp"].strip() == "2"
+        return found
 
     def stop(self):
         if self.child.poll() is None:
