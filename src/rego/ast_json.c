@@ -178,6 +178,11 @@ static struct rg_val body_value(struct rg_heap *heap, const struct rg_body *body
     return out;
 }
 
+struct rg_val rg_body_tree(struct rg_heap *heap, const struct rg_body *body)
+{
+    return body_value(heap, body);
+}
+
 static struct rg_val head_value(struct rg_heap *heap, const struct rg_rule *r)
 {
     struct rg_val out = rg_object(heap, 6);

@@ -186,6 +186,7 @@ void rg_body_add(struct rg_heap *heap, struct rg_body *body, struct rg_expr *exp
 struct rg_val rg_term_ground(struct rg_heap *heap, const struct rg_term *t);
 /* Trees as values, in OPA's shape. */
 struct rg_val rg_term_tree(struct rg_heap *heap, const struct rg_term *t);
+struct rg_val rg_body_tree(struct rg_heap *heap, const struct rg_body *body);
 struct rg_val rg_module_tree(struct rg_heap *heap, const struct rg_module *m);
 void rg_notes_read(struct rg_heap *heap, struct rg_module *m); /* METADATA to rules and package */
 /* "data.a.b" as text, for messages. */

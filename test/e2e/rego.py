@@ -149,7 +149,10 @@ def queries(server):
     code, got = ask("POST", "/v1/query", {"query": "x = "})
     case("a query that cannot be parsed", code == 400 and got["errors"][0]["code"] == "rego_parse_error", got)
     case("no query", ask("POST", "/v1/query", {})[0] == 400 and ask("GET", "/v1/query")[0] == 400)
-    case("partial evaluation is refused", ask("POST", "/v1/compile", {"query": "true"})[0] == 501)
+    code, got = ask("POST", "/v1/compile", {"query": "data.a.allow", "unknowns": ["input.x"]})
+    case("what is left of a query", code == 200 and len(got["result"]["queries"]) == 1 and '"input"' in json.dumps(got), got)
+    case("an unsafe query is refused", ask("POST", "/v1/compile", {"query": "x > 1"})[0] == 400)
+    case("filters of data are refused", ask("POST", "/v1/compile/a/allow", {})[0] == 501)
 
 
 def hostile(server):
