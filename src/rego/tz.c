@@ -242,7 +242,11 @@ static uint32_t keep_file(struct mln_rego_zones *z, const char *path)
     if (z->files_n == ZONES_MAX) {
         return UINT32_MAX;
     }
-    z->files[z->files_n] = (struct file){.bytes = b, .hash = hash};
+    struct mln_buf exact = {0}; /* what a read reserves would be 16 times the largest file, for each of 350 */
+    mln_buf_add_bytes(&exact, mln_buf_bytes(&b));
+    bool is_copied = !exact.has_failed;
+    mln_buf_drop(is_copied ? &b : &exact);
+    z->files[z->files_n] = (struct file){.bytes = is_copied ? exact : b, .hash = hash};
     b = (struct mln_buf){0};
     return z->files_n++;
 }
