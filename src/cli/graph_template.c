@@ -65,13 +65,16 @@ static bool take(const struct graph *g, struct mln_bytes of_template, struct mln
     return false;
 }
 
+/* The path of a template's id, when its trust domain is ours. */
 static struct mln_bytes without_domain(const struct graph *g, struct mln_bytes id)
 {
-    struct mln_bytes own = mln_bytes_format(g->cx, "spiffe://%.*s/", MLN_FMT(g->domain));
-    struct mln_bytes named = MLN_BYTES("spiffe://{{trust_domain}}/");
-    return mln_bytes_starts(id, named) ? mln_bytes_from(id, named.len)
-           : mln_bytes_starts(id, own) ? mln_bytes_from(id, own.len)
-                                       : MLN_BYTES_NONE;
+    struct mln_bytes before, name, behind, path = MLN_BYTES_NONE;
+    struct mln_bytes rest =
+        mln_bytes_starts(id, MLN_BYTES("spiffe://")) ? mln_bytes_from(id, 9) : MLN_BYTES_NONE;
+    struct mln_bytes domain = mln_bytes_cut(rest, '/', &path);
+    bool is_hole = split(domain, &before, &name, &behind) && before.len == 0 && behind.len == 0 &&
+                   mln_bytes_is(name, "trust_domain");
+    return is_hole || mln_bytes_eq(domain, g->domain) ? path : MLN_BYTES_NONE;
 }
 
 static bool has_glob(struct mln_bytes text)

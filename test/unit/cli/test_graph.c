@@ -389,6 +389,10 @@ static const struct {
 } templates[] = {
     {"one pod", "{spiffe_id: \"spiffe://{{trust_domain}}/ns/{{ns}}/sa/{{sa}}\"}",
      "spiffe://d/ns/prod/sa/web", "[[k8s:ns:prod,k8s:sa:web]]"},
+    {"a blank in it", "{spiffe_id: \"spiffe://{{ trust_domain }}/{{ ns }}\"}", "spiffe://d/prod",
+     "[[k8s:ns:prod]]"},
+    {"a part of a domain", "{spiffe_id: \"spiffe://d{{trust_domain}}/{{ns}}\"}", "spiffe://d/prod",
+     NULL},
     {"a namespace", "{spiffe_id: \"spiffe://d/ns/{{ns}}/sa/{{sa}}\"}", "spiffe://d/ns/prod/*",
      "[[k8s:ns:prod]]"},
     {"a part of a namespace", "{spiffe_id: \"spiffe://d/ns/{{ns}}/sa/{{sa}}\"}",
