@@ -164,10 +164,12 @@ static struct mln_err parse_fairness(struct mln_cx *cx, const struct mln_value *
 
 struct mln_err mln_gate_parse(struct mln_cx *cx, const struct mln_value *v, struct mln_gate *ret)
 {
-    static const char *const keys[] = {"model", "scan", "signature", "fairness", "approvals"};
+    static const char *const keys[] = {"model", "scan", "signature", "fairness", "gates", "approvals"};
     static const char *const approval_keys[] = {"count"};
     static const char *const scans[2] = {"clean", "skip"};
     static const char *const signatures[2] = {"required", "skip"};
+    static const char *const gates[2] = {"shown", "required"};
+    bool is_shown = true;
     struct mln_gate gate = {.approvals = 1};
     struct mln_bytes model;
     mln_fair_defaults(&gate.fair);
@@ -182,6 +184,8 @@ struct mln_err mln_gate_parse(struct mln_cx *cx, const struct mln_value *v, stru
     MLN_TRY(take_choice(cx, mln_get(v, "scan"), "scan", scans, &gate.wants_clean_scan));
     MLN_TRY(
         take_choice(cx, mln_get(v, "signature"), "signature", signatures, &gate.wants_signature));
+    MLN_TRY(take_choice(cx, mln_get(v, "gates"), "gates", gates, &is_shown));
+    gate.wants_gates = !is_shown;
     if (mln_get(v, "fairness") != NULL) {
         MLN_TRY(parse_fairness(cx, mln_get(v, "fairness"), &gate));
     }

@@ -16,6 +16,7 @@
  *     minimum: 0.8               # least ratio, default 0.8
  *     use: point                 # point (default) | lower: the low end of the 95 % interval
  *     min_group: 30              # smaller groups are "insufficient", which fails
+ *   gates: shown                 # shown (default): gates in Rego that were run must have passed | required: they must have been run
  *   approvals:
  *     count: 1                   # people other than the author, default 1, at most 10
  *
@@ -35,6 +36,7 @@ struct mln_gate {
     bool wants_clean_scan;
     bool wants_signature;
     bool wants_fairness;
+    bool wants_gates; /* in Rego, beside release.yaml: they must have been run */
     const char *predictions;      /* relative path, checked: stays in the folder */
     struct mln_fair_options fair; /* borrows the value's texts */
     uint32_t approvals;
@@ -57,6 +59,7 @@ struct mln_err mln_gate_evidence(struct mln_cx *cx, const struct mln_value *reco
  *            "scan": {"verdict":"clean"|..., "files":n, "findings":[{"file","message"},...]},
  *            "signature": {"verdict":"ok"|"refused", "root":hex, "error":text},
  *            "fairness": an answer of mln_fair_judge with "predictions": path | {"error":text},
+ *            "gates": {"verdict":"pass"|"fail", "summary":text},
  *            "author": {"id":entity id,"name"},
  *            "approvals": [{"id":entity id,"name","root":hex}]}
  *           Approvals count when they have an id, for this root, once a person, and not the

@@ -13,10 +13,10 @@
 
 static const char head[] =
     "decision := {\"verdict\": verdict, \"model\": model, \"checks\": checks}\n"
-    "checks := [scan, signature, fairness, approvals]\n"
+    "checks := array.concat(array.concat([scan, signature, fairness], gates), [approvals])\n"
     "verdict := \"pass\" if {\n    is_good\n    approvals.ok\n} else := \"waiting\" if is_good\n"
     "else := \"fail\"\n"
-    "is_good if {\n    scan.ok\n    signature.ok\n    fairness.ok\n}\n"
+    "is_good if {\n    scan.ok\n    signature.ok\n    fairness.ok\n    every g in gates {\n        g.ok\n    }\n}\n"
     "\n"
     "evidence := object.get(input, \"evidence\", {})\n"
     "root := text(member(evidence, \"root\", \"\"))\n"
@@ -114,6 +114,16 @@ static const char approvals[] =
     "else := sprintf(\"none of %d given\", [approvals_wanted]) if n_approvals == 0\n"
     "else := sprintf(\"%d of %d given, by %s\", [n_approvals, approvals_wanted, concat(\", \", approvers)])\n";
 
+/* What merlon gate check said of the gates in Rego: judged when it was shown, missed when it is asked for. */
+static const char gates[] =
+    "shown_gates := member(evidence, \"gates\", null)\n"
+    "gates := [{\"name\": \"gates\", \"ok\": false, \"detail\": \"no gates were run\"}] if {\n"
+    "    shown_gates == null\n    gates_wanted\n"
+    "} else := [] if shown_gates == null\n"
+    "else := [{\"name\": \"gates\", \"ok\": true, \"detail\": text(member(shown_gates, \"summary\", \"\"))}] if {\n"
+    "    member(shown_gates, \"verdict\", null) == \"pass\"\n"
+    "} else := [{\"name\": \"gates\", \"ok\": false, \"detail\": text(member(shown_gates, \"summary\", \"\"))}]\n";
+
 static const struct mln_value *fair_value(struct mln_cx *cx, const struct mln_gate *gate)
 {
     const struct mln_fair_options *f = &gate->fair;
@@ -155,6 +165,7 @@ struct mln_err mln_gate_rego(struct mln_cx *cx, const struct mln_gate *gate, str
     mln_buf_add_text(&out, "# Made from release.yaml.\npackage merlon.gates.release\n\nimport rego.v1\n\n");
     add_constant(&out, "model", mln_text(cx, gate->model));
     add_constant(&out, "approvals_wanted", mln_int(cx, gate->approvals));
+    add_constant(&out, "gates_wanted", mln_bool(cx, gate->wants_gates));
     if (gate->wants_fairness) {
         add_constant(&out, "fair", fair_value(cx, gate));
     }
@@ -163,6 +174,7 @@ struct mln_err mln_gate_rego(struct mln_cx *cx, const struct mln_gate *gate, str
     add_part(&out, "scan", gate->wants_clean_scan, scan);
     add_part(&out, "signature", gate->wants_signature, signature);
     add_part(&out, "fairness", gate->wants_fairness, fairness);
+    add_part(&out, "gates", true, gates);
     add_part(&out, "approvals", true, approvals);
     MLN_TRY(mln_buf_ok(cx, &out));
     *ret = mln_bytes_dup(cx, mln_buf_bytes(&out));

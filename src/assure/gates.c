@@ -133,8 +133,10 @@ static struct mln_err sources_of(struct mln_cx *cx, const struct mln_gates *g, s
     size_t n = 0;
     MLN_TRY(mln_cx_err(cx));
     if (g->gate != NULL) {
+        struct mln_gate gate = *g->gate;
+        gate.wants_gates = gate.wants_gates && g->n_sources == 0; /* they are run right here */
         all[n].name = MLN_GATE_MODULE;
-        MLN_TRY(mln_gate_rego(cx, g->gate, &all[n++].text));
+        MLN_TRY(mln_gate_rego(cx, &gate, &all[n++].text));
     }
     for (size_t i = 0; i < g->n_sources; i++) {
         if (mln_bytes_is(mln_bytes_of(g->sources[i].name), MLN_GATE_MODULE)) {

@@ -105,7 +105,7 @@ static const struct mln_field evidence_fields[] = {
     FIELD_ID,
     {.name = "step",
      .type = MLN_FIELD_TEXT,
-     .help = "scan, fairness, card, encrypt or verify.",
+     .help = "scan, fairness, card, gates, encrypt or verify.",
      .is_required = true},
     {.name = "result", .type = MLN_FIELD_MAP, .help = "What the step showed.", .is_required = true},
     {0},

@@ -8,7 +8,7 @@
 #include "base/json.h"
 #include "base/text.h"
 
-static const char *const steps[] = {"scan", "fairness", "card", "encrypt", "verify"};
+static const char *const steps[] = {"scan", "fairness", "card", "gates", "encrypt", "verify"};
 
 static const struct mln_value *person_value(struct mln_request *rq)
 {
@@ -119,7 +119,7 @@ static struct mln_err take_step(struct mln_request *rq, const char **ret)
             return MLN_OK;
         }
     }
-    return mln_fail(rq->cx, MLN_E_INVALID, "step is none of scan, fairness, card, encrypt, verify");
+    return mln_fail(rq->cx, MLN_E_INVALID, "step is none of scan, fairness, card, gates, encrypt, verify");
 }
 
 static struct mln_err check_result(struct mln_request *rq, const struct mln_value *result)
@@ -203,8 +203,8 @@ static void take_indexes(struct mln_request *rq, struct mln_value *record)
 {
     const struct mln_value *given = mln_field_of(rq, "ledger");
     struct mln_value *all = mln_value_dup(rq->cx, mln_get(record, "ledger"));
-    static const char *const names[] = {"open", "scan",   "fairness", "card",
-                                        "sign", "verify", "encrypt"};
+    static const char *const names[] = {"open", "scan", "fairness", "card",
+                                        "gates", "sign", "verify", "encrypt"};
     for (size_t i = 0; i < MLN_COUNT(names); i++) {
         int64_t index = mln_get_int(mln_get(given, names[i]), -1);
         if (index >= 0) {

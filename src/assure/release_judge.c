@@ -27,7 +27,7 @@ struct mln_err mln_gate_evidence(struct mln_cx *cx, const struct mln_value *reco
                                  const struct mln_value **ret)
 {
     struct mln_value *shown = mln_object(cx);
-    static const char *const steps[] = {"scan", "fairness"};
+    static const char *const steps[] = {"scan", "fairness", "gates"};
     static const char *const parts[] = {"root", "author", "approvals"};
     for (size_t i = 0; i < MLN_COUNT(parts); i++) {
         mln_put(cx, shown, parts[i], mln_get(record, parts[i]));

@@ -309,6 +309,31 @@ static struct mln_err run_check(struct mln_cli *cli)
     return MLN_OK;
 }
 
+struct mln_err gate_beside(struct release *r, const struct mln_value *evidence, struct mln_gates *ret)
+{
+    struct mln_cx *cx = r->cli->cx;
+    struct check *c = MLN_NEW(cx, struct check);
+    const struct mln_value *card = NULL;
+    struct mln_value *input = mln_object(cx);
+    MLN_TRY(mln_cx_err(cx));
+    c->cli = r->cli;
+    c->release.cli = r->cli;
+    c->release.dir = r->dir;
+    c->gates.now_ns = mln_now_ns();
+    MLN_TRY(read_sources(c));
+    MLN_TRY(read_exceptions(c));
+    MLN_TRY(release_card(r, &card));
+    mln_put(cx, input, "evidence", evidence);
+    mln_put(cx, input, "release", r->gate_value);
+    if (card != NULL) {
+        mln_put(cx, input, "card", card);
+    }
+    mln_put(cx, input, "documents", mln_array(cx));
+    c->gates.input = input;
+    *ret = c->gates;
+    return mln_cx_err(cx);
+}
+
 static struct mln_err run_show(struct mln_cli *cli)
 {
     struct check *c = MLN_NEW(cli->cx, struct check);

@@ -14,6 +14,13 @@ extern const struct gate_form gate_forms[]; /* ends with {0} */
 /* file: where a finding points that names none itself ("release.yaml") */
 void gate_print_text(struct mln_cli *cli, const struct mln_value *verdict, const char *file);
 
+/*
+ * Gates and exceptions beside a release's files, over the evidence that its steps showed: n_sources 0 when there are none. Approvals
+ * are no part of it, so that it is the same when it is run again.
+ */
+struct release;
+struct mln_err gate_beside(struct release *r, const struct mln_value *evidence, struct mln_gates *ret);
+
 /* A finding as every form needs it. */
 struct gate_finding {
     const char *rule;  /* "licences" */

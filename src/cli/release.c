@@ -34,6 +34,7 @@ static const struct {
 } steps[] = {
     {"open", release_do_open, true},         {"scan", release_do_scan, true},
     {"fairness", release_do_fairness, true}, {"card", release_do_card, true},
+    {"gates", release_do_gates, true},
     {"sign", release_do_sign, false},        {"verify", release_do_verify, false},
     {"encrypt", release_do_encrypt, false},  {"gate", release_do_gate, true},
     {"record", release_do_record, true},

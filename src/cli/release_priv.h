@@ -46,6 +46,7 @@ struct mln_err release_do_open(struct release *r, struct release_row *row);
 struct mln_err release_do_scan(struct release *r, struct release_row *row);
 struct mln_err release_do_fairness(struct release *r, struct release_row *row);
 struct mln_err release_do_card(struct release *r, struct release_row *row);
+struct mln_err release_do_gates(struct release *r, struct release_row *row); /* release_gates.c */
 struct mln_err release_do_gate(struct release *r, struct release_row *row);
 struct mln_err release_do_record(struct release *r, struct release_row *row);
 /* Evidence as these steps show it, made without a server: needs cli, dir and gate of r. */

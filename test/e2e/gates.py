@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import xml.etree.ElementTree as xml
 
-from kit import ROOT, case, finish, run, skip
+from kit import ROOT, Server, case, finish, run, skip
 
 try:
     import importlib.resources
@@ -163,6 +163,37 @@ def replays(work):
     case("no decision: 1", run("decision", "replay", record).returncode == 1)
 
 
+def released(work):
+    """merlon release runs what lies beside the files, and its record says so."""
+    with Server() as server:
+        api = server.api
+        api("POST", "sys/auth/userpass", {"type": "userpass"})
+        api("POST", "sys/mounts/transit", {"type": "transit"})
+        api("POST", "transit/keys/release-signing", {"type": "ecdsa-p256"})
+        api("PUT", "sys/policies/acl/author", {"policy": 'path "release/*" { capabilities = ["create", "read", "update", "list"] }\n'
+                                                         'path "transit/*" { capabilities = ["create", "read", "update"] }'})
+        api("POST", "auth/userpass/users/alice", {"password": "alice-alice", "token_policies": "author"})
+        token = api("POST", "auth/userpass/login/alice", {"password": "alice-alice"}).json["auth"]["client_token"]
+        env = {**server.environment, "MERLON_TOKEN": token}
+        path = work / "gates" / "licences.rego"
+        path.write_text(LICENCES)
+        done = run("release", work, "--no-encrypt", "--format", "json", env=env)
+        said = json.loads(done.stdout)
+        row = next(s for s in said["steps"] if s["step"] == "gates")
+        case("release: a gate says no", done.returncode == 5 and row["verdict"] == "fail" and "license none" in row["detail"], (done.returncode, row))
+        checks = {c["name"]: c["ok"] for c in said["verdict"]["checks"]}
+        case("and the server's gate says so", checks.get("gates") is False, checks)
+        path.write_text(LICENCES.replace('"mit"', '"mit", "none"'))
+        first = json.loads(run("release", work, "--no-encrypt", "--format", "json", env=env).stdout)
+        checks = {c["name"]: c["ok"] for c in first["verdict"]["checks"]}
+        case("release: the gate says yes", first["state"] == "waiting" and checks.get("gates") is True, (first["state"], checks))
+        again = json.loads(run("release", work, "--no-encrypt", "--format", "json", env=env).stdout)
+        case("another run shows the same", next(s for s in again["steps"] if s["step"] == "gates")["earlier"], again["steps"])
+        keys = api("LIST", "decision").data["keys"]
+        code = run("decision", "replay", keys[0], env=server.environment).returncode
+        case("its decision is kept and replays", code == 0, code)
+
+
 def main():
     work = pathlib.Path(tempfile.mkdtemp(prefix="merlon-gates-"))
     try:
@@ -173,6 +204,7 @@ def main():
         forms(work)
         documents(work)
         replays(work)
+        released(work)
         shown = run("gate", "show", work).stdout
         case("release.yaml is shown as Rego", b"package merlon.gates.release" in shown and b"approvals_wanted := 1" in shown)
     finally:
