@@ -131,7 +131,9 @@ struct mln_err identity_make(struct mln_cx *cx, struct relay *relay, struct mln_
     atomic_init(&identity->refs, 1);
     identity->arena = mln_arena_new(4 * bytes.len + (1u << 20), false);
     mln_cx_init(&own, identity->arena);
-    struct mln_err err = identity->arena != NULL ? fill(&own, relay, bytes, identity) : (struct mln_err){MLN_E_MEMORY};
+    identity->seen = seen_new();
+    bool has_memory = identity->arena != NULL && identity->seen != NULL;
+    struct mln_err err = has_memory ? fill(&own, relay, bytes, identity) : (struct mln_err){MLN_E_MEMORY};
     if (mln_failed(err)) {
         identity_drop(identity);
         return mln_fail(cx, (enum mln_code)err.code, "%s", own.text);
@@ -147,6 +149,7 @@ void identity_drop(struct identity *identity)
     }
     SSL_CTX_free(identity->contexts[MLN_PROXY_SERVER]);
     SSL_CTX_free(identity->contexts[MLN_PROXY_CLIENT]);
+    seen_free(identity->seen);
     mln_arena_free(identity->arena);
     mln_free(identity);
 }

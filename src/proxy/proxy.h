@@ -59,13 +59,20 @@ enum mln_proxy_reason {
     MLN_PROXY_REASONS
 };
 const char *mln_proxy_reason_name(enum mln_proxy_reason reason);
+/* The bundle of a trust domain; NULL: none. */
+const struct mln_proxy_bundle *mln_proxy_bundle_of(const struct mln_proxy_rules *rules, struct mln_bytes domain);
 /*
- * Is the peer one that this side takes? The bundle is that of the peer's own trust domain, never any other.
+ * Is the peer who it says it is (trust), one that a pattern names (allow), or both (verify)? The bundle is that of the peer's own trust
+ * domain, never any other.
  * certs   DER, leaf first
  * ret     its SPIFFE id in the arena of cx; set also on failure when the leaf has one (text.len = 0: it has not)
  * why     set on failure
  * errors  FORGED, DENIED, INVALID, MEMORY
  */
+struct mln_err mln_proxy_trust(struct mln_cx *cx, const struct mln_bytes *certs, size_t n, const struct mln_proxy_rules *rules,
+                               struct mln_spiffe_id *ret, enum mln_proxy_reason *why);
+struct mln_err mln_proxy_allow(struct mln_cx *cx, const struct mln_proxy_rules *rules, const struct mln_spiffe_id *id,
+                               enum mln_proxy_reason *why);
 struct mln_err mln_proxy_verify(struct mln_cx *cx, const struct mln_bytes *certs, size_t n, const struct mln_proxy_rules *rules,
                                 struct mln_spiffe_id *ret, enum mln_proxy_reason *why);
 

@@ -5,6 +5,7 @@
  *   relay.c      start, sandbox, what monitor says      worker.c   epoll turns, accept, deadlines, messages
  *   identity.c   snapshots as TLS contexts              conn.c     states of a connection, bytes both ways
  *   shake.c      handshakes and verification            record.c   what a connection leaves behind
+ *   seen.c       chains that were verified before
  *
  *            wire (TLS)                                    plain
  *   peer  <----------->  fd | pipe (OpenSSL) | to_plain | fd  <----->  program on loopback
@@ -16,6 +17,7 @@
 
 #include <pthread.h>
 
+#include "crypto/crypto.h"
 #include "net/tls_pipe.h"
 #include "proxy/proxy.h"
 
@@ -30,6 +32,7 @@
 #define OUTBOX_MAX     4096u  /* messages to monitor that wait; above, nothing is accepted */
 #define WORKER_ARENA   (2u << 20) /* certificates of one peer, a record */
 #define PEER_CERTS_MAX 16u
+#define SEEN_MAX       1024u /* chains that are remembered: workloads that connect, by their SVIDs */
 
 struct worker;
 
@@ -43,6 +46,7 @@ struct identity {
     struct mln_arena *arena; /* of everything here */
     struct mln_proxy_bundle *bundles;
     size_t n_bundles;
+    struct seen *seen;
 };
 
 struct relay {
@@ -146,6 +150,21 @@ void identity_set(struct relay *relay, struct identity *identity); /* takes it; 
 void identity_drop(struct identity *identity);
 int identity_verify(X509_STORE_CTX *store, void *arg); /* shake.c: judges a peer inside a handshake */
 int identity_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_n, const unsigned char *in, unsigned in_n, void *arg);
+
+/* ---- seen.c ---- */
+struct seen *seen_new(void); /* NULL: no memory */
+void seen_free(struct seen *seen);
+void seen_digest(enum mln_proxy_side side, const struct mln_bytes *certs, size_t n, uint8_t ret[MLN_SHA256_BYTES]);
+/* *ret lies in the arena of cx. Leaves no fault on cx. */
+bool seen_find(struct mln_cx *cx, struct seen *seen, const uint8_t digest[MLN_SHA256_BYTES], int64_t now_s, struct mln_spiffe_id *ret);
+struct seen_trusted {
+    struct mln_bytes id;
+    const struct mln_proxy_bundle *bundle;
+    int64_t now_s;
+};
+/* A chain that was trusted. */
+void seen_keep(struct mln_cx *cx, struct seen *seen, const uint8_t digest[MLN_SHA256_BYTES], const struct mln_bytes *certs, size_t n,
+               const struct seen_trusted *trusted);
 
 /* ---- shake.c ---- */
 bool shake_begin(struct conn *conn); /* false: the connection is dead */

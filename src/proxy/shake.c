@@ -47,6 +47,25 @@ static int alert_of(enum mln_proxy_reason reason)
                                                                                : X509_V_ERR_CERT_REJECTED;
 }
 
+/* As mln_proxy_verify, but a chain that was trusted before under these bundles is not read again. */
+static struct mln_err judge(struct conn *conn, const struct mln_bytes *certs, size_t n, const struct mln_proxy_rules *rules,
+                            struct mln_spiffe_id *ret)
+{
+    struct mln_cx *cx = &conn->worker->cx;
+    const struct identity *own = conn->identity;
+    enum mln_proxy_reason *why = &conn->reason;
+    *ret = (struct mln_spiffe_id){0};
+    uint8_t digest[MLN_SHA256_BYTES];
+    seen_digest(rules->side, certs, n, digest);
+    if (n == 0 || !seen_find(cx, own->seen, digest, rules->now_s, ret)) {
+        MLN_TRY(mln_proxy_trust(cx, certs, n, rules, ret, why));
+        struct seen_trusted trusted = {
+            .id = ret->text, .bundle = mln_proxy_bundle_of(rules, ret->domain), .now_s = rules->now_s};
+        seen_keep(cx, own->seen, digest, certs, n, &trusted);
+    }
+    return mln_proxy_allow(cx, rules, ret, why);
+}
+
 int identity_verify(X509_STORE_CTX *store, void *arg)
 {
     struct conn *conn = conn_of(X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx()));
@@ -62,7 +81,7 @@ int identity_verify(X509_STORE_CTX *store, void *arg)
                                     .now_s = mln_now_ns() / SECOND_NS};
     (void)arg;
     size_t n = read_certs(cx, store, certs);
-    struct mln_err err = mln_proxy_verify(cx, certs, n, &rules, &id, &conn->reason);
+    struct mln_err err = judge(conn, certs, n, &rules, &id);
     conn->is_refused = mln_failed(err);
     mln_free(conn->peer_id);
     conn->peer_id = id.text.len > 0 ? mln_alloc(id.text.len + 1) : NULL;

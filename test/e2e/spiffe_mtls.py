@@ -69,12 +69,12 @@ def to_go_server(program, address):
     server = Go(program, DB_UID, address, "serve", "-expect", WEB, waits=True)
     for uid, peer, good in ((WEB_UID, DB, True), (WEB_UID, OTHER, False), (OTHER_UID, DB, False)):
         web = Proxy("--listen", "127.0.0.1:0", "--target", server.first, "--server-id", peer, uid=uid, socket_path=address)
-        with socket.create_connection(("127.0.0.1", web.port), timeout=15) as link:
-            try:
+        try:
+            with socket.create_connection(("127.0.0.1", web.port), timeout=15) as link:
                 link.sendall(b"ping\n")
                 got = link.recv(300)
-            except OSError as error:
-                got = str(error).encode()
+        except OSError as error:
+            got = str(error).encode()
         case("a go-spiffe server by proxy, user %d to %s: %s" % (uid, peer, "an answer" if good else "nothing"),
              (got == (WEB + " ping\n").encode()) == good, got)
         if not good:
