@@ -6,6 +6,7 @@
 //	serve  -expect ID [-listen A]  an mTLS server for one id: says who came
 //	dial   -expect ID -addr A      one round trip to a server of that id
 //	live   -expect ID -addr A      -n connections that stay, -workers that make new ones without a pause, for -seconds; then a line of JSON
+//	load   -addr A                 plain: -n connections that send and get back blocks for -seconds; -n 0: -workers that make new ones
 //	key                            the private key of the caller's SVID in hex, for who looks whether it is where it must not be
 //
 // The Workload API is that of SPIFFE_ENDPOINT_SOCKET. Servers print their address first.
@@ -221,6 +222,54 @@ func live() {
 	must(json.NewEncoder(os.Stdout).Encode(r.sum))
 }
 
+// What a relay carries, or how many connections a second it makes; no TLS here.
+func load() {
+	var done, connections int64
+	var wait sync.WaitGroup
+	end := time.Now().Add(time.Duration(*seconds) * time.Second)
+	block := make([]byte, 64<<10)
+	carry := func(c net.Conn) {
+		defer c.Close()
+		go func() {
+			for time.Now().Before(end) {
+				if _, err := c.Write(block); err != nil {
+					return
+				}
+			}
+			c.(*net.TCPConn).CloseWrite()
+		}()
+		got, _ := io.Copy(io.Discard, c)
+		atomic.AddInt64(&done, got)
+	}
+	connect := func() {
+		for time.Now().Before(end) {
+			c, err := net.Dial("tcp", *addr)
+			must(err)
+			_, err = c.Write(block[:5])
+			must(err)
+			_, err = io.ReadFull(c, make([]byte, 5))
+			must(err)
+			c.Close()
+			atomic.AddInt64(&connections, 1)
+		}
+	}
+	for range max(*n, *workers*(1-min(*n, 1))) {
+		wait.Add(1)
+		go func() {
+			defer wait.Done()
+			if *n == 0 {
+				connect()
+				return
+			}
+			c, err := net.Dial("tcp", *addr)
+			must(err)
+			carry(c)
+		}()
+	}
+	wait.Wait()
+	fmt.Println(done, connections)
+}
+
 func key() {
 	svid, err := source().GetX509SVID()
 	must(err)
@@ -232,9 +281,9 @@ func key() {
 }
 
 func main() {
-	modes := map[string]func(){"echo": echo, "serve": serve, "dial": dial, "live": live, "key": key}
+	modes := map[string]func(){"echo": echo, "serve": serve, "dial": dial, "live": live, "load": load, "key": key}
 	if len(os.Args) < 2 || modes[os.Args[1]] == nil {
-		must(fmt.Errorf("echo, serve, dial, live or key"))
+		must(fmt.Errorf("echo, serve, dial, live, load or key"))
 	}
 	must(flag.CommandLine.Parse(os.Args[2:]))
 	modes[os.Args[1]]()
