@@ -5,6 +5,7 @@
 usage: rego.py [MERLON]    Runs ../shared/rego/run_cases.py too where it lies beside the tree.
 """
 import http.client
+import http.server
 import json
 import pathlib
 import re
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 from kit import MERLON, ROOT, case, finish, free_port, run, skip
@@ -253,6 +255,47 @@ def command_line(tmp):
     case("run without --server", run("rego", "run").returncode == 2)
 
 
+class Answers(http.server.BaseHTTPRequestHandler):
+    """What a policy may ask: JSON that says how often it was asked."""
+
+    asked = 0
+
+    def do_GET(self):
+        Answers.asked += 1
+        body = json.dumps({"asked": Answers.asked}).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+def network():
+    """--allow-net: what is listed is reached, once an evaluation; what is not, and all without the flag, is not."""
+    other = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answers)
+    threading.Thread(target=other.serve_forever, daemon=True).start()
+    send = 'http.send({"method": "get", "url": "http://127.0.0.1:%d/"%s})' % (other.server_port, "%s")
+    flags = ("rego", "eval", "-f", "raw", "--strict-builtin-errors")
+    try:
+        done = run(*flags, send % "")
+        case("without --allow-net nothing is reached", done.returncode == 2 and Answers.asked == 0, done)
+        done = run(*flags, "--allow-net", "127.0.0.2", "--allow-net", "example.com:443", send % "")
+        case("what is not listed is not reached", done.returncode == 2 and Answers.asked == 0, done)
+        done = run(*flags, "--allow-net", "127.0.0.1", "[%s.body, %s.status_code]" % (send % "", send % ""))
+        case("what is listed is, once", json.loads(done.stdout) == [{"asked": 1}, 200] and Answers.asked == 1, done)
+        done = run(*flags, "--allow-net", "127.0.0.2", send % ', "raise_error": false' + ".error.code")
+        case("raise_error false", done.stdout.strip() == b"eval_http_send_network_error", done)
+        done = run(*flags, "--allow-net", "nothing.invalid", 'net.lookup_ip_addr("nothing.invalid")')
+        case("a name that nobody has", done.returncode == 2 and b"lookup nothing.invalid" in done.stdout + done.stderr, done)
+        case("a pattern that is none", run(*flags, "--allow-net", "a b", "1").returncode != 0)
+    finally:
+        other.shutdown()
+        other.server_close()
+
+
 def conformance(tmp):
     if not (SHARED / "run_cases.py").exists():
         skip("OPA's cases by REST", "no ../shared/rego beside the tree; rego_cases.py runs them from OPA's module")
@@ -278,6 +321,7 @@ def body():
     with tempfile.TemporaryDirectory() as folder:
         tmp = pathlib.Path(folder)
         command_line(tmp)
+        network()
         server = Policies()
         try:
             for part in (policies, documents, decisions, queries, hostile, about):
