@@ -17,6 +17,9 @@ extern const struct mln_engine mln_engine_kv, mln_engine_transit, mln_method_use
 #ifndef CK_MORE_ENGINES
 #define CK_MORE_ENGINES /* of the test itself, each with a comma behind */
 #endif
+#ifndef CK_REACH /* what is outside, where the test has something there */
+#define CK_REACH NULL
+#endif
 static const struct mln_engine *const ck_engines[] = {&mln_engine_kv, &mln_engine_transit, CK_MORE_ENGINES NULL};
 static const struct mln_engine *const ck_methods[] = {&mln_method_userpass, NULL};
 static const struct mln_engine *const *const ck_registries[] = {ck_engines, ck_methods, mln_identities, NULL};
@@ -48,7 +51,7 @@ static inline void ck_block(void *arg)
 static inline void ck_open(struct ck *k)
 {
     struct mln_core_config config = {.data_dir = k->dir, .origin = "test.local/ledger", .seal = MLN_SEAL_KEYFILE, .keyfile = k->keyfile,
-                                     .registries = ck_registries, .is_dev = true, .no_sync = true,
+                                     .registries = ck_registries, .is_dev = true, .no_sync = true, .reach = CK_REACH,
                                      .unauthed_rekey = k->is_unauthed, .unauthed_root = k->is_unauthed};
     config.seal = k->is_shamir ? MLN_SEAL_SHAMIR : MLN_SEAL_KEYFILE;
     struct mln_err err = mln_core_open(&k->cx, &config, &k->core);

@@ -62,6 +62,15 @@ static void drop(struct ek **k)
 }
 #define UK(name, length) MLN_AUTO(drop) struct ek *name = kit(length)
 
+/* There is room for a few only. */
+static void forget_peers(struct ek *k)
+{
+    k->peer = NULL;
+    while (sk_peers_n > 0) {
+        kit_cx_free(sk_peers[--sk_peers_n].cx);
+    }
+}
+
 static size_t pieces(struct mln_bytes all, struct mln_bytes *ret)
 {
     size_t count = 0;
@@ -162,7 +171,7 @@ static void test_rotation(void **state)
             (void)snprintf(json, sizeof(json), "{\"default\":\"%s\"}", ek_text(k, "issuer_id"));
             EK_WANT(k, ek_write(k, "pki/config/issuers", json), 200);
         }
-        sk_peers_n = 0;
+        forget_peers(k);
         struct mln_bytes certs[8], roots[8];
         sk_be(k, "[\"unix:uid:1000\"]");
         EK_WANT(k, ek_read(k, "spiffe/workload/x509-svids", NULL), 200);
@@ -222,7 +231,7 @@ static void test_gone(void **state)
     k->now_ns += 25 * 3600 * SK_SECOND;
     ek_tick(k, 0);
     kit_ok(k->cx, k->err);
-    sk_peers_n = 0;
+    forget_peers(k);
     sk_be(k, "[\"unix:uid:1000\"]");
     EK_REFUSED(k, ek_read(k, "spiffe/workload/x509-svids", NULL), 502, "no authority can sign");
     EK_WANT(k, ek_write(k, "spiffe/workload/jwt-svid", "{\"audience\":\"a\"}"), 200);
