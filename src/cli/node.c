@@ -7,7 +7,7 @@ static const struct mln_flag run_flags[] = {
     {"server", MLN_FLAG_TEXT, "URL", NULL, "Address of the server: https://HOST:8200"},
     {"server-ca", MLN_FLAG_TEXT, "FILE", NULL, "Authority of its certificate, PEM"},
     {"socket", MLN_FLAG_TEXT, "PATH", NULL, "Where processes of this machine ask"},
-    {"data", MLN_FLAG_TEXT, "DIR", NULL, "Folder for the session"},
+    {"data", MLN_FLAG_TEXT, "DIR", NULL, "Folder for its key and SVID"},
     {"join-token-file", MLN_FLAG_TEXT, "FILE", NULL, "A token of 'merlon node token'"},
     {"cert", MLN_FLAG_TEXT, "FILE", NULL, "Certificate chain of this machine, PEM"},
     {"key", MLN_FLAG_TEXT, "FILE", NULL, "Its key, PKCS #8 in PEM"},

@@ -83,7 +83,7 @@ static struct mln_err check_options(struct run *r, enum mln_log_level *level, bo
     if (!mln_bytes_starts(url, MLN_BYTES("https://")) &&
         !mln_bytes_starts(url, MLN_BYTES("http://127.0.0.1:"))) {
         return mln_fail(&r->cx, MLN_E_USAGE,
-                        "--server must be https://HOST:PORT: keys of processes come over it");
+                        "--server must be https://HOST:PORT: its session goes over it");
     }
     *is_json = mln_bytes_is(mln_bytes_of(o->log_format), "json");
     return mln_log_level_parse(mln_bytes_of(o->log_level), level)
