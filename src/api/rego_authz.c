@@ -127,7 +127,7 @@ static struct mln_err ask(struct rego_call *call, const struct mln_value *input,
                                            .zones = call->state->zones};
     rego_path_query(rego_path_of(call->cx, call->snapshot->settings->config->default_authorization), &text);
     MLN_TRY(mln_rego_eval_input_value(eval, call->cx, input));
-    MLN_TRY(rego_query_get(call, mln_buf_bytes(&text), &query, &failed));
+    MLN_TRY(rego_query_get(call, mln_buf_bytes(&text), mln_buf_bytes(&text), &query, &failed));
     MLN_TRY(mln_rego_run(eval, call->cx, query, call->snapshot->documents->data, &options));
     if (!mln_rego_binding_print(eval, 0, REGO_RESULT, &json)) {
         return MLN_OK;

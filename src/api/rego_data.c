@@ -44,9 +44,13 @@ struct mln_rego_path rego_path_of(struct mln_cx *cx, const char *text)
 static bool decide(struct rego_call *call, struct mln_rego_path path)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
+    bool is_own = path.names == call->path.names; /* else the configuration says which, and may change */
     rego_log_begin(call);
-    rego_path_query(path, &text);
-    const struct mln_rego_query *query = rego_prepare(call, mln_buf_bytes(&text));
+    const struct mln_rego_query *query = is_own ? rego_query_kept(call, call->http->path) : NULL;
+    if (query == NULL) {
+        rego_path_query(path, &text);
+        query = rego_prepare_as(call, is_own ? call->http->path : mln_buf_bytes(&text), mln_buf_bytes(&text));
+    }
     return query != NULL && rego_evaluate(call, query);
 }
 
@@ -101,7 +105,7 @@ static bool refuse_input(struct rego_call *call)
 static bool read_input(struct rego_call *call, bool *ret_has_input)
 {
     struct mln_bytes json, query;
-    int64_t start_ns = mln_mono_ns();
+    int64_t start_ns = rego_clock(call);
     *ret_has_input = false;
     if (mln_bytes_trim(call->input).len == 0) {
         return true;
@@ -110,7 +114,7 @@ static bool read_input(struct rego_call *call, bool *ret_has_input)
         mln_failed(mln_rego_eval_body(call->worker->eval, call->cx, json, &query, ret_has_input))) {
         return refuse_input(call);
     }
-    call->parse_ns = mln_mono_ns() - start_ns;
+    call->parse_ns = rego_clock(call) - start_ns;
     return true;
 }
 
@@ -152,6 +156,7 @@ void rego_data_get(struct rego_call *call)
 void rego_data_post(struct rego_call *call)
 {
     bool has_input = false;
+    rego_log_begin(call); /* what is logged is measured */
     if (!read_input(call, &has_input)) {
         return;
     }

@@ -166,7 +166,7 @@ bool rego_logs_decisions(const struct rego_call *call)
 void rego_log_begin(struct rego_call *call)
 {
     call->is_decision = rego_logs_decisions(call);
-    if (call->is_decision) {
+    if (call->is_decision && call->decision_id[0] == '\0') {
         mln_uuid(call->decision_id);
     }
 }
@@ -253,7 +253,7 @@ static struct mln_err ask(struct rego_call *call, const char *path, struct mln_b
                                            .zones = call->state->zones};
     rego_path_query(rego_path_of(call->cx, path), &text);
     MLN_TRY(mln_rego_eval_input(eval, call->cx, event));
-    MLN_TRY(rego_query_get(call, mln_buf_bytes(&text), &query, &failed));
+    MLN_TRY(rego_query_get(call, mln_buf_bytes(&text), mln_buf_bytes(&text), &query, &failed));
     MLN_TRY(mln_rego_run(eval, call->cx, query, call->snapshot->documents->data, &options));
     *ret = NULL;
     if (!mln_rego_binding_print(eval, 0, REGO_RESULT, &json)) {

@@ -165,13 +165,23 @@ void rego_policy_delete(struct rego_call *call)
 
 /* ---- queries ---- */
 
+int64_t rego_clock(const struct rego_call *call)
+{
+    return call->has_metrics || call->is_decision ? mln_mono_ns() : 0;
+}
+
 const struct mln_rego_query *rego_prepare(struct rego_call *call, struct mln_bytes text)
+{
+    return rego_prepare_as(call, text, text);
+}
+
+const struct mln_rego_query *rego_prepare_as(struct rego_call *call, struct mln_bytes key, struct mln_bytes text)
 {
     const struct mln_rego_query *query = NULL;
     MLN_AUTO(mln_rego_query_drop) struct mln_rego_query *failed = NULL;
-    int64_t start_ns = mln_mono_ns();
-    struct mln_err err = rego_query_get(call, text, &query, &failed);
-    call->compile_ns = mln_mono_ns() - start_ns;
+    int64_t start_ns = rego_clock(call);
+    struct mln_err err = rego_query_get(call, key, text, &query, &failed);
+    call->compile_ns = rego_clock(call) - start_ns;
     if (!mln_failed(err)) {
         return query;
     }
@@ -189,9 +199,9 @@ bool rego_evaluate(struct rego_call *call, const struct mln_rego_query *query)
                                            .is_strict = call->is_strict,
                                            .zones = call->state->zones,
                                            .notes_nd = call->is_decision && call->snapshot->settings->config->has_nd_cache};
-    int64_t start_ns = mln_mono_ns();
+    int64_t start_ns = rego_clock(call);
     struct mln_err err = mln_rego_run(call->worker->eval, call->cx, query, call->snapshot->documents->data, &options);
-    call->eval_ns = mln_mono_ns() - start_ns;
+    call->eval_ns = rego_clock(call) - start_ns;
     const struct mln_rego_error *e = mln_rego_eval_error(call->worker->eval);
     if (mln_failed(err) && e != NULL) {
         rego_refuse_list(call, 500, "internal_error", EVALUATE_FAILED, one_error_at, e);

@@ -177,9 +177,13 @@ struct rego_next {
 struct mln_err rego_publish(struct mln_cx *cx, struct mln_rego_state *state, struct rego_next change);
 /* The snapshot of this call, with its reference held by the worker. */
 struct rego_snapshot *rego_current(struct mln_rego_state *state, struct rego_worker *worker);
-/* From the worker's prepared ones. On an error of the query *ret_failed holds it for its errors; the caller frees. */
-struct mln_err rego_query_get(struct rego_call *call, struct mln_bytes text, const struct mln_rego_query **ret,
+/*
+ * From the worker's prepared ones. key: what it is kept by, the text or a path that stands for it (which begins with a slash, as no
+ * query does). On an error of the query *ret_failed holds it for its errors; the caller frees.
+ */
+struct mln_err rego_query_get(struct rego_call *call, struct mln_bytes key, struct mln_bytes text, const struct mln_rego_query **ret,
                               struct mln_rego_query **ret_failed);
+const struct mln_rego_query *rego_query_kept(struct rego_call *call, struct mln_bytes key); /* NULL: not there */
 /* raw in an arena of the settings. errors as of rego_config_read */
 struct mln_err rego_settings_new(struct mln_cx *cx, const struct mln_rego_state *state, const struct mln_value *raw,
                                  struct rego_settings **ret);
@@ -275,6 +279,8 @@ void rego_compile_post(struct rego_call *call);
 bool rego_evaluate(struct rego_call *call, const struct mln_rego_query *query);
 /* Prepare, answering what is wrong with it. */
 const struct mln_rego_query *rego_prepare(struct rego_call *call, struct mln_bytes text);
+const struct mln_rego_query *rego_prepare_as(struct rego_call *call, struct mln_bytes key, struct mln_bytes text);
+int64_t rego_clock(const struct rego_call *call); /* for what is measured; 0 when nobody is going to see it */
 /* result = data["a"]["b"][0] */
 void rego_path_query(struct mln_rego_path path, struct mln_buf *out);
 /* The names of "a/b" in the arena. */

@@ -209,16 +209,27 @@ static void keep(struct rego_query *slot, struct mln_bytes text, struct mln_rego
     }
 }
 
-struct mln_err rego_query_get(struct rego_call *call, struct mln_bytes text, const struct mln_rego_query **ret,
+static struct rego_query *slot_of(struct rego_call *call, struct mln_bytes key)
+{
+    return &call->worker->queries[key.len > REGO_QUERY_KEPT ? 0 : hash_of(key) % REGO_QUERIES];
+}
+
+const struct mln_rego_query *rego_query_kept(struct rego_call *call, struct mln_bytes key)
+{
+    const struct rego_query *slot = slot_of(call, key);
+    bool is_it = slot->query != NULL && slot->len == key.len && mln_same(slot->text, key.ptr, key.len);
+    call->was_kept = call->was_kept || is_it;
+    return is_it ? slot->query : NULL;
+}
+
+struct mln_err rego_query_get(struct rego_call *call, struct mln_bytes key, struct mln_bytes text, const struct mln_rego_query **ret,
                               struct mln_rego_query **ret_failed)
 {
-    struct rego_query *slot = &call->worker->queries[text.len > REGO_QUERY_KEPT ? 0 : hash_of(text) % REGO_QUERIES];
     struct mln_rego_query_options how = {.version = call->state->is_v0 ? MLN_REGO_V0 : MLN_REGO_V1};
     struct mln_rego_query *query = NULL;
     struct rego_set *set = call->snapshot->set;
-    if (slot->query != NULL && slot->len == text.len && mln_same(slot->text, text.ptr, text.len)) {
-        *ret = slot->query;
-        call->was_kept = true;
+    *ret = rego_query_kept(call, key);
+    if (*ret != NULL) {
         return MLN_OK;
     }
     (void)pthread_mutex_lock(&set->preparing);
@@ -228,7 +239,7 @@ struct mln_err rego_query_get(struct rego_call *call, struct mln_bytes text, con
         *ret_failed = query;
         return err;
     }
-    keep(slot, text, query);
+    keep(slot_of(call, key), key, query);
     *ret = query;
     return MLN_OK;
 }

@@ -282,6 +282,27 @@ def signed(tmp, service):
     server.stop()
 
 
+def signed_by_opa(tmp, _service):
+    opa = os.environ.get("OPA") or shutil.which("opa")
+    if opa is None or shutil.which("openssl") is None:
+        skip("bundles that OPA signs", "no program opa ($OPA) or openssl")
+        return
+    folder = tmp / "d"
+    (folder / "app").mkdir(parents=True)
+    (folder / ".manifest").write_text('{"roots": ["app"], "revision": "x"}')
+    (folder / "app" / "p.rego").write_text("package app\n\nsays := data.app.w\n")
+    (folder / "app" / "data.json").write_text('{ "w" : "\\u2028 <b>", "n": [1.0, 1e5, 2.50, 12345678901234567890], "z": null }')
+    subprocess.run(["openssl", "genrsa", "-out", str(tmp / "k.pem"), "2048"], check=True, stderr=subprocess.PIPE, timeout=60)
+    subprocess.run(["openssl", "rsa", "-in", str(tmp / "k.pem"), "-pubout", "-out", str(tmp / "p.pem")], check=True, stderr=subprocess.PIPE, timeout=30)
+    for algorithm in ("RS256", "PS512"):
+        packed = tmp / (algorithm + ".tar.gz")
+        subprocess.run([opa, "build", "-b", str(folder), "--signing-key", str(tmp / "k.pem"), "--signing-alg", algorithm, "-o", str(packed)],
+                       check=True, stdout=subprocess.PIPE, timeout=60)
+        server = Policies(tmp, "-b", packed, "--verification-key", tmp / "p.pem", "--signing-alg", algorithm)
+        case("a bundle that OPA signed by %s" % algorithm, server.says() == "\u2028 <b>", server.text()[-300:])
+        server.stop()
+
+
 def overlap(tmp, service):
     service.put("/a", bundle(policy("a", "1", ("app",))), '"a"')
     service.put("/b", bundle(policy("b", "1", ("app/below",))), '"b"')
@@ -452,7 +473,7 @@ def transport(tmp, _service):
 
 
 def body():
-    for part in (from_service, persisted, signed, overlap, from_disk, reports, statuses, discovery, authorization, transport):
+    for part in (from_service, persisted, signed, signed_by_opa, overlap, from_disk, reports, statuses, discovery, authorization, transport):
         service = Service()
         with tempfile.TemporaryDirectory() as tmp:
             part(pathlib.Path(tmp), service)
