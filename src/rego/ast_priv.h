@@ -51,6 +51,7 @@ struct rg_term {
     struct rg_term **items;
     struct rg_body *body;
     const struct rg_type *type;
+    uint32_t held; /* operand that holds its value already (gen_not.c); 0: none */
 };
 
 struct rg_with {

@@ -5,11 +5,11 @@
 static bool get(struct rg_call *call)
 {
     struct rg_val from = call->args[0], key = call->args[1];
-    if (from.tag != RG_OBJECT && from.tag != RG_ARRAY && from.tag != RG_SET) {
+    if (from.tag != RG_OBJECT) {
         return rg_fail_operand(call, 1, "must be object but got %s", rg_type_name(from));
     }
     if (key.tag != RG_ARRAY) {
-        struct rg_val v = from.tag == RG_OBJECT ? rg_get(from, key) : RG_NONE;
+        struct rg_val v = rg_get(from, key);
         return rg_return(call, v.tag == RG_UNDEF ? call->args[2] : v);
     }
     for (uint32_t i = 0; i < key.arr->len && from.tag != RG_UNDEF; i++) {

@@ -123,6 +123,7 @@ struct rg_policy {
     struct rg_val texts;      /* shared constants: strings */
     uint32_t slots;           /* cached paths */
     rg_builtin_fn *fns;       /* by index of rg_decl_at */
+    bool *allowed;            /* builtins that may be called, by index of rg_decl_at; NULL: all */
     const struct rg_type *input_type; /* of a schema; NULL: anything */
     bool is_compiled;
 };

@@ -126,16 +126,6 @@ static void gen_or(struct rg_gen *g, struct rg_expr *e)
     g->fail = outer;
 }
 
-static void gen_not(struct rg_gen *g, struct rg_expr *e)
-{
-    uint32_t outer = g->fail, good = rg_label(g);
-    g->fail = good;
-    rg_gen_closure(g, e->left, e->is_closure ? 1 : 0);
-    rg_jump(g, outer);
-    rg_place(g, good);
-    g->fail = outer;
-}
-
 static void gen_some_in(struct rg_gen *g, struct rg_expr *e)
 {
     uint32_t key = 0, value = rg_gen_loop(g, rg_gen_term(g, e->terms[2]), &key);
@@ -185,7 +175,7 @@ static uint32_t gen_plain(struct rg_gen *g, struct rg_expr *e)
         gen_or(g, e);
         break;
     case RG_E_NOT:
-        gen_not(g, e);
+        rg_gen_not(g, e);
         break;
     case RG_E_BLOCK:
         gen_block(g, e->left);

@@ -42,5 +42,6 @@ uint32_t *rg_gen_all(struct rg_gen *g, struct rg_term **items, uint32_t n); /* o
 uint32_t rg_gen_loop(struct rg_gen *g, uint32_t over, uint32_t *ret_key); /* opens a loop; value and key registers */
 void rg_gen_body(struct rg_gen *g, struct rg_body *body); /* goes on behind it once a solution */
 uint32_t rg_gen_expr(struct rg_gen *g, struct rg_expr *e);
+void rg_gen_not(struct rg_gen *g, struct rg_expr *e);
 void rg_gen_closure(struct rg_gen *g, struct rg_body *body, uint32_t deeper);
 uint32_t rg_gen_with(struct rg_gen *g, struct rg_expr *e);

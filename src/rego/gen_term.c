@@ -254,8 +254,8 @@ static uint32_t gen_template(struct rg_gen *g, struct rg_term *t)
 
 uint32_t rg_gen_term(struct rg_gen *g, struct rg_term *t)
 {
-    if (g->is_bad) {
-        return 0;
+    if (g->is_bad || t->held != 0) {
+        return g->is_bad ? 0 : t->held;
     }
     switch ((enum rg_kind)t->kind) {
     case RG_T_VALUE:

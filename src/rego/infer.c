@@ -343,13 +343,39 @@ static void walk_over(struct rg_infer *f, struct rg_expr *e)
     items[0] = e->terms[2];
     items[1] = e->terms[0] != NULL ? e->terms[0] : &key;
     struct rg_term ref = {.kind = RG_T_REF, .n = 2, .items = items, .loc = e->terms[2]->loc};
-    if (in == NULL || rg_type_keys(f->heap, in) == NULL) { /* nothing to walk over is no error here */
+    bool is_literal = e->terms[2]->kind != RG_T_VAR && e->terms[2]->kind != RG_T_REF;
+    if (in == NULL || (is_literal && rg_type_keys(f->heap, in) == NULL)) { /* OPA lets that pass */
         return;
     }
     const struct rg_type *value = rg_infer_step(f, &ref, 1, in);
     if (value != NULL && !rg_infer_unify(f, e->terms[1], value, false)) {
         rg_infer_fail(f, e->loc, "match error", NULL);
     }
+}
+
+/* OPA does not tell what is wrong inside of `every`. */
+static void quietly(struct rg_infer *f, struct rg_body *body)
+{
+    uint32_t before = f->errors.n;
+    rg_infer_body(f, body);
+    f->errors.n = before;
+}
+
+/* "x in xs" as an expression: an item of xs may be x. */
+static void may_be_in(struct rg_infer *f, struct rg_term *t, struct rg_loc loc)
+{
+    const struct rg_type *x = rg_infer_term(f, t->items[1]),
+                         *of = rg_type_values(f->heap, rg_infer_term(f, t->items[2]));
+    if (rg_type_is_nil(x) || rg_type_is_nil(of) || rg_type_unifies(x, of)) {
+        return;
+    }
+    MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
+    mln_buf_add_text(&text, "left  : ");
+    rg_type_print(&text, x);
+    mln_buf_add_text(&text, "\nright : ");
+    rg_type_print(&text, of);
+    add_hint(&text, x, of);
+    rg_infer_fail(f, loc, "match error", rg_text_dup(f->heap, mln_buf_bytes(&text)));
 }
 
 static void infer_expr(struct rg_infer *f, struct rg_expr *e)
@@ -362,7 +388,11 @@ static void infer_expr(struct rg_infer *f, struct rg_expr *e)
     switch ((enum rg_expr_kind)e->kind) {
     case RG_E_TERM:
         if (e->term->kind == RG_T_CALL) {
+            uint32_t before = f->errors.n;
             (void)call(f, e->term, e->loc, false);
+            if (f->errors.n == before && e->term->n == 3 && rg_call_is(e->term, "internal.member_2")) {
+                may_be_in(f, e->term, e->loc);
+            }
         } else {
             (void)rg_infer_term(f, e->term);
         }
@@ -373,8 +403,8 @@ static void infer_expr(struct rg_infer *f, struct rg_expr *e)
         walk_over(f, e);
         return;
     case RG_E_EVERY:
-        walk_over(f, e);
-        rg_infer_body(f, e->left);
+        (void)rg_infer_term(f, e->terms[2]);
+        quietly(f, e->left);
         return;
     case RG_E_NOT:
     case RG_E_BLOCK:

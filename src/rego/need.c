@@ -68,6 +68,9 @@ struct rg_callee rg_callee_of(const struct rg_compiler *c, const struct rg_term 
     MLN_AUTO(mln_buf_drop) struct mln_buf name = {0};
     rg_print_term(&name, op);
     callee.decl = rg_decl_find(mln_buf_bytes(&name));
+    if (callee.decl != NULL && c->policy->allowed != NULL && !c->policy->allowed[callee.decl - rg_decl_at(0)]) {
+        callee.decl = NULL;
+    }
     callee.arity = callee.decl == NULL ? 0 : callee.decl->arity;
     return callee;
 }

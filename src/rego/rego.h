@@ -76,6 +76,19 @@ bool mln_rego_format(const struct mln_rego *rego, size_t i, const struct mln_reg
 /* The syntax tree of the module that was added as `file`, as JSON in OPA's shape; null when there is none. */
 void mln_rego_module_print(const struct mln_rego *rego, const char *file, struct mln_buf *buf);
 
+/* Only builtins of a list in the form of OPA's capabilities.json may be called; before mln_rego_compile. errors PARSE */
+struct mln_err mln_rego_restrict(struct mln_rego *rego, struct mln_cx *cx, struct mln_bytes json);
+/* The list of what this engine has, as JSON. false: no memory */
+bool mln_rego_capabilities_print(struct mln_buf *buf);
+
+/* Modules in the order of mln_rego_add; strings live as long as rego; NULL behind the last. */
+size_t mln_rego_module_count(const struct mln_rego *rego);
+const char *mln_rego_module_package(const struct mln_rego *rego, size_t i); /* "data.a.b" */
+const char *mln_rego_module_file(const struct mln_rego *rego, size_t i);
+/* As JSON: the tree of a module in OPA's shape, before mln_rego_compile; METADATA with package, rule and place of each. */
+bool mln_rego_tree_print(const struct mln_rego *rego, size_t i, struct mln_buf *buf);
+bool mln_rego_notes_print(const struct mln_rego *rego, struct mln_buf *buf);
+
 /* What the modules define, one entry a rule: for test runners, dependencies, listings. Strings live as long as rego. */
 struct mln_rego_rule {
     const char *path; /* "data.a.b.test_x"; keys that are no constants end it */
@@ -102,6 +115,9 @@ void mln_rego_query_free(struct mln_rego_query *query);
 void mln_rego_query_drop(struct mln_rego_query **query);
 size_t mln_rego_query_error_count(const struct mln_rego_query *query);
 const struct mln_rego_error *mln_rego_query_error_at(const struct mln_rego_query *query, size_t i);
+
+/* As JSON, {"base": [ref, ..], "virtual": [ref, ..]}: documents that a query reads and rules that it needs. */
+bool mln_rego_deps_print(const struct mln_rego_query *query, struct mln_buf *buf);
 
 /* ---- base documents ---- */
 /* A snapshot; sorted and indexed, so that readers share it. errors PARSE, MEMORY */
