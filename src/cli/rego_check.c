@@ -12,7 +12,9 @@ static struct mln_err load_args(struct mln_cli *cli, struct rego_files *files)
 
 static struct mln_err run(struct mln_cli *cli)
 {
-    MLN_AUTO(rego_files_drop) struct rego_files files = {.is_bundle = mln_cli_bool(cli, "bundle")};
+    MLN_AUTO(rego_files_drop) struct rego_files files = {.is_bundle = mln_cli_bool(cli, "bundle"),
+                                                           .capabilities = mln_cli_text(cli, "capabilities"),
+                                                           .schema = mln_cli_text(cli, "schema")};
     MLN_AUTO(mln_rego_drop) struct mln_rego *rego = NULL;
     struct mln_value *errors = NULL;
     int64_t max = 0;
@@ -45,11 +47,13 @@ static const struct mln_flag flags[] = {
     {"strict", MLN_FLAG_BOOL, NULL, NULL, "Unused imports, variables and arguments are errors"},
     {"max-errors", MLN_FLAG_INT, "N", "10", "Stop after this many"},
     {"bundle", MLN_FLAG_BOOL, NULL, NULL, "Paths are bundles: of documents only data.json and data.yaml count"},
+    {"schema", MLN_FLAG_TEXT, "PATH", NULL, "JSON schema of inputs, or a folder of schemas that METADATA names"},
+    {"capabilities", MLN_FLAG_TEXT, "FILE", NULL, "Builtins that may be called, as OPA's capabilities.json"},
     {"v0-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v0"},
     {"v1-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v1 (the default)"},
     {0},
 };
-static const char *const letters[] = {"f", "format", "S", "strict", "m", "max-errors", "b", "bundle", NULL};
+static const char *const letters[] = {"f", "format", "S", "strict", "m", "max-errors", "b", "bundle", "s", "schema", NULL};
 static const char *const examples[] = {"merlon rego check policy.rego", "merlon rego check --strict policies/ --format json", NULL};
 const struct mln_command mln_command_rego_check = {
     .noun = "rego",

@@ -23,18 +23,6 @@ static struct mln_err read_input(struct mln_cli *cli, struct rego_answer *a)
     return mln_rego_eval_input(a->eval, cli->cx, text);
 }
 
-static const char **imports_of(struct mln_cli *cli)
-{
-    const char **list = mln_new_array(cli->cx, cli->n_sets + 1, sizeof(*list));
-    size_t n = 0;
-    for (size_t i = 0; list != NULL && i < cli->n_sets; i++) {
-        if (mln_bytes_is(mln_bytes_of(cli->sets[i].flag->name), "import")) {
-            list[n++] = cli->sets[i].text;
-        }
-    }
-    return list;
-}
-
 static struct mln_err read_query(struct mln_cli *cli, struct rego_answer *a)
 {
     bool is_stdin = mln_cli_bool(cli, "stdin");
@@ -53,7 +41,10 @@ static struct mln_err load(struct mln_cli *cli, struct rego_answer *a)
     struct mln_rego_options options = {
         .version = mln_cli_bool(cli, "v0-compatible") ? MLN_REGO_V0 : MLN_REGO_V1,
         .is_strict = mln_cli_bool(cli, "strict"),
-        .has_print = true};
+        .has_print = true,
+        .has_notes = a->is_watched};
+    a->files.capabilities = mln_cli_text(cli, "capabilities");
+    a->files.schema = mln_cli_text(cli, "schema");
     MLN_TRY(rego_files_of_flag(cli, "data", &a->files));
     a->files.is_bundle = true;
     MLN_TRY(rego_files_of_flag(cli, "bundle", &a->files));
@@ -61,7 +52,7 @@ static struct mln_err load(struct mln_cli *cli, struct rego_answer *a)
     MLN_TRY(mln_rego_eval_new(cli->cx, &a->eval));
     MLN_TRY(read_input(cli, a));
     struct mln_rego_query_options how = {.package = mln_cli_text(cli, "package"),
-                                         .imports = imports_of(cli),
+                                         .imports = rego_flag_list(cli, "import"),
                                          .version = options.version};
     struct mln_err err = mln_rego_prepare(a->rego, cli->cx, a->query_text, &how, &a->query);
     if (mln_failed(err) && a->query != NULL) {
@@ -79,6 +70,79 @@ static void say_print(void *with, const char *file, uint32_t row, const char *te
     (void)fprintf(stderr, "%s\n", text);
 }
 
+/* What is asked for by a flag of OPA's that there is no answer to here. */
+static struct mln_err refuse_missing(struct mln_cli *cli)
+{
+    if (mln_cli_bool(cli, "partial")) {
+        return mln_fail(cli->cx, MLN_E_UNSUPPORTED, "--partial is not supported by merlon rego eval");
+    }
+    return MLN_OK;
+}
+
+static struct mln_err read_explain(struct mln_cli *cli, enum rego_trace *ret)
+{
+    static const struct {
+        const char *name;
+        enum rego_trace trace;
+    } modes[] = {{"off", REGO_TRACE_NONE}, {"fails", REGO_TRACE_FAILS}, {"full", REGO_TRACE_FULL}, {"debug", REGO_TRACE_FULL}};
+    const char *mode = mln_cli_text(cli, "explain");
+    for (size_t i = 0; mode != NULL && i < MLN_COUNT(modes); i++) {
+        if (mln_bytes_is(mln_bytes_of(mode), modes[i].name)) {
+            *ret = modes[i].trace;
+            return MLN_OK;
+        }
+    }
+    return mode == NULL ? MLN_OK : mln_cli_usage(cli, "unknown mode '%s' of --explain: off, fails, full or debug", mode);
+}
+
+static const struct mln_value *lines_value(struct mln_cx *cx, struct mln_bytes text)
+{
+    struct mln_value *list = mln_array(cx);
+    while (text.len > 0) {
+        struct mln_bytes line = mln_bytes_cut(text, '\n', &text);
+        mln_push(cx, list, mln_string_dup(cx, line));
+    }
+    return list;
+}
+
+static void add_extras(struct mln_cli *cli, struct rego_answer *a, int64_t eval_ns)
+{
+    struct mln_cx *cx = cli->cx;
+    struct mln_value *v = mln_object(cx);
+    double percent = 0;
+    if (a->watch.trace != REGO_TRACE_NONE) {
+        mln_put(cx, v, "explanation", lines_value(cx, mln_buf_bytes(&a->watch.lines)));
+    }
+    if (mln_cli_bool(cli, "metrics") || mln_cli_bool(cli, "instrument") || mln_cli_bool(cli, "profile")) {
+        struct mln_value *metrics = mln_object(cx);
+        mln_put_int(cx, metrics, "timer_rego_query_eval_ns", eval_ns);
+        mln_put_int(cx, metrics, "counter_vm_steps", (int64_t)mln_rego_steps(a->eval));
+        mln_put(cx, v, "metrics", metrics);
+    }
+    if (mln_cli_bool(cli, "profile")) {
+        mln_put(cx, v, "profile", rego_watch_profile(&a->watch));
+    }
+    if (mln_cli_bool(cli, "coverage")) {
+        mln_put(cx, v, "coverage", rego_watch_coverage(&a->watch, &percent));
+    }
+    a->extras = mln_len(v) > 0 ? v : NULL;
+}
+
+/* In forms other than JSON, what is beside the result stands below it. */
+static void print_extras(const struct rego_answer *a)
+{
+    for (size_t i = 0; i < mln_len(a->extras) && a->format != REGO_JSON; i++) {
+        MLN_AUTO(mln_buf_drop) struct mln_buf json = {0};
+        const struct mln_member *m = mln_member_at(a->extras, i);
+        if (mln_bytes_is(m->key, "explanation")) {
+            mln_cli_raw(mln_buf_bytes(&a->watch.lines));
+            continue;
+        }
+        mln_json_print(&json, &m->value, MLN_JSON_COMPACT);
+        rego_put_json(mln_buf_bytes(&json));
+    }
+}
+
 static struct mln_err evaluate(struct mln_cli *cli, struct rego_answer *a)
 {
     int64_t time_s = 0;
@@ -92,28 +156,20 @@ static struct mln_err evaluate(struct mln_cli *cli, struct rego_answer *a)
         .print = say_print};
     MLN_TRY(rego_net_start(cli, &a->net, &options.net));
     MLN_TRY(load(cli, a));
+    if (a->is_watched) {
+        MLN_TRY(rego_watch_begin(&a->watch, cli->cx, a->rego, a->watch.trace));
+        options.note = rego_watch_note;
+        options.note_with = &a->watch;
+    }
+    int64_t start_ns = mln_mono_ns();
     struct mln_err err = mln_rego_run(a->eval, cli->cx, a->query, a->files.data, &options);
     const struct mln_rego_error *e = mln_rego_eval_error(a->eval);
     if (mln_failed(err) && e != NULL) {
         a->errors = mln_array(cli->cx);
         mln_push(cli->cx, a->errors, rego_error_value(cli->cx, e));
     }
+    add_extras(cli, a, mln_mono_ns() - start_ns);
     return err;
-}
-
-/* What is asked for by a flag of OPA's that there is no answer to here. */
-static struct mln_err refuse_missing(struct mln_cli *cli)
-{
-    static const char *const missing[] = {"partial", "explain", "profile", "coverage", "instrument"};
-    for (size_t i = 0; i < MLN_COUNT(missing); i++) {
-        const char *given = mln_cli_text(cli, missing[i]);
-        if (given != NULL && !mln_bytes_is(mln_bytes_of(given), "off") &&
-            !mln_bytes_is(mln_bytes_of(given), "false")) {
-            return mln_fail(cli->cx, MLN_E_UNSUPPORTED, "--%s is not supported by merlon rego eval",
-                            missing[i]);
-        }
-    }
-    return MLN_OK;
 }
 
 static struct mln_err run(struct mln_cli *cli)
@@ -121,6 +177,8 @@ static struct mln_err run(struct mln_cli *cli)
     MLN_AUTO(rego_answer_drop) struct rego_answer a = {0};
     MLN_TRY(refuse_missing(cli));
     MLN_TRY(rego_format_of(cli, &a.format));
+    MLN_TRY(read_explain(cli, &a.watch.trace));
+    a.is_watched = a.watch.trace != REGO_TRACE_NONE || mln_cli_bool(cli, "profile") || mln_cli_bool(cli, "coverage");
     MLN_TRY(read_query(cli, &a));
     if (mln_cli_bool(cli, "fail") && mln_cli_bool(cli, "fail-defined")) {
         return mln_cli_usage(cli, "--fail and --fail-defined exclude one another");
@@ -136,6 +194,7 @@ static struct mln_err run(struct mln_cli *cli)
         return MLN_OK;
     }
     rego_print_answer(cli, &a);
+    print_extras(&a);
     bool is_empty = mln_rego_rows(a.eval) == 0;
     if ((mln_cli_bool(cli, "fail") && is_empty) || (mln_cli_bool(cli, "fail-defined") && !is_empty)) {
         cli->exit_code = EXIT_FAIL;
@@ -145,7 +204,7 @@ static struct mln_err run(struct mln_cli *cli)
 
 static const struct mln_flag flags[] = {
     {"data", MLN_FLAG_LIST, "PATH", NULL, "Policies and documents: a file, a folder, or a.b:FILE"},
-    {"bundle", MLN_FLAG_LIST, "PATH", NULL, "A folder that is a bundle"},
+    {"bundle", MLN_FLAG_LIST, "PATH", NULL, "A bundle: a folder or a tar.gz"},
     {"input", MLN_FLAG_TEXT, "FILE", NULL, "Input, JSON or YAML"},
     {"stdin-input", MLN_FLAG_BOOL, NULL, NULL, "Input from the standard input"},
     {"stdin", MLN_FLAG_BOOL, NULL, NULL, "The query from the standard input"},
@@ -161,14 +220,17 @@ static const struct mln_flag flags[] = {
     {"v0-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v0"},
     {"v1-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v1 (the default)"},
     {"partial", MLN_FLAG_BOOL, NULL, NULL, "Refused: partial evaluation is not there"},
-    {"explain", MLN_FLAG_TEXT, "MODE", NULL, "off; others are refused"},
-    {"profile", MLN_FLAG_BOOL, NULL, NULL, "Refused"},
-    {"coverage", MLN_FLAG_BOOL, NULL, NULL, "Refused"},
-    {"instrument", MLN_FLAG_BOOL, NULL, NULL, "Refused"},
+    {"explain", MLN_FLAG_TEXT, "MODE", NULL, "Show the steps: fails, full, debug or off"},
+    {"profile", MLN_FLAG_BOOL, NULL, NULL, "Show which expressions took longest"},
+    {"coverage", MLN_FLAG_BOOL, NULL, NULL, "Show which lines ran"},
+    {"metrics", MLN_FLAG_BOOL, NULL, NULL, "Show how long it took"},
+    {"instrument", MLN_FLAG_BOOL, NULL, NULL, "As --metrics"},
+    {"schema", MLN_FLAG_TEXT, "PATH", NULL, "JSON schema of inputs, or a folder of schemas that METADATA names"},
+    {"capabilities", MLN_FLAG_TEXT, "FILE", NULL, "Builtins that may be called, as OPA's capabilities.json"},
     {0},
 };
 static const char *const letters[] = {"d", "data", "b", "bundle", "i", "input", "I", "stdin-input",
-                                      "f", "format", "p", "partial", "S", "strict", NULL};
+                                      "f", "format", "p", "partial", "S", "strict", "s", "schema", NULL};
 static const char *const examples[] = {
     "merlon rego eval -d policy.rego -i input.json 'data.example.allow'",
     "merlon rego eval --fail-defined -d policies/ -I -f raw 'data.example.deny[_]'",

@@ -4,6 +4,7 @@
 
 #include "base/yaml.h"
 #include "cli/rego_net.h"
+#include "cli/rego_watch.h"
 
 enum rego_format {
     REGO_JSON,
@@ -23,6 +24,9 @@ struct rego_answer {
     struct mln_bytes query_text;
     struct mln_value *errors;
     enum rego_format format;
+    bool is_watched;
+    struct rego_watch watch;
+    const struct mln_value *extras; /* members beside the result: coverage, profile, explanation, metrics; NULL: none */
 };
 void rego_answer_drop(struct rego_answer *a);
 struct mln_err rego_format_of(struct mln_cli *cli, enum rego_format *ret);

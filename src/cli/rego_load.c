@@ -3,6 +3,7 @@
 #include "cli/rego_priv.h"
 
 #include "base/yaml.h"
+#include "rego/bundle.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -26,9 +27,9 @@ static bool ends(const char *path, const char *suffix)
     return mln_bytes_ends(mln_bytes_of(path), mln_bytes_of(suffix));
 }
 
-static struct mln_err add_module(struct mln_cli *cli, const char *path, struct rego_files *files)
+static struct mln_err keep_module(struct mln_cli *cli, const char *path, struct mln_bytes text,
+                                  struct rego_files *files)
 {
-    struct mln_bytes text;
     if (files->n == REGO_FILES_MAX) {
         return mln_fail(cli->cx, MLN_E_LIMIT, "more than %u policies", REGO_FILES_MAX);
     }
@@ -40,9 +41,15 @@ static struct mln_err add_module(struct mln_cli *cli, const char *path, struct r
         files->modules = more;
         files->cap = cap;
     }
-    MLN_TRY(mln_cli_read_file(cli, path, MLN_REGO_MODULE_MAX, &text));
     files->modules[files->n++] = (struct mln_rego_source){.name = path, .text = text};
     return MLN_OK;
+}
+
+static struct mln_err add_module(struct mln_cli *cli, const char *path, struct rego_files *files)
+{
+    struct mln_bytes text;
+    MLN_TRY(mln_cli_read_file(cli, path, MLN_REGO_MODULE_MAX, &text));
+    return keep_module(cli, path, text, files);
 }
 
 /* One document into what was read so far, below `prefix` ("a/b"). */
@@ -179,9 +186,43 @@ struct mln_err rego_each_policy(struct mln_cli *cli, const char *path,
     return each_in(&(struct visit){cli, see, with}, path, 0);
 }
 
+/* Signatures are not asked for: what is named on the command line is trusted. */
+static struct mln_err load_bundle(struct mln_cli *cli, const char *path, struct rego_files *files)
+{
+    MLN_AUTO(mln_bundle_drop) struct mln_bundle *bundle = NULL;
+    MLN_AUTO(mln_buf_drop) struct mln_buf json = {0};
+    struct mln_bundle_options options = {.skip_verify = true};
+    struct mln_err err = mln_bundle_load(cli->cx, path, &options, &bundle);
+    if (mln_failed(err)) {
+        const char *why = mln_text_dup(cli->cx, mln_bytes_of(cli->cx->text));
+        return mln_refail(cli->cx, (enum mln_code)err.code, "%s: %s", path, why);
+    }
+    for (size_t i = 0; i < bundle->n_modules; i++) {
+        const char *name = mln_text_format(cli->cx, "%s%s%s", path, ends(path, "/") ? "" : "/", bundle->modules[i].path);
+        MLN_TRY(keep_module(cli, name, mln_bytes_dup(cli->cx, bundle->modules[i].text), files));
+    }
+    if (files->data == NULL || bundle->data == NULL) {
+        files->data = files->data == NULL ? mln_take(&bundle->data) : files->data;
+        return mln_cx_err(cli->cx);
+    }
+    if (mln_rego_data_print(bundle->data, (struct mln_rego_path){0}, &json)) {
+        MLN_TRY(add_json(cli, mln_buf_bytes(&json), "", files));
+    }
+    return mln_cx_err(cli->cx);
+}
+
+static bool is_bundle(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && (S_ISDIR(st.st_mode) || ends(path, ".tar.gz") || ends(path, ".tgz"));
+}
+
 /* "a.b:FILE" puts documents below a.b; "file://" is what browsers write. */
 struct mln_err rego_files_load(struct mln_cli *cli, const char *path, struct rego_files *files)
 {
+    if (files->is_bundle && is_bundle(path)) {
+        return load_bundle(cli, path, files);
+    }
     struct mln_bytes rest, whole = mln_bytes_of(path), scheme = MLN_BYTES("file://");
     struct stat st;
     if (mln_bytes_starts(whole, scheme)) {
@@ -207,6 +248,18 @@ struct mln_err rego_files_of_flag(struct mln_cli *cli, const char *flag, struct 
         }
     }
     return MLN_OK;
+}
+
+const char **rego_flag_list(struct mln_cli *cli, const char *flag)
+{
+    const char **list = mln_new_array(cli->cx, cli->n_sets + 1, sizeof(*list));
+    size_t n = 0;
+    for (size_t i = 0; list != NULL && i < cli->n_sets; i++) {
+        if (mln_bytes_is(mln_bytes_of(flag), cli->sets[i].flag->name)) {
+            list[n++] = cli->sets[i].text;
+        }
+    }
+    return list;
 }
 
 /* ---- errors ---- */
@@ -299,6 +352,48 @@ void rego_errors_print(struct mln_cli *cli, const struct mln_value *errors)
     mln_cli_raw(mln_buf_bytes(&json));
 }
 
+struct schemas {
+    struct mln_cli *cli;
+    struct mln_rego *rego;
+    const char *root;
+};
+
+/* "folder/a/b.json" is schema.a.b; a file alone is the schema of all inputs. */
+static struct mln_err load_schema(const struct schemas *s, const char *path, bool is_alone)
+{
+    struct mln_bytes text, rest = mln_bytes_of(path);
+    MLN_TRY(mln_cli_read_file(s->cli, path, REGO_FILE_MAX, &text));
+    rest = mln_bytes_from(rest, mln_bytes_of(s->root).len);
+    while (rest.len > 0 && rest.ptr[0] == '/') {
+        rest = mln_bytes_from(rest, 1);
+    }
+    rest.len -= rest.len >= sizeof(".json") - 1 ? sizeof(".json") - 1 : rest.len;
+    char *name = (char *)(uintptr_t)mln_text_dup(s->cli->cx, rest);
+    MLN_TRY(mln_cx_err(s->cli->cx));
+    for (size_t i = 0; name[i] != '\0'; i++) {
+        name[i] = name[i] == '/' ? '.' : name[i];
+    }
+    return mln_rego_schema(s->rego, s->cli->cx, is_alone ? "" : name, text);
+}
+
+static struct mln_err load_schemas(const struct schemas *s, const char *path, unsigned depth)
+{
+    const struct mln_value *names = NULL;
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        return depth == 0 || ends(path, ".json") ? load_schema(s, path, depth == 0) : MLN_OK;
+    }
+    if (depth == REGO_DEPTH_MAX) {
+        return mln_fail(s->cli->cx, MLN_E_LIMIT, "more than %d folders in one another", REGO_DEPTH_MAX);
+    }
+    MLN_TRY(mln_dir_list(s->cli->cx, path, &names));
+    for (size_t i = 0; i < mln_len(names); i++) {
+        const char *name = mln_get_text(s->cli->cx, mln_item(names, i), "");
+        MLN_TRY(load_schemas(s, mln_text_format(s->cli->cx, "%s%s%s", path, ends(path, "/") ? "" : "/", name), depth + 1));
+    }
+    return mln_cx_err(s->cli->cx);
+}
+
 struct mln_err rego_compile(struct mln_cli *cli, const struct rego_files *files,
                             const struct mln_rego_options *options, struct mln_rego **ret,
                             struct mln_value **ret_errors)
@@ -307,6 +402,15 @@ struct mln_err rego_compile(struct mln_cli *cli, const struct rego_files *files,
     MLN_AUTO(mln_buf_drop) struct mln_buf clash = {0};
     struct mln_err err = MLN_OK;
     MLN_TRY(mln_rego_new(cli->cx, options, &rego));
+    if (files->capabilities != NULL) {
+        struct mln_bytes json;
+        MLN_TRY(mln_cli_read_file(cli, files->capabilities, REGO_FILE_MAX, &json));
+        MLN_TRY(mln_rego_restrict(rego, cli->cx, json));
+    }
+    if (files->schema != NULL) {
+        struct schemas s = {cli, rego, files->schema};
+        MLN_TRY(load_schemas(&s, files->schema, 0));
+    }
     for (size_t i = 0; i < files->n; i++) {
         const struct mln_rego_source *m = &files->modules[i];
         struct mln_err one = mln_rego_add(rego, cli->cx, m->name, m->text);

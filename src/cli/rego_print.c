@@ -6,6 +6,7 @@
 
 void rego_answer_drop(struct rego_answer *a)
 {
+    rego_watch_drop(&a->watch);
     mln_rego_eval_drop(&a->eval);
     mln_rego_query_drop(&a->query);
     mln_rego_drop(&a->rego);
@@ -105,7 +106,7 @@ static const struct mln_value *all_bindings(struct mln_cli *cli, const struct re
     return mln_failed(mln_json_parse(cli->cx, text, &v)) ? NULL : v;
 }
 
-static void put_indented(struct mln_bytes json)
+void rego_put_json(struct mln_bytes json)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf out = {0};
     mln_rego_json_indent(&out, json, INDENT);
@@ -129,8 +130,16 @@ static void print_json(struct mln_cli *cli, const struct rego_answer *a)
         }
         mln_buf_add_byte(&out, '}');
     }
-    mln_buf_add_text(&out, n == 0 ? "}" : "]}");
-    put_indented(mln_buf_bytes(&out));
+    mln_buf_add_text(&out, n == 0 ? "" : "]");
+    for (size_t i = 0; i < mln_len(a->extras); i++) {
+        const struct mln_member *m = mln_member_at(a->extras, i);
+        mln_buf_add_text(&out, n == 0 && i == 0 ? "" : ",");
+        mln_json_print_string(&out, m->key, MLN_JSON_COMPACT);
+        mln_buf_add_byte(&out, ':');
+        mln_json_print(&out, &m->value, MLN_JSON_COMPACT);
+    }
+    mln_buf_add_byte(&out, '}');
+    rego_put_json(mln_buf_bytes(&out));
 }
 
 static void print_values(const struct rego_answer *a)
@@ -143,7 +152,7 @@ static void print_values(const struct rego_answer *a)
         }
         out.len -= out.len > 1; /* the last comma */
         mln_buf_add_byte(&out, ']');
-        put_indented(mln_buf_bytes(&out));
+        rego_put_json(mln_buf_bytes(&out));
     }
 }
 
@@ -153,7 +162,7 @@ static void print_bindings(struct mln_cli *cli, const struct rego_answer *a)
     for (size_t i = 0; i < mln_len(rows); i++) {
         MLN_AUTO(mln_buf_drop) struct mln_buf out = {0};
         mln_json_print(&out, mln_item(rows, i), MLN_JSON_COMPACT);
-        put_indented(mln_buf_bytes(&out));
+        rego_put_json(mln_buf_bytes(&out));
     }
 }
 
@@ -180,53 +189,6 @@ static void print_raw(struct mln_cli *cli, const struct rego_answer *a)
 
 /* ---- the table ---- */
 
-struct grid {
-    const char **cells; /* row by row, the heads first */
-    size_t *widths;
-    size_t n_columns, n_rows;
-};
-
-static size_t columns_of(const char *text)
-{
-    size_t n = 0;
-    for (; *text != '\0'; text++) {
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    }
-    return n;
-}
-
-static void draw_line(const struct grid *grid)
-{
-    for (size_t c = 0; c < grid->n_columns; c++) {
-        mln_cli_out("+");
-        for (size_t i = 0; i < grid->widths[c] + 2; i++) {
-            mln_cli_out("-");
-        }
-    }
-    mln_cli_out("+\n");
-}
-
-static void draw(const struct grid *grid)
-{
-    for (size_t i = 0; i < grid->n_rows * grid->n_columns; i++) {
-        size_t w = columns_of(grid->cells[i]), *most = &grid->widths[i % grid->n_columns];
-        *most = w > *most ? w : *most;
-    }
-    draw_line(grid);
-    for (size_t r = 0; r < grid->n_rows; r++) {
-        for (size_t c = 0; c < grid->n_columns; c++) {
-            const char *text = grid->cells[r * grid->n_columns + c];
-            size_t left = grid->widths[c] - columns_of(text), before = r == 0 ? left / 2 : 0;
-            mln_cli_out("| %*s%s%*s ", (int)before, "", text, (int)(left - before), "");
-        }
-        mln_cli_out("|\n");
-        if (r == 0) {
-            draw_line(grid);
-        }
-    }
-    draw_line(grid);
-}
-
 static const char *cell_of(struct mln_cli *cli, const struct mln_value *v)
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf text = {0};
@@ -238,7 +200,7 @@ static const char *cell_of(struct mln_cli *cli, const struct mln_value *v)
 static void print_grid(struct mln_cli *cli, const struct rego_answer *a, const struct mln_value *rows)
 {
     size_t vars = mln_len(mln_item(rows, 0)), n = mln_len(rows), at = 0;
-    struct grid grid = {.n_columns = vars, .n_rows = n + 1};
+    struct rego_table grid = {.n_columns = vars, .n_rows = n + 1};
     if (vars == 0) { /* several expressions without a variable: one column each */
         for (struct part part; next_part(a->query_text, &at, &part);) {
             grid.n_columns++;
@@ -246,8 +208,7 @@ static void print_grid(struct mln_cli *cli, const struct rego_answer *a, const s
     }
     at = 0;
     grid.cells = mln_new_array(cli->cx, grid.n_columns * grid.n_rows, sizeof(*grid.cells));
-    grid.widths = mln_new_array(cli->cx, grid.n_columns, sizeof(*grid.widths));
-    if (grid.cells == NULL || grid.widths == NULL) {
+    if (grid.cells == NULL) {
         return;
     }
     for (size_t r = 0; r <= n; r++) {
@@ -267,7 +228,7 @@ static void print_grid(struct mln_cli *cli, const struct rego_answer *a, const s
             }
         }
     }
-    draw(&grid);
+    rego_table_draw(cli, &grid);
 }
 
 static void print_pretty(struct mln_cli *cli, const struct rego_answer *a)
@@ -282,7 +243,7 @@ static void print_pretty(struct mln_cli *cli, const struct rego_answer *a)
                   mln_rego_expression_print(a->eval, 0, 0, &first) &&
                   !mln_rego_expression_print(a->eval, 0, 1, &second);
     if (is_one) {
-        put_indented(mln_buf_bytes(&first));
+        rego_put_json(mln_buf_bytes(&first));
     } else {
         print_grid(cli, a, rows);
     }

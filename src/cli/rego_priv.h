@@ -15,6 +15,8 @@ struct rego_files {
     struct mln_rego_source *modules; /* in the arena */
     size_t n, cap;
     struct mln_rego_data *data; /* NULL: none */
+    const char *capabilities;   /* a file in the form of OPA's capabilities.json; NULL: everything there is */
+    const char *schema;         /* a file: of inputs; a folder: schemas by their names; NULL: none */
     bool is_bundle;             /* of documents only data.json and data.yaml are read */
 };
 void rego_files_drop(struct rego_files *files);
@@ -25,6 +27,16 @@ struct mln_err rego_each_policy(struct mln_cli *cli, const char *path,
                                 struct mln_err (*see)(void *with, const char *path), void *with);
 /* The values of a flag that is given several times; commas are not special. */
 struct mln_err rego_files_of_flag(struct mln_cli *cli, const char *flag, struct rego_files *files);
+
+struct rego_table {
+    const char **cells; /* row by row, the heads first */
+    size_t n_columns, n_rows;
+};
+void rego_table_draw(struct mln_cli *cli, const struct rego_table *t);
+/* JSON that was printed compactly, with two blanks a step and an end of line, on stdout. */
+void rego_put_json(struct mln_bytes json);
+/* Values of a flag that is given several times, NULL at the end. */
+const char **rego_flag_list(struct mln_cli *cli, const char *flag);
 
 /* Errors as a list of {"message", "code", "location"}. */
 struct mln_value *rego_error_value(struct mln_cx *cx, const struct mln_rego_error *error);

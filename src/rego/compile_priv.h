@@ -110,6 +110,12 @@ struct rg_with_set {
     uint32_t n;
 };
 
+struct rg_schema {
+    struct rg_schema *next;
+    const char *name;
+    const struct rg_type *type;
+};
+
 struct rg_policy {
     struct rg_heap *heap;
     struct rg_names names;
@@ -120,11 +126,14 @@ struct rg_policy {
     struct rg_node *root;
     struct rg_group **groups;
     uint32_t groups_n, groups_cap;
+    struct mln_rego_note *notes; /* with has_notes */
+    uint32_t notes_n, notes_cap;
     struct rg_val texts;      /* shared constants: strings */
     uint32_t slots;           /* cached paths */
     rg_builtin_fn *fns;       /* by index of rg_decl_at */
     bool *allowed;            /* builtins that may be called, by index of rg_decl_at; NULL: all */
     const struct rg_type *input_type; /* of a schema; NULL: anything */
+    struct rg_schema *schemas;        /* by name */
     bool is_compiled;
 };
 

@@ -151,6 +151,7 @@ static void begin_run(struct mln_rego_eval *e, const struct mln_rego_query *quer
     vm->random = 0;
     vm->has_failed = false;
     vm->answers = RG_NONE;
+    vm->cases = RG_NONE;
     vm->rows = rg_array(vm->heap, 1);
     vm->nd = vm->options.notes_nd ? rg_object(vm->heap, 0) : RG_NONE;
     uint64_t time_ns = vm->options.budget.time_ns;
@@ -251,6 +252,15 @@ bool mln_rego_expression_print(const struct mln_rego_eval *e, size_t row, size_t
         rg_print_json(buf, v);
     }
     return v.tag != RG_UNDEF;
+}
+
+void mln_rego_cases_print(const struct mln_rego_eval *e, struct mln_buf *buf)
+{
+    if (e->vm.cases.tag == RG_UNDEF) {
+        mln_buf_add_text(buf, "[]");
+    } else {
+        rg_print_json(buf, e->vm.cases);
+    }
 }
 
 const struct mln_value *mln_rego_answer(const struct mln_rego_eval *e, struct mln_cx *cx)

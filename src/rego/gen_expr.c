@@ -347,6 +347,28 @@ uint32_t rg_gen_expr(struct rg_gen *g, struct rg_expr *e)
     return e->with_n > 0 ? rg_gen_with(g, e) : gen_plain(g, e);
 }
 
+/* With its notes: what fails in it says so and goes on to where it would have gone. */
+static uint32_t gen_watched(struct rg_gen *g, struct rg_expr *e)
+{
+    bool is_generated = (e->kind == RG_E_TERM && e->term->is_generated) || e->kind == RG_E_SOME ||
+                        e->kind == RG_E_SOME_IN;
+    if (!g->c->policy->options.has_notes || g->c->rule == NULL || is_generated) {
+        return rg_gen_expr(g, e);
+    }
+    uint32_t note = rg_note_expr(g, e), outer = g->fail, failed = rg_label(g), behind = rg_label(g);
+    rg_gen_note(g, MLN_REGO_EVAL, note);
+    g->fail = failed;
+    uint32_t v = rg_gen_expr(g, e);
+    rg_gen_note(g, MLN_REGO_PASS, note);
+    rg_jump(g, behind);
+    rg_place(g, failed);
+    rg_gen_note(g, MLN_REGO_FAIL, note);
+    rg_jump(g, outer);
+    rg_place(g, behind);
+    g->fail = g->fail == failed ? outer : g->fail; /* a loop was opened: what comes fails into it */
+    return v;
+}
+
 void rg_gen_body(struct rg_gen *g, struct rg_body *body)
 {
     struct rg_expr **rest = rg_new(g->heap, (body->n + 1) * sizeof(*rest));
@@ -374,7 +396,8 @@ void rg_gen_body(struct rg_gen *g, struct rg_body *body)
             break;
         }
         body->safe[body->n - n] = rest[i];
-        uint32_t v = rg_gen_expr(g, rest[i]);
+        uint32_t v = gen_watched(g, rest[i]);
+        rg_gen_case(g);
         if (results != NULL) {
             results[place[i]] = v;
         }

@@ -18,6 +18,8 @@ struct rg_gen {
     bool is_bad;      /* an error was reported, in this rule */
     bool was_bad;     /* in a rule before */
     bool is_head;     /* the head of a rule is made */
+    struct rg_term **case_keys; /* of a table of tests, until all are bound; NULL: no such rule */
+    uint32_t case_n;
     bool any_order;   /* of what loops give */
     uint32_t *results; /* of a query's expressions, by their place */
 };
@@ -42,6 +44,10 @@ uint32_t *rg_gen_all(struct rg_gen *g, struct rg_term **items, uint32_t n); /* o
 uint32_t rg_gen_loop(struct rg_gen *g, uint32_t over, uint32_t *ret_key); /* opens a loop; value and key registers */
 void rg_gen_body(struct rg_gen *g, struct rg_body *body); /* goes on behind it once a solution */
 uint32_t rg_gen_expr(struct rg_gen *g, struct rg_expr *e);
+void rg_gen_note(struct rg_gen *g, enum mln_rego_event event, uint32_t note); /* nothing without has_notes */
+void rg_gen_case(struct rg_gen *g); /* when the keys of a table of tests are bound */
+uint32_t rg_note_rule(struct rg_gen *g, const struct rg_rule *r);
+uint32_t rg_note_expr(struct rg_gen *g, const struct rg_expr *e);
 void rg_gen_not(struct rg_gen *g, struct rg_expr *e);
 void rg_gen_closure(struct rg_gen *g, struct rg_body *body, uint32_t deeper);
 uint32_t rg_gen_with(struct rg_gen *g, struct rg_expr *e);

@@ -54,12 +54,15 @@ static void gen_chain(struct rg_gen *g, struct rg_rule *rule, bool exits)
         uint32_t end = rg_label(g);
         enter(g, r);
         g->fail = end;
+        uint32_t note = rg_note_rule(g, r);
         match_args(g, r, false);
+        rg_gen_note(g, MLN_REGO_ENTER, note);
         rg_gen_body(g, r->body);
         g->is_head = true;
         match_args(g, r, true);
         uint32_t v = g->is_bad ? 0 : rg_gen_term(g, r->value);
         g->loc = r->loc;
+        rg_gen_note(g, MLN_REGO_EXIT, note);
         rg_emit(g, exits ? RG_OP_DONE : RG_OP_RESULT, v, flag, rule->is_function);
         rg_place(g, end);
         g->fail = done;
@@ -76,6 +79,7 @@ static void gen_default(struct rg_gen *g, struct rg_rule *rule)
     g->fail = end;
     rg_emit(g, RG_OP_IF_SET, 0, 0, 0);
     enter(g, rule);
+    rg_gen_note(g, MLN_REGO_EXIT, rg_note_rule(g, rule));
     match_args(g, rule, false);
     rg_emit(g, RG_OP_MOVE, 0, g->is_bad ? 0 : rg_gen_term(g, rule->value), 0);
     rg_place(g, end);
@@ -103,9 +107,12 @@ static void gen_set(struct rg_gen *g, struct rg_group *group)
         uint32_t end = rg_label(g);
         enter(g, group->rules[i]);
         g->fail = end;
+        uint32_t note = rg_note_rule(g, group->rules[i]);
+        rg_gen_note(g, MLN_REGO_ENTER, note);
         rg_gen_body(g, group->rules[i]->body);
         g->is_head = true;
         uint32_t v = g->is_bad ? 0 : rg_gen_term(g, group->rules[i]->key);
+        rg_gen_note(g, MLN_REGO_EXIT, note);
         rg_emit(g, RG_OP_ADD, 0, v, 0);
         rg_jump(g, g->fail);
         rg_place(g, end);
@@ -117,8 +124,14 @@ static void gen_object_rule(struct rg_gen *g, struct rg_group *group, struct rg_
     uint32_t fixed = 1,
              package_n = rg_node_package(g->c->policy, r->module->package, false)->path.arr->len;
     fixed = group->node->path.arr->len - package_n; /* items of the ref that are the group's path */
-    uint32_t n = r->ref->n - fixed;
+    uint32_t n = r->ref->n - fixed, note = rg_note_rule(g, r);
+    rg_gen_note(g, MLN_REGO_ENTER, note);
+    bool is_table = g->c->policy->options.has_print && r->head != RG_HEAD_SET &&
+                    mln_bytes_starts(mln_bytes_of(r->ref->items[0]->name->text), MLN_BYTES("test_"));
+    g->case_keys = is_table ? r->ref->items + fixed : NULL;
+    g->case_n = n;
     rg_gen_body(g, r->body);
+    g->case_keys = NULL;
     g->is_head = true;
     struct rg_term **items = rg_new(g->heap, (n + 1) * sizeof(*items));
     mln_copy(items, r->ref->items + fixed, n * sizeof(*items));
@@ -126,6 +139,7 @@ static void gen_object_rule(struct rg_gen *g, struct rg_group *group, struct rg_
     uint32_t *operands = g->is_bad ? NULL : rg_gen_all(g, items, n + 1);
     if (operands != NULL && !g->is_bad) {
         g->loc = r->loc;
+        rg_gen_note(g, MLN_REGO_EXIT, note);
         rg_emit(g, r->head == RG_HEAD_SET ? RG_OP_ADD_PATH : RG_OP_PUT_PATH, operands[n],
                 rg_in_row(g, operands, n), n);
     }

@@ -476,6 +476,29 @@ static const struct rg_type *rule_type(struct rg_infer *f, const struct rg_group
     return f->errors.n > before ? NULL : type;
 }
 
+static struct rg_val add_schemas(struct rg_infer *f, struct rg_val all, struct rg_val notes, const char *scope)
+{
+    for (uint32_t i = 0; notes.tag == RG_ARRAY && i < notes.arr->len; i++) {
+        struct rg_val one = notes.arr->items[i], list = rg_get_text(one, "schemas"), has = rg_get_text(one, "scope");
+        bool is_meant = scope == NULL || (has.tag == RG_STR && mln_bytes_is(rg_bytes(has), scope));
+        for (uint32_t k = 0; is_meant && list.tag == RG_ARRAY && k < list.arr->len; k++) {
+            all = all.tag == RG_UNDEF ? rg_array(f->heap, 4) : all;
+            rg_push(f->heap, all, list.arr->items[k]);
+        }
+    }
+    return all;
+}
+
+/* Schemas that METADATA names for a rule: its own, those of its document and of its package. */
+static struct rg_val schemas_of(struct rg_infer *f, const struct rg_group *g, const struct rg_rule *r)
+{
+    struct rg_val all = add_schemas(f, RG_NONE, r->notes, NULL);
+    for (uint32_t i = 0; i < g->n; i++) {
+        all = g->rules[i] == r ? all : add_schemas(f, all, g->rules[i]->notes, "document");
+    }
+    return add_schemas(f, all, r->module->notes, NULL);
+}
+
 static void infer_group(struct rg_infer *f, struct rg_group *g)
 {
     const struct rg_type *type = NULL;
@@ -485,6 +508,7 @@ static void infer_group(struct rg_infer *f, struct rg_group *g)
         for (struct rg_rule *r = i < g->n ? g->rules[i] : g->fallback; r != NULL; r = r->otherwise) {
             f->c->rule = r;
             f->c->module = r->module;
+            f->schemas = schemas_of(f, g, r);
             const struct rg_type *one = rule_type(f, g, r);
             is_bad |= one == NULL;
             type = rg_type_or(f->heap, type, one);

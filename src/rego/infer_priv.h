@@ -8,6 +8,7 @@ struct rg_infer {
     struct rg_compiler *c;
     struct rg_heap *heap;
     struct rg_errors errors; /* found so far, in no order */
+    struct rg_val schemas; /* of the rule at hand: METADATA's list; undefined: none */
     const struct rg_type **decls; /* by index of rg_decl_at, made when needed */
 };
 

@@ -166,9 +166,54 @@ static const struct rg_type *data_ref(struct rg_infer *f, struct rg_term *t)
     return below(f, node, 0);
 }
 
+/* "schema.input", or a schema written out in METADATA. */
+static const struct rg_type *named_type(struct rg_infer *f, struct rg_val v)
+{
+    const char *error = NULL;
+    if (v.tag == RG_OBJECT) {
+        return rg_type_of_schema(f->heap, v, &error);
+    }
+    if (v.tag != RG_STR || !mln_bytes_starts(rg_bytes(v), MLN_BYTES("schema."))) {
+        return NULL;
+    }
+    struct mln_bytes name = mln_bytes_from(rg_bytes(v), sizeof("schema.") - 1);
+    for (const struct rg_schema *s = f->c->policy->schemas; s != NULL; s = s->next) {
+        if (mln_bytes_is(name, s->name)) {
+            return s->type;
+        }
+    }
+    return NULL;
+}
+
+/* The longest path of METADATA's schemas that a ref begins with; *ret_n parts of it are used up. */
+static const struct rg_type *noted_type(struct rg_infer *f, const struct rg_term *ref, uint32_t *ret_n)
+{
+    const struct rg_type *found = NULL;
+    *ret_n = 0;
+    for (uint32_t i = 0; f->schemas.tag == RG_ARRAY && i < f->schemas.arr->len; i++) {
+        struct rg_val one = f->schemas.arr->items[i];
+        for (uint32_t k = 0; one.tag == RG_OBJECT && k < one.map->len; k++) {
+            uint32_t parts = ref->kind == RG_T_REF ? ref->n : 1;
+            for (uint32_t n = parts; n > *ret_n && one.map->keys[k].tag == RG_STR; n--) {
+                const struct rg_type *type = named_type(f, one.map->vals[k]);
+                if (type != NULL && mln_bytes_is(rg_bytes(one.map->keys[k]), front(f, ref, n))) {
+                    found = type;
+                    *ret_n = n;
+                }
+            }
+        }
+    }
+    return found;
+}
+
 const struct rg_type *rg_infer_ref(struct rg_infer *f, struct rg_term *t)
 {
     struct rg_term *head = t->kind == RG_T_REF ? t->items[0] : t;
+    uint32_t n = 0;
+    const struct rg_type *noted = head->kind == RG_T_VAR && head->var == NULL ? noted_type(f, t, &n) : NULL;
+    if (noted != NULL) {
+        return through(f, t, n, noted);
+    }
     if (rg_is_root(head, "data")) {
         return data_ref(f, t);
     }

@@ -37,7 +37,7 @@ static struct rg_expr *parse_some(struct rg_parser *p)
         rg_list_add(p, &list, t);
     } while (rg_take_sign(p, ","));
     if (p->has_in && rg_take_word(p, "in")) {
-        struct rg_term *domain = rg_parse_term(p, RG_P_RELATION);
+        struct rg_term *domain = rg_parse_term(p, RG_P_IN);
         if (domain == NULL || list.n > 2) {
             rg_refuse(p, "illegal `some` declaration: expected at most two variables before `in`");
             return NULL;

@@ -28,6 +28,7 @@ struct mln_rego_options {
     enum mln_rego_version version;
     bool is_strict;         /* unused imports and variables are errors */
     bool has_print;         /* what print is given must be declared */
+    bool has_notes;         /* evaluations may be watched (mln_rego_run_options.note); else programs have nothing for it */
     unsigned errors_max;    /* 0: MLN_REGO_ERRORS_MAX */
 };
 
@@ -78,6 +79,11 @@ void mln_rego_module_print(const struct mln_rego *rego, const char *file, struct
 
 /* Only builtins of a list in the form of OPA's capabilities.json may be called; before mln_rego_compile. errors PARSE */
 struct mln_err mln_rego_restrict(struct mln_rego *rego, struct mln_cx *cx, struct mln_bytes json);
+/*
+ * A JSON schema that types are checked against, before mln_rego_compile. name: "" is of all inputs; another one is of what
+ * METADATA names so ("schemas: - input: schema.NAME", or data.a.b). errors PARSE, INVALID
+ */
+struct mln_err mln_rego_schema(struct mln_rego *rego, struct mln_cx *cx, const char *name, struct mln_bytes json);
 /* The list of what this engine has, as JSON. false: no memory */
 bool mln_rego_capabilities_print(struct mln_buf *buf);
 
@@ -168,6 +174,13 @@ struct mln_rego_zones;
 struct mln_err mln_rego_zones_new(struct mln_cx *cx, struct mln_rego_zones **ret); /* errors MEMORY */
 void mln_rego_zones_free(struct mln_rego_zones *zones); /* NULL is fine */
 
+enum mln_rego_event {
+    MLN_REGO_ENTER, /* a rule's body begins */
+    MLN_REGO_EXIT,  /* it gave a value */
+    MLN_REGO_EVAL,  /* an expression begins */
+    MLN_REGO_PASS,  /* it holds */
+    MLN_REGO_FAIL,  /* it does not, or no more */
+};
 struct mln_rego_run_options {
     struct mln_rego_budget budget;
     bool is_strict;             /* errors of builtins end the evaluation; else the call is undefined */
@@ -176,6 +189,9 @@ struct mln_rego_run_options {
     /* Called for each print() in order; none: prints say nothing. text ends in NUL. */
     void (*print)(void *with, const char *file, uint32_t row, const char *text);
     void *print_with;
+    /* Called for each event in order; i as of mln_rego_note_at, depth: rules that wait. NULL: nobody watches. */
+    void (*note)(void *with, enum mln_rego_event event, size_t i, unsigned depth);
+    void *note_with;
     int64_t now_ns;             /* what time.now_ns answers; 0: the clock */
     const struct mln_rego_net *net;     /* NULL: http.send and lookups are errors; borrowed */
     const struct mln_rego_zones *zones; /* NULL: the system's files are read when a policy asks; borrowed */
@@ -184,6 +200,15 @@ struct mln_rego_run_options {
     enum mln_rego_lookup (*lookup)(void *with, const char *name, const struct mln_bytes *args, size_t n, struct mln_bytes *ret);
     void *lookup_with;
 };
+
+/* What can be watched: each rule and each expression of a body; a policy compiled with has_notes has a list of them. */
+struct mln_rego_note {
+    const char *file;
+    uint32_t row, col;
+    bool is_rule;
+    const char *text; /* of the expression as it was written; the path of the rule */
+};
+bool mln_rego_note_at(const struct mln_rego *rego, size_t i, struct mln_rego_note *ret); /* false behind the last */
 
 struct mln_err mln_rego_eval_new(struct mln_cx *cx, struct mln_rego_eval **ret);
 void mln_rego_eval_free(struct mln_rego_eval *eval);
@@ -215,4 +240,6 @@ const struct mln_value *mln_rego_answer(const struct mln_rego_eval *eval, struct
 bool mln_rego_eval_input_print(const struct mln_rego_eval *eval, struct mln_buf *buf); /* false: undefined */
 /* {"time.now_ns": {"[]": ..}}: what the last run was told; false: nothing. */
 bool mln_rego_nd_print(const struct mln_rego_eval *eval, struct mln_buf *buf);
+/* [[key, ..], ..]: what tables of tests (test_x[key]) met in the last run, in a policy with has_print. */
+void mln_rego_cases_print(const struct mln_rego_eval *eval, struct mln_buf *buf);
 uint64_t mln_rego_steps(const struct mln_rego_eval *eval); /* instructions of the last run */

@@ -490,6 +490,28 @@ static const struct rg_ins *op_PRINT(struct rg_vm *vm, struct rg_frame *f, const
     return ins + 1;
 }
 
+static const struct rg_ins *op_CASE(struct rg_vm *vm, struct rg_frame *f, const struct rg_ins *ins)
+{
+    struct rg_val keys = rg_array(vm->heap, ins->c);
+    for (uint32_t i = 0; i < ins->c; i++) {
+        rg_push(vm->heap, keys, f->regs[ins->b + i]);
+    }
+    if (vm->cases.tag == RG_UNDEF) {
+        vm->cases = rg_array(vm->heap, 8);
+    }
+    rg_push(vm->heap, vm->cases, keys);
+    return ins + 1;
+}
+
+static const struct rg_ins *op_NOTE(struct rg_vm *vm, struct rg_frame *f, const struct rg_ins *ins)
+{
+    (void)f;
+    if (vm->options.note != NULL) {
+        vm->options.note(vm->options.note_with, (enum mln_rego_event)ins->a, ins->d, vm->depth);
+    }
+    return ins + 1;
+}
+
 static const struct rg_ins *op_ROW(struct rg_vm *vm, struct rg_frame *f, const struct rg_ins *ins)
 {
     struct rg_val row = rg_array(vm->heap, 2), vars = rg_object(vm->heap, ins->c),

@@ -79,6 +79,7 @@ struct rg_vm {
     bool has_failed;
     struct mln_rego_error error;
     struct rg_val answers; /* to requests of this evaluation; undefined until one is made */
+    struct rg_val cases; /* of tables of tests: array of arrays of keys; undefined: none */
     struct rg_val rows; /* array of [bindings, expressions] */
     struct rg_val nd;   /* what nondeterministic builtins answered: {name: {arguments: answer}}; undefined: nobody asks */
     struct rg_heap *cache_heap; /* keys of cached */
