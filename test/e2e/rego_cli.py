@@ -88,7 +88,7 @@ def check_tree(folder):
     case("check --capabilities refuses what is not in the list", code == 1 and "undefined function count" in err, err)
 
 
-SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}, "o": {"$ref": "#/$defs/o"}, "n": {"type": ["null", "integer"]},
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}, "o": {"$ref": "#/$defs/o"}, "n": {"type": "integer"},
                                           "xs": {"type": "array", "items": {"type": "number"}}, "free": {"type": "object"}},
           "$defs": {"o": {"allOf": [{"properties": {"x": {"type": "integer"}}}]}}}
 SCHEMED = """package s
@@ -217,6 +217,16 @@ def check_eval(folder):
     case("eval: an unknown --explain is refused", rego("eval", "--explain", "much", "1")[0] == 2)
 
 
+def check_repl(folder):
+    lines = b"x := 3\nx + 1\nf(a) := a * 2\nf(x)\ny ==\njson\ndata.q.z\nshow\nunset\nx\nexit\n1 + 1\n"
+    code, out, err = rego("repl", "-b", folder / "b", stdin=lines)
+    case("merlon rego repl: rules and queries", code == 0 and "\n4\n" in out and "\n6\n" in out and '"value": 1' in out and
+         "package repl\n\nx := 3\nf(a) := a * 2\n" in out, out)
+    case("repl: errors do not end it", "rego_parse_error" in err and "rego_unsafe_var_error" in err, err)
+    (folder / "wrong.rego").write_text("package w\np := count(1)\n")
+    case("repl: policies that do not compile, exit 1", rego("repl", folder / "wrong.rego", stdin=b"")[0] == 1)
+
+
 def body():
     program, why = opa.program()
     with tempfile.TemporaryDirectory() as name:
@@ -230,6 +240,7 @@ def body():
         check_signatures(folder, program, why)
         check_tests(folder)
         check_eval(folder)
+        check_repl(folder)
 
 
 if __name__ == "__main__":
