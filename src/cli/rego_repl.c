@@ -199,6 +199,7 @@ const struct mln_command mln_command_rego_repl = {
     .max_args = MLN_CLI_ARGS_MAX,
     .is_local = true,
     .letters = letters,
-    .more = "Lines are queries, or rules that later lines may use; 'help' names the other words. Exit code 1 when the policies do not compile.",
+    .more = "Lines are queries, or rules that later lines may use; 'help' names the other words. "
+            "Exit code 1 when the policies do not compile.",
     .run = run,
 };
