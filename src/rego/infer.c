@@ -353,12 +353,17 @@ static void walk_over(struct rg_infer *f, struct rg_expr *e)
     }
 }
 
-/* OPA does not tell what is wrong inside of `every`. */
+/* Of what is wrong inside of `every` OPA tells only refs that lead to nothing. */
 static void quietly(struct rg_infer *f, struct rg_body *body)
 {
-    uint32_t before = f->errors.n;
+    uint32_t kept = f->errors.n, i = kept;
     rg_infer_body(f, body);
-    f->errors.n = before;
+    for (; i < f->errors.n; i++) {
+        if (mln_bytes_starts(mln_bytes_of(f->errors.list[i].message), MLN_BYTES("undefined ref: "))) {
+            f->errors.list[kept++] = f->errors.list[i];
+        }
+    }
+    f->errors.n = kept;
 }
 
 /* "x in xs" as an expression: an item of xs may be x. */
