@@ -3,7 +3,7 @@
  * See monitor.h. One loop over signals (a signalfd), core's socket and front's line about its
  * sandbox. What died is found by waitpid; step() starts what should run and does not.
  */
-#include "main/monitor.h"
+#include "main/monitor_priv.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,12 +16,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "artifact/box.h"
 #include "base/clock.h"
 #include "base/io.h"
-#include "main/control.h"
 #include "main/main_priv.h"
-#include "main/peers.h"
 #include "net/peer_link.h"
 
 #define MS_NS          ((int64_t)1000000)
@@ -33,52 +30,9 @@
 #define CORE_TRIES     5u              /* starts of core that never got ready, then we give up */
 #define FRONT_STOP_NS  (12000 * MS_NS) /* its own grace is 10 s */
 #define CORE_STOP_NS   (20000 * MS_NS)
-#define REKEYS_KEPT    1000u
-#define LINE_MAX_BYTES 128u
 #define PAGE_BYTES     4096u
 
-enum phase { PHASE_RUN, PHASE_STOP_FRONT, PHASE_STOP_CORE, PHASE_END };
-
-struct child {
-    pid_t pid; /* 0 = does not run */
-    int64_t started_ns, due_ns;
-    unsigned quick; /* deaths at the start in a row */
-};
-struct line {
-    uint8_t bytes[LINE_MAX_BYTES];
-    uint32_t len;
-};
-
-struct monitor {
-    const struct monitor_config *config;
-    struct mln_cx cx;
-    struct peers *peers; /* NULL = no workload socket */
-    struct child attest;
-    int attest_fd, attest_state_fd, link_fd;
-    bool peers_again; /* something could not be said yet */
-    enum phase phase;
-    int64_t deadline_ns; /* of the phase */
-    int code;
-    int signal_fd, control_fd, state_fd, reach_state_fd, stop_fd;
-    struct child core, front, reach;
-    struct mln_box *box;
-    int64_t box_due_ns;
-    uint64_t generation;
-    bool core_ready, front_ready, was_announced;
-    bool is_front_killed;   /* by us, with a core that died: no news */
-    struct mln_secret root; /* {0} = sealed, or forgotten */
-    bool was_unsealed;      /* then only we and people unseal: a key file would undo the limit */
-    int64_t rekeys[REKEYS_KEPT]; /* when; the newest rekey_per_minute of them count */
-    size_t n_rekeys;
-    struct line front_line, box_line, reach_line;
-    struct control_message message; /* the last one received; wiped after use */
-    char *token;                    /* of development, until it was printed */
-    char vkey[256];
-    bool is_sealed;
-};
-
-/* A fault that ends nothing: logged and forgotten. */
-static void complain(struct monitor *m, struct mln_err err, const char *what)
+void monitor_complain(struct monitor *m, struct mln_err err, const char *what)
 {
     if (mln_failed(err)) {
         mln_log_fault(MLN_LOG_ERROR, "main", &m->cx, what);
@@ -107,7 +61,7 @@ static void keep_root(struct monitor *m, struct mln_bytes key)
         size_t n = (uintptr_t)m->root.ptr + m->root.len - page;
         (void)madvise((void *)page, n, MADV_DONTFORK);
     }
-    complain(m, err, "the root key cannot be kept: a crashed core stays sealed");
+    monitor_complain(m, err, "the root key cannot be kept: a crashed core stays sealed");
 }
 
 static bool may_rekey(struct monitor *m)
@@ -129,7 +83,7 @@ static bool may_rekey(struct monitor *m)
     return true;
 }
 
-static void rekey_core(struct monitor *m)
+void monitor_rekey_core(struct monitor *m)
 {
     if (m->root.ptr == NULL) {
         return;
@@ -143,13 +97,13 @@ static void rekey_core(struct monitor *m)
     struct control_message *message = &m->message;
     *message = (struct control_message){.kind = CONTROL_REKEY, .n = (uint32_t)m->root.len};
     mln_copy(message->bytes, m->root.ptr, m->root.len);
-    complain(m, control_send(&m->cx, m->control_fd, message), "core cannot be re-keyed");
+    monitor_complain(m, control_send(&m->cx, m->control_fd, message), "core cannot be re-keyed");
     mln_wipe(message, sizeof(*message));
 }
 
 /* ---- what processes say of themselves ---- */
 
-static void send_state(struct monitor *m, const char *process, const struct line *line)
+void monitor_send_state(struct monitor *m, const char *process, const struct line *line)
 {
     struct control_message message = {.kind = CONTROL_STATE, .n = line->len};
     if (line->len == 0 || m->control_fd < 0) {
@@ -157,7 +111,7 @@ static void send_state(struct monitor *m, const char *process, const struct line
     }
     (void)snprintf(message.text, sizeof(message.text), "%s", process);
     mln_copy(message.bytes, line->bytes, line->len);
-    complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
+    monitor_complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
 }
 
 static void announce(struct monitor *m)
@@ -182,7 +136,7 @@ static void hear_front(struct monitor *m)
         line.len = (uint32_t)n;
         m->front_line = line;
         m->front_ready = true;
-        send_state(m, "front", &line);
+        monitor_send_state(m, "front", &line);
         announce(m);
     }
 }
@@ -194,7 +148,7 @@ static void hear_attest(struct monitor *m)
     mln_fd_drop(&m->attest_state_fd);
     if (n > 0) {
         line.len = (uint32_t)n;
-        send_state(m, "attest", &line);
+        monitor_send_state(m, "attest", &line);
     }
 }
 
@@ -206,7 +160,7 @@ static void hear_reach(struct monitor *m)
     if (n > 0) {
         line.len = (uint32_t)n;
         m->reach_line = line;
-        send_state(m, "reach", &line);
+        monitor_send_state(m, "reach", &line);
     }
 }
 
@@ -231,7 +185,7 @@ static void start_box(struct monitor *m)
                      mln_get_bool(mln_get(state, "landlock"), false) ? "true" : "false",
                      (int)mln_get_int(mln_get(state, "abi"), 0));
     m->box_line.len = n > 0 && (size_t)n < sizeof(m->box_line.bytes) ? (uint32_t)n : 0;
-    send_state(m, "box", &m->box_line);
+    monitor_send_state(m, "box", &m->box_line);
 }
 
 /* Its zombie is the box's own to reap. */
@@ -247,166 +201,6 @@ static void check_box(struct monitor *m)
         mln_box_drop(&m->box);
         m->box_due_ns = mln_mono_ns();
     }
-}
-
-/* ---- core and front ---- */
-
-static const char *core_name(const struct monitor *m)
-{
-    return m->config->core_name != NULL ? m->config->core_name : "merlon-core";
-}
-
-static struct mln_err start_core(struct monitor *m)
-{
-    int pair[2] = {-1, -1};
-    MLN_TRY(control_pair(&m->cx, pair));
-    MLN_AUTO(mln_fd_drop) int theirs = pair[1];
-    const int fds[] = {m->config->core_boot, theirs};
-    m->control_fd = pair[0];
-    struct mln_err err = spawn(&m->cx, core_name(m), fds, MLN_COUNT(fds), &m->core.pid);
-    if (mln_failed(err)) {
-        mln_fd_drop(&m->control_fd);
-        return err;
-    }
-    m->core.started_ns = mln_mono_ns();
-    m->core_ready = false;
-    struct control_message start = {.kind = CONTROL_START, .number = m->was_unsealed ? 0 : 1};
-    complain(m, control_send(&m->cx, m->control_fd, &start), "core does not hear");
-    rekey_core(m);
-    send_state(m, "box", &m->box_line);
-    if (m->reach.pid > 0) {
-        (void)kill(m->reach.pid, SIGKILL); /* its socket leads to the core that died */
-    }
-    if (m->attest.pid > 0) {
-        (void)kill(m->attest.pid, SIGKILL); /* the same */
-    }
-    return MLN_OK;
-}
-
-static void rings_close(struct mln_ring_fds *rings, unsigned n)
-{
-    for (unsigned i = 0; i < n; i++) {
-        mln_ring_fds_close(&rings[i]);
-    }
-}
-
-/* Front's end goes with front. */
-static void use_link(struct monitor *m, int link[2])
-{
-    mln_fd_drop(&link[1]);
-    if (m->peers != NULL) {
-        mln_fd_drop(&m->link_fd);
-        m->link_fd = link[0];
-        peers_set_front(m->peers, m->link_fd);
-    }
-}
-
-/* Descriptors of front in their order: see main_priv.h. */
-static struct mln_err spawn_front(struct monitor *m, const struct mln_ring_fds *rings)
-{
-    const struct monitor_config *config = m->config;
-    int fds[4 + MLN_FRONT_LISTENERS_MAX + 3 * CONTROL_RINGS_MAX];
-    int stop[2] = {-1, -1}, state[2] = {-1, -1}, link[2] = {-1, -1};
-    unsigned n = 0;
-    if (m->peers != NULL) {
-        MLN_TRY(mln_peer_link_pair(&m->cx, link));
-    }
-    if (pipe2(stop, O_CLOEXEC) != 0 || pipe2(state, O_CLOEXEC) != 0) {
-        mln_fd_drop(&stop[0]);
-        mln_fd_drop(&stop[1]);
-        mln_fd_drop(&link[0]);
-        mln_fd_drop(&link[1]);
-        return mln_fail(&m->cx, MLN_E_IO, "no pipe for front (errno %d)", errno);
-    }
-    fds[n++] = config->front_boot;
-    fds[n++] = stop[0];
-    fds[n++] = state[1];
-    if (link[1] >= 0) {
-        fds[n++] = link[1];
-    }
-    for (unsigned i = 0; i < config->n_listeners; i++) {
-        fds[n++] = config->listeners[i];
-    }
-    for (unsigned i = 0; i < config->n_rings; i++) {
-        fds[n++] = rings[i].memfd;
-        fds[n++] = rings[i].bell_core;
-        fds[n++] = rings[i].bell_front;
-    }
-    struct mln_err err = spawn(&m->cx, "merlon-front", fds, n, &m->front.pid);
-    mln_fd_drop(&stop[0]);
-    mln_fd_drop(&state[1]);
-    mln_fd_drop(&m->stop_fd);
-    mln_fd_drop(&m->state_fd);
-    m->stop_fd = stop[1];
-    m->state_fd = state[0];
-    use_link(m, link);
-    return err;
-}
-
-static struct mln_err start_front(struct monitor *m)
-{
-    struct mln_ring_fds rings[CONTROL_RINGS_MAX];
-    unsigned n = 0;
-    struct mln_err err = MLN_OK;
-    while (n < m->config->n_rings && !mln_failed(err)) {
-        err = mln_ring_create(&m->cx, &rings[n]);
-        n += mln_failed(err) ? 0 : 1;
-    }
-    if (!mln_failed(err)) {
-        err = control_send_rings(&m->cx, m->control_fd, ++m->generation, rings, n);
-    }
-    err = mln_failed(err) ? err : spawn_front(m, rings);
-    rings_close(rings, n);
-    m->front.started_ns = mln_mono_ns();
-    m->front_ready = false;
-    return err;
-}
-
-/* Core gets one end of a socket, reach the other: what they say to each other is no business of monitor's. */
-static struct mln_err start_reach(struct monitor *m)
-{
-    int pair[2] = {-1, -1}, state[2] = {-1, -1};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0 ||
-        pipe2(state, O_CLOEXEC) != 0) {
-        mln_fd_drop(&pair[0]);
-        mln_fd_drop(&pair[1]);
-        return mln_fail(&m->cx, MLN_E_IO, "no socket for reach (errno %d)", errno);
-    }
-    const int fds[] = {m->config->reach_boot, pair[1], state[1]};
-    struct mln_err err = control_send_socket(&m->cx, m->control_fd, CONTROL_REACH, pair[0]);
-    err = mln_failed(err) ? err : spawn(&m->cx, "merlon-reach", fds, MLN_COUNT(fds), &m->reach.pid);
-    mln_fd_drop(&pair[0]);
-    mln_fd_drop(&pair[1]);
-    mln_fd_drop(&state[1]);
-    mln_fd_drop(&m->reach_state_fd);
-    m->reach_state_fd = state[0];
-    m->reach.started_ns = mln_mono_ns();
-    return err;
-}
-
-/* To core it tells what it found, from us it hears what to look at. */
-static struct mln_err start_attest(struct monitor *m)
-{
-    int core[2] = {-1, -1}, ours[2] = {-1, -1}, state[2] = {-1, -1};
-    struct mln_err err = control_pair(&m->cx, core);
-    err = mln_failed(err) ? err : control_pair(&m->cx, ours);
-    if (!mln_failed(err) && pipe2(state, O_CLOEXEC) != 0) {
-        err = mln_fail(&m->cx, MLN_E_IO, "no pipe for attest (errno %d)", errno);
-    }
-    err = mln_failed(err) ? err : control_send_socket(&m->cx, m->control_fd, CONTROL_ATTEST, core[0]);
-    const int fds[] = {m->config->attest_boot, core[1], state[1], ours[1]};
-    err = mln_failed(err) ? err : spawn(&m->cx, "merlon-attest", fds, MLN_COUNT(fds), &m->attest.pid);
-    mln_fd_drop(&core[0]);
-    mln_fd_drop(&core[1]);
-    mln_fd_drop(&ours[1]);
-    mln_fd_drop(&state[1]);
-    mln_fd_drop(&m->attest_state_fd);
-    mln_fd_drop(&m->attest_fd);
-    m->attest_state_fd = state[0];
-    m->attest_fd = ours[0];
-    m->attest.started_ns = mln_mono_ns();
-    peers_set_attest(m->peers, m->attest.pid > 0 ? m->attest_fd : -1);
-    return err;
 }
 
 /* When may it be started again? At once, unless it keeps dying at its start. */
@@ -580,7 +374,7 @@ static void step_stop(struct monitor *m)
         }
         struct control_message message = {.kind = CONTROL_STOP};
         if (m->control_fd >= 0) {
-            complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
+            monitor_complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
         }
         m->phase = PHASE_STOP_CORE;
         m->deadline_ns = mln_mono_ns() + CORE_STOP_NS;
@@ -601,19 +395,19 @@ static void step_run(struct monitor *m)
 {
     int64_t now = mln_mono_ns();
     if (m->core.pid == 0 && now >= m->core.due_ns) {
-        complain(m, start_core(m), "core cannot be started");
+        monitor_complain(m, monitor_start_core(m), "core cannot be started");
         m->core.due_ns = now + SLOW_NS;
     }
     if (m->core.pid > 0 && m->front.pid == 0 && now >= m->front.due_ns) {
-        complain(m, start_front(m), "front cannot be started");
+        monitor_complain(m, monitor_start_front(m), "front cannot be started");
         m->front.due_ns = now + SLOW_NS;
     }
     if (!m->config->is_node && m->core.pid > 0 && m->reach.pid == 0 && now >= m->reach.due_ns) {
-        complain(m, start_reach(m), "reach cannot be started");
+        monitor_complain(m, monitor_start_reach(m), "reach cannot be started");
         m->reach.due_ns = now + SLOW_NS;
     }
     if (m->peers != NULL && m->core.pid > 0 && m->attest.pid == 0 && now >= m->attest.due_ns) {
-        complain(m, start_attest(m), "attest cannot be started");
+        monitor_complain(m, monitor_start_attest(m), "attest cannot be started");
         m->attest.due_ns = now + SLOW_NS;
     }
     if (!m->config->is_node && m->box == NULL && now >= m->box_due_ns) {
@@ -629,7 +423,7 @@ static void take_signals(struct monitor *m)
             begin_stop(m);
         } else if (info.ssi_signo == SIGHUP && m->control_fd >= 0 && m->phase == PHASE_RUN) {
             struct control_message message = {.kind = CONTROL_REOPEN};
-            complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
+            monitor_complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
         }
     }
 }
@@ -746,7 +540,7 @@ int monitor_run(const struct monitor_config *config)
     start_first_box(&m);
     struct mln_err err = catch_signals(&m);
     if (mln_failed(err)) {
-        complain(&m, err, "monitor cannot start");
+        monitor_complain(&m, err, "monitor cannot start");
         finish(&m);
         return 1;
     }
