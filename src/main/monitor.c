@@ -374,7 +374,8 @@ static void step_stop(struct monitor *m)
         }
         struct control_message message = {.kind = CONTROL_STOP};
         if (m->control_fd >= 0) {
-            monitor_complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
+            monitor_complain(m, control_send(&m->cx, m->control_fd, &message),
+                             "core does not hear");
         }
         m->phase = PHASE_STOP_CORE;
         m->deadline_ns = mln_mono_ns() + CORE_STOP_NS;
@@ -423,7 +424,8 @@ static void take_signals(struct monitor *m)
             begin_stop(m);
         } else if (info.ssi_signo == SIGHUP && m->control_fd >= 0 && m->phase == PHASE_RUN) {
             struct control_message message = {.kind = CONTROL_REOPEN};
-            monitor_complain(m, control_send(&m->cx, m->control_fd, &message), "core does not hear");
+            monitor_complain(m, control_send(&m->cx, m->control_fd, &message),
+                             "core does not hear");
         }
     }
 }
