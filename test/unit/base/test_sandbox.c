@@ -78,6 +78,13 @@ static int make_unix(void)
 
 #define NOT_CONFINED 99 /* the kernel has not what this row is about */
 
+/* A program with sanitizers may read any file: they need it (base/sandbox.c). */
+#ifdef MLN_SANITIZED
+static const bool reads_are_confined = false;
+#else
+static const bool reads_are_confined = true;
+#endif
+
 static int in_sandbox(int (*what)(void), bool is_about_files)
 {
     const char *const reads[] = {token, "/nonexistent/folder"};
@@ -117,6 +124,10 @@ static void test_what_a_node_may(void **state)
         {"make a Unix socket", make_unix, false, EPERM},
     };
     for (size_t i = 0; i < MLN_COUNT(rows); i++) {
+        bool is_denied_read = rows[i].what == read_secret || rows[i].what == read_passwd;
+        if (is_denied_read && !reads_are_confined) {
+            continue;
+        }
         int got = in_sandbox(rows[i].what, rows[i].is_about_files);
         if (got != rows[i].want && got != NOT_CONFINED) {
             fail_msg("%s: %d, not %d", rows[i].name, got, rows[i].want);
