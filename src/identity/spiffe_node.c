@@ -3,7 +3,7 @@
  * Nodes: machines that attest processes in this server's name. A node shows who it is (spiffe_node_attest.c) and gets a SPIFFE id below
  * /merlon/node/, an SVID for it and a session token. By that it hears of its entries (spiffe_node_sync.c) and has keys certified that it
  * makes itself (spiffe_node_sign.c): of entries whose parent it is. So what a taken node can get are the identities below itself.
- * Rows: node/<hash of id> {"id","method","facts","created","seen","expires","session","serial","serial_before","banned"};
+ * Rows: node/<hash of id> {"id","method","facts","created","seen","expires","session","serial","serial_before","nonce_ns","banned"};
  *       session/<hash of token> {"node"}; join/<hash of token> {"id","expires"}; node-config, see spiffe_node_attest.c
  */
 #include "identity/spiffe_node_priv.h"
@@ -89,6 +89,19 @@ static struct mln_err known_before(struct mln_request *rq, struct mln_bytes name
     return forget_session(rq, *ret);
 }
 
+/*
+ * A challenge works once: after one that was made later, or with it, it is refused, so that one number for each node is enough. One of
+ * the future is from before the clock was set back, and says nothing.
+ */
+static struct mln_err check_order(struct mln_request *rq, const struct sp_node_proof *proof,
+                                  const struct mln_value *old)
+{
+    int64_t last_ns = mln_get_int(mln_get(old, "nonce_ns"), 0);
+    return proof->nonce_ns != 0 && last_ns >= proof->nonce_ns && last_ns <= rq->now_ns
+               ? sp_node_refuse(rq, "a challenge that was used, or is older than one that was")
+               : MLN_OK;
+}
+
 /* A new session; the one before ends, so that a token that was stolen is noticed when the node cannot go on. */
 struct mln_err sp_node_begin(struct mln_request *rq, const struct sp_node_proof *proof,
                              struct mln_reply *re)
@@ -100,6 +113,7 @@ struct mln_err sp_node_begin(struct mln_request *rq, const struct sp_node_proof 
     const char *name = sp_node_hash(cx, mln_bytes_of(proof->id)), *token = new_token(cx);
     MLN_TRY(mln_cx_err(cx));
     MLN_TRY(known_before(rq, mln_bytes_of(name), &old));
+    MLN_TRY(check_order(rq, proof, old));
     const char *hash = sp_node_hash(cx, mln_bytes_of(token));
     mln_put_text(cx, row, "id", proof->id);
     mln_put(cx, row, "method",
@@ -111,6 +125,8 @@ struct mln_err sp_node_begin(struct mln_request *rq, const struct sp_node_proof 
     mln_put_int(cx, row, "expires", now_s + SESSION_S);
     mln_put_text(cx, row, "session", hash);
     mln_put_text(cx, row, "serial_before", proof->serial);
+    mln_put_int(cx, row, "nonce_ns",
+                proof->nonce_ns != 0 ? proof->nonce_ns : mln_get_int(mln_get(old, "nonce_ns"), 0));
     mln_put_text(cx, session, "node", name);
     mln_put_text(cx, rq->detail, "node", proof->id);
     mln_put_text(cx, rq->detail, "method", proof->method);

@@ -13,7 +13,6 @@
 #define JOIN_TTL_MAX_S (30 * 86400)
 #define NONCE_S        60
 #define CERT_MAX       16384u
-#define POP_CONTEXT    "merlon node x509pop"
 #define SVID_TTL_MIN_S 30
 #define SVID_TTL_MAX_S (7 * 86400)
 
@@ -98,37 +97,41 @@ static const char *nonce_mac(struct mln_request *rq, const struct sp_state *stat
 static struct mln_err challenge(struct mln_request *rq, struct mln_reply *re)
 {
     struct sp_state *state = NULL;
+    const char *domain = NULL;
     uint8_t random[16];
     struct mln_value *data = mln_object(rq->cx);
+    MLN_TRY(sp_domain_settle(rq, &domain));
     MLN_TRY(sp_state_get(rq, &state));
     mln_random(random, sizeof(random));
-    const char *text = mln_text_format(rq->cx, "%lld.%s", (long long)(rq->now_ns / SP_SECOND_NS),
+    const char *text = mln_text_format(rq->cx, "%lld.%s", (long long)rq->now_ns,
                                        mln_hex_text(rq->cx, mln_bytes_at(random, sizeof(random))));
     mln_put_text(rq->cx, data, "nonce",
                  mln_text_format(rq->cx, "%s.%s", text, nonce_mac(rq, state, mln_bytes_of(text))));
-    mln_put_text(rq->cx, data, "context", POP_CONTEXT);
+    mln_put_text(rq->cx, data, "context", MLN_NODE_POP_CONTEXT);
+    mln_put_text(rq->cx, data, "trust_domain", domain);
     re->data = data;
     return mln_cx_err(rq->cx);
 }
 
-/* Ours, and not old. That it may come twice within its minute gains nobody anything: only the key's holder can sign it. */
-struct mln_err sp_nonce_check(struct mln_request *rq, struct mln_bytes nonce)
+struct mln_err sp_nonce_check(struct mln_request *rq, struct mln_bytes nonce,
+                              struct sp_node_proof *proof)
 {
     struct sp_state *state = NULL;
     struct mln_bytes rest, random, mac;
-    int64_t made_s = 0;
+    int64_t made_ns = 0;
     MLN_TRY(sp_state_get(rq, &state));
     struct mln_bytes time = mln_bytes_cut(nonce, '.', &rest);
     random = mln_bytes_cut(rest, '.', &mac);
-    if (random.len != 32 || mac.len != 64 || !mln_i64_parse(time, &made_s)) {
+    if (random.len != 32 || mac.len != 64 || !mln_i64_parse(time, &made_ns)) {
         return sp_node_refuse(rq, "a challenge that is none of ours");
     }
     const char *want = nonce_mac(rq, state, mln_bytes_sub(nonce, 0, time.len + 1 + random.len));
-    int64_t age_s = rq->now_ns / SP_SECOND_NS - made_s;
     bool is_ours = mln_eq_ct(want, 64, mac.ptr, mac.len);
-    return is_ours && age_s >= 0 && age_s <= NONCE_S
-               ? MLN_OK
-               : sp_node_refuse(rq, "a challenge that is old or none of ours");
+    if (!is_ours || made_ns > rq->now_ns || rq->now_ns - made_ns > NONCE_S * SP_SECOND_NS) {
+        return sp_node_refuse(rq, "a challenge that is old or none of ours");
+    }
+    proof->nonce_ns = made_ns;
+    return MLN_OK;
 }
 
 static bool is_valid_now(const struct mln_x509_info *cert, int64_t now_s)
@@ -210,14 +213,15 @@ struct mln_err sp_signature_check(struct mln_request *rq, const struct mln_x509_
                  {MLN_KEY_RSA, 3072, MLN_AKEY_RSA3072},
                  {MLN_KEY_RSA, 4096, MLN_AKEY_RSA4096}};
     MLN_AUTO(mln_buf_drop) struct mln_buf sig = {.max = 1024};
-    MLN_AUTO(mln_buf_drop) struct mln_buf input = {0};
+    const char *domain = NULL;
     struct mln_akey_how how = {.hash = MLN_HASH_SHA2_256, .salt = MLN_AKEY_SALT_HASH};
     uint8_t digest[MLN_SHA256_BYTES];
-    mln_buf_add_text(&input, what->context);
-    mln_buf_add_byte(&input, 0);
-    mln_buf_add_bytes(&input, what->nonce);
-    MLN_TRY(mln_buf_ok(rq->cx, &input));
-    mln_sha256(mln_buf_bytes(&input), digest);
+    MLN_TRY(sp_domain_settle(rq, &domain));
+    struct mln_node_signed input = {.context = what->context,
+                                    .nonce = what->nonce,
+                                    .domain = mln_bytes_of(domain),
+                                    .csr = mln_get_bytes(mln_field_of(rq, "csr"))};
+    MLN_TRY(mln_node_proof_digest(rq->cx, &input, digest));
     bool ok = !mln_failed(mln_base64_parse(rq->cx, what->sig64, MLN_B64_STD, &sig)) && !sig.has_failed;
     for (size_t i = 0; ok && i < MLN_COUNT(kinds); i++) {
         if (leaf->kind == kinds[i].kind && leaf->bits == kinds[i].bits) {
@@ -244,13 +248,13 @@ static struct mln_err by_x509pop(struct mln_request *rq, const struct mln_value 
         return sp_node_refuse(rq, "x509pop is not configured");
     }
     MLN_TRY(err);
-    MLN_TRY(sp_nonce_check(rq, nonce));
+    MLN_TRY(sp_nonce_check(rq, nonce, proof));
     MLN_TRY(sp_chain_read(rq, mln_get(payload, "certificates"), chain, &n));
     MLN_TRY(check_chain(rq, roots, chain, n));
     if (chain[0].key_usage != 0 && (chain[0].key_usage & MLN_KU_DIGITAL_SIGNATURE) == 0) {
         return sp_node_refuse(rq, "a certificate that may not sign");
     }
-    struct sp_signed what = {.context = POP_CONTEXT, .nonce = nonce, .sig64 = mln_get_bytes(mln_get(payload, "signature"))};
+    struct sp_signed what = {.context = MLN_NODE_POP_CONTEXT, .nonce = nonce, .sig64 = mln_get_bytes(mln_get(payload, "signature"))};
     MLN_TRY(sp_signature_check(rq, &chain[0], &what));
     struct mln_value *facts = mln_object(rq->cx);
     mln_put_bytes(rq->cx, facts, "common_name", chain[0].common_name);

@@ -2,6 +2,7 @@
 /* Nodes: what the files spiffe_node*.c share. */
 #pragma once
 
+#include "identity/spiffe_node_proof.h"
 #include "identity/spiffe_priv.h"
 
 #define SP_NODE_TOKEN "mns." /* session tokens of nodes begin so */
@@ -12,6 +13,7 @@ struct sp_node_proof {
     const char *id;                /* its SPIFFE id */
     const struct mln_value *facts; /* object: what was shown, for people; NULL = as they stand */
     const char *serial;            /* of the SVID that was shown; NULL = none */
+    int64_t nonce_ns;              /* of the challenge that was signed; 0 = none */
 };
 const char *sp_node_hash(struct mln_cx *cx, struct mln_bytes text); /* SHA-256, hex */
 /* A session, and an SVID when the request has a `csr`. */
@@ -26,13 +28,14 @@ struct mln_err sp_node_of(struct mln_request *rq, const struct mln_value **ret,
 struct mln_err sp_node_refuse(struct mln_request *rq, const char *why);
 struct mln_err sp_node_id(struct mln_request *rq, const char *method, const char *rest,
                           const char **ret);
-/* A challenge of ours, not older than a minute. DENIED */
-struct mln_err sp_nonce_check(struct mln_request *rq, struct mln_bytes nonce);
+/* A challenge of ours, not older than a minute; its time goes to the proof, by which it works once (sp_node_begin). DENIED */
+struct mln_err sp_nonce_check(struct mln_request *rq, struct mln_bytes nonce,
+                              struct sp_node_proof *proof);
 #define SP_NODE_CHAIN_MAX 5u
 /* Certificates (base64 of DER each) that are in their time. DENIED */
 struct mln_err sp_chain_read(struct mln_request *rq, const struct mln_value *certs,
                              struct mln_x509_info chain[SP_NODE_CHAIN_MAX], size_t *ret_n);
-/* Is sig64 by the key of the certificate, over context, a zero byte and the nonce? DENIED */
+/* Is sig64 by the key of the certificate, over context, nonce, trust domain and the request's csr (spiffe_node_proof.h)? DENIED */
 struct sp_signed {
     const char *context;
     struct mln_bytes nonce, sig64;

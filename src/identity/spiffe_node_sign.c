@@ -7,7 +7,6 @@
 #include "identity/spiffe_node_priv.h"
 
 #define SIGN_MAX 64u   /* requests at once: some ten milliseconds */
-#define CSR_MAX  4096u /* bytes: RSA-4096 has 1.2 KiB */
 #define FEW      4u    /* more than that many and the ring is handed on first */
 
 struct asked {
@@ -70,7 +69,7 @@ struct mln_err sp_csr_take(struct mln_request *rq, struct mln_bytes text,
                            struct mln_bytes *ret_spki, bool *ret_is_rsa)
 {
     struct mln_x509_info info;
-    MLN_AUTO(mln_buf_drop) struct mln_buf der = {.max = CSR_MAX};
+    MLN_AUTO(mln_buf_drop) struct mln_buf der = {.max = MLN_NODE_CSR_MAX};
     bool ok =
         text.len > 0 && !mln_failed(mln_base64_parse(rq->cx, text, MLN_B64_STD, &der)) &&
         !der.has_failed &&

@@ -6,8 +6,6 @@
 #include "crypto/digest.h"
 #include "identity/spiffe_node_priv.h"
 
-#define SVID_CONTEXT "merlon node svid"
-
 /* Under the lock: an authority of ours that was neither tainted nor revoked. */
 static bool is_ours(struct mln_request *rq, const struct sp_state *state,
                     const struct mln_x509_info *leaf)
@@ -58,12 +56,12 @@ struct mln_err sp_by_svid(struct mln_request *rq, const struct mln_value *payloa
                           struct sp_node_proof *proof)
 {
     struct mln_x509_info chain[SP_NODE_CHAIN_MAX];
-    struct sp_signed what = {.context = SVID_CONTEXT,
+    struct sp_signed what = {.context = MLN_NODE_SVID_CONTEXT,
                              .nonce = mln_get_bytes(mln_get(payload, "nonce")),
                              .sig64 = mln_get_bytes(mln_get(payload, "signature"))};
     struct mln_bytes id;
     size_t n = 0;
-    MLN_TRY(sp_nonce_check(rq, what.nonce));
+    MLN_TRY(sp_nonce_check(rq, what.nonce, proof));
     MLN_TRY(sp_chain_read(rq, mln_get(payload, "certificates"), chain, &n));
     MLN_TRY(check_leaf(rq, &chain[0], &id));
     MLN_TRY(sp_signature_check(rq, &chain[0], &what));

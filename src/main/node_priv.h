@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "core/core.h"
+#include "identity/spiffe_node_proof.h"
 #include "identity/spiffe_replica.h"
 #include "main/workers.h"
 #include "net/client.h"
@@ -59,19 +60,23 @@ struct mln_err node_call(struct node *node, struct mln_cx *cx, const struct node
                          const struct mln_value **ret);
 
 /* ---- node_prove.c ---- */
-/* Fill the payload of nodes/attest. errors as node_call; INVALID: nothing to show */
+/*
+ * Fill the payload of nodes/attest. csr: the request that goes with it, for which alone the proof counts. errors as node_call; INVALID:
+ * nothing to show
+ */
 struct mln_err node_prove(struct node *node, struct mln_cx *cx, const char *method,
-                          struct mln_value *payload);
+                          const char *csr, struct mln_value *payload);
 struct node_possession {
     const char *context;
+    const char *csr;               /* PKCS #10 in base64 */
     const struct mln_value *certs; /* array of DER in base64, leaf first */
     struct mln_bytes key;          /* PKCS #8 */
 };
 /* A challenge of the server, signed. */
 struct mln_err node_put_possession(struct node *node, struct mln_cx *cx,
                                    const struct node_possession *has, struct mln_value *payload);
-struct mln_err node_sign_nonce(struct mln_cx *cx, const char *context, struct mln_bytes der,
-                               const char *nonce, const char **ret);
+struct mln_err node_sign_proof(struct mln_cx *cx, const struct mln_node_signed *what,
+                               struct mln_bytes der, const char **ret);
 
 /* ---- node_self.c: of the poller ---- */
 /* What was kept in DIR/node.pem, if anything. */

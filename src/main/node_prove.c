@@ -34,19 +34,16 @@ static struct mln_err put_token(struct node *node, struct mln_cx *cx, const char
     return MLN_OK;
 }
 
-struct mln_err node_sign_nonce(struct mln_cx *cx, const char *context, struct mln_bytes der,
-                               const char *nonce, const char **ret)
+struct mln_err node_sign_proof(struct mln_cx *cx, const struct mln_node_signed *what,
+                               struct mln_bytes der, const char **ret)
 {
     static const enum mln_akey kinds[] = {MLN_AKEY_P256, MLN_AKEY_P384, MLN_AKEY_RSA2048,
                                           MLN_AKEY_RSA3072, MLN_AKEY_RSA4096};
     MLN_AUTO(mln_buf_drop)
-    struct mln_buf input = {0}, priv = {.is_secret = true}, pub = {0}, sig = {0};
+    struct mln_buf priv = {.is_secret = true}, pub = {0}, sig = {0};
     struct mln_akey_how how = {.hash = MLN_HASH_SHA2_256, .salt = MLN_AKEY_SALT_HASH};
     uint8_t digest[MLN_SHA256_BYTES];
-    mln_buf_add_text(&input, context);
-    mln_buf_add_byte(&input, 0);
-    mln_buf_add_text(&input, nonce);
-    mln_sha256(mln_buf_bytes(&input), digest);
+    MLN_TRY(mln_node_proof_digest(cx, what, digest));
     for (size_t i = 0; i < MLN_COUNT(kinds); i++) {
         bool fits = !mln_failed(mln_akey_from_pkcs8(cx, kinds[i], der, &priv, &pub));
         mln_cx_clear(cx);
@@ -70,19 +67,25 @@ struct mln_err node_put_possession(struct node *node, struct mln_cx *cx,
     const char *sig = NULL;
     struct node_call what = {.path = "/v1/spiffe/nodes/challenge", .body = mln_object(cx)};
     MLN_TRY(node_call(node, cx, &what, &data));
-    const char *nonce = mln_get_text(cx, mln_get(data, "nonce"), "");
-    MLN_TRY(node_sign_nonce(cx, has->context, has->key, nonce, &sig));
+    const char *nonce = mln_get_text(cx, mln_get(data, "nonce"), ""),
+               *domain = mln_get_text(cx, mln_get(data, "trust_domain"), "");
+    struct mln_node_signed input = {.context = has->context,
+                                    .nonce = mln_bytes_of(nonce),
+                                    .domain = mln_bytes_of(domain),
+                                    .csr = mln_bytes_of(has->csr)};
+    MLN_TRY(node_sign_proof(cx, &input, has->key, &sig));
     mln_put(cx, payload, "certificates", has->certs);
     mln_put_text(cx, payload, "nonce", nonce);
     mln_put_text(cx, payload, "signature", sig);
     return mln_cx_err(cx);
 }
 
-static struct mln_err put_x509pop(struct node *node, struct mln_cx *cx, struct mln_value *payload)
+static struct mln_err put_x509pop(struct node *node, struct mln_cx *cx, const char *csr,
+                                  struct mln_value *payload)
 {
     struct mln_bytes certs, key, label, der;
     struct mln_value *list = mln_array(cx);
-    struct node_possession has = {.context = "merlon node x509pop", .certs = list};
+    struct node_possession has = {.context = MLN_NODE_POP_CONTEXT, .csr = csr, .certs = list};
     bool is_bad = false;
     MLN_TRY(read_file(node, cx, "cert_file", &certs));
     MLN_TRY(read_file(node, cx, "key_file", &key));
@@ -96,10 +99,10 @@ static struct mln_err put_x509pop(struct node *node, struct mln_cx *cx, struct m
 }
 
 struct mln_err node_prove(struct node *node, struct mln_cx *cx, const char *method,
-                          struct mln_value *payload)
+                          const char *csr, struct mln_value *payload)
 {
     if (mln_bytes_is(mln_bytes_of(method), "x509pop")) {
-        return put_x509pop(node, cx, payload);
+        return put_x509pop(node, cx, csr, payload);
     }
     if (mln_bytes_is(mln_bytes_of(method), "k8s_psat")) {
         mln_put(cx, payload, "cluster", mln_get(node->proof, "cluster"));

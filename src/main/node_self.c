@@ -15,8 +15,7 @@
 #include "identity/spiffe_bundle.h"
 #include "main/node_priv.h"
 
-#define FILE_MAX     (256u << 10)
-#define SVID_CONTEXT "merlon node svid"
+#define FILE_MAX (256u << 10)
 
 static const char *path_of(struct node *node, struct mln_cx *cx)
 {
@@ -161,17 +160,33 @@ static struct mln_err take_answer(struct node *node, struct mln_cx *cx, const st
     return MLN_OK;
 }
 
-static struct mln_err show(struct node *node, struct mln_cx *cx, const char *method,
-                           const struct mln_value *payload)
+static struct mln_err put_svid(struct node *node, struct mln_cx *cx, const char *csr,
+                               struct mln_value *payload)
+{
+    struct mln_value *certs = mln_array(cx);
+    struct mln_bytes chain = mln_buf_bytes(&node->self.chain);
+    struct node_possession has = {.context = MLN_NODE_SVID_CONTEXT,
+                                  .csr = csr,
+                                  .certs = certs,
+                                  .key = mln_buf_bytes(&node->self.key)};
+    mln_push_text(cx, certs,
+                  mln_base64_text(cx, mln_bytes_sub(chain, 0, sp_der_length(chain)), MLN_B64_STD));
+    return node_put_possession(node, cx, &has, payload);
+}
+
+/* The key comes first: what is shown covers it. method NULL: the SVID that is here */
+static struct mln_err show(struct node *node, struct mln_cx *cx, const char *method)
 {
     struct mln_key key;
     const struct mln_value *data = NULL;
     const char *csr = NULL;
-    struct mln_value *body = mln_object(cx);
+    struct mln_value *body = mln_object(cx), *payload = mln_object(cx);
     struct node_call what = {.path = "/v1/spiffe/nodes/attest", .body = body};
     MLN_TRY(mln_key_generate(cx, MLN_KEY_EC, 256, &key));
     MLN_TRY(mln_replica_csr(cx, &key, &csr));
-    mln_put_text(cx, body, "method", method);
+    MLN_TRY(method == NULL ? put_svid(node, cx, csr, payload)
+                           : node_prove(node, cx, method, csr, payload));
+    mln_put_text(cx, body, "method", method == NULL ? "x509_svid" : method);
     mln_put(cx, body, "payload", payload);
     mln_put_text(cx, body, "csr", csr);
     MLN_TRY(mln_cx_err(cx));
@@ -179,24 +194,10 @@ static struct mln_err show(struct node *node, struct mln_cx *cx, const char *met
     return take_answer(node, cx, &key, data);
 }
 
-static struct mln_err by_svid(struct node *node, struct mln_cx *cx)
-{
-    struct mln_value *payload = mln_object(cx), *certs = mln_array(cx);
-    struct mln_bytes chain = mln_buf_bytes(&node->self.chain);
-    struct node_possession has = {
-        .context = SVID_CONTEXT, .certs = certs, .key = mln_buf_bytes(&node->self.key)};
-    mln_push_text(cx, certs,
-                  mln_base64_text(cx, mln_bytes_sub(chain, 0, sp_der_length(chain)), MLN_B64_STD));
-    MLN_TRY(node_put_possession(node, cx, &has, payload));
-    return show(node, cx, "x509_svid", payload);
-}
-
 static struct mln_err by_proof(struct node *node, struct mln_cx *cx)
 {
     const char *method = mln_get_text(cx, mln_get(node->proof, "method"), "");
-    struct mln_value *payload = mln_object(cx);
-    MLN_TRY(node_prove(node, cx, method, payload));
-    return show(node, cx, method, payload);
+    return show(node, cx, method);
 }
 
 struct mln_err node_attest(struct node *node, struct mln_cx *cx)
@@ -204,7 +205,7 @@ struct mln_err node_attest(struct node *node, struct mln_cx *cx)
     if (node->self.chain.len == 0 || now() >= node->self.expires_s) {
         return by_proof(node, cx);
     }
-    struct mln_err err = by_svid(node, cx);
+    struct mln_err err = show(node, cx, NULL);
     if (!mln_is(err, MLN_E_DENIED)) {
         return err;
     }

@@ -96,6 +96,9 @@ static struct party make(struct ck *k, const char *name, const struct party *iss
     return p;
 }
 
+#define POP_CONTEXT  "merlon node x509pop v2"
+#define SVID_CONTEXT "merlon node svid v2"
+
 static const char *nonce_of(struct ck *k)
 {
     CK_WANT(k, ck_call(k, NULL, "write", "spiffe/nodes/challenge", "{}"), 200);
@@ -103,15 +106,21 @@ static const char *nonce_of(struct ck *k)
 }
 
 static const char *sign_text(struct ck *k, const struct mln_key *key, const char *context,
-                             const char *nonce)
+                             const char *nonce, const char *csr)
 {
     MLN_AUTO(mln_buf_drop)
-    struct mln_buf priv = {.is_secret = true}, pub = {0}, sig = {0}, input = {0};
+    struct mln_buf priv = {.is_secret = true}, pub = {0}, sig = {0}, input = {0}, der = {0};
     struct mln_akey_how how = {.hash = MLN_HASH_SHA2_256, .salt = MLN_AKEY_SALT_HASH};
     uint8_t digest[MLN_SHA256_BYTES];
     mln_buf_add_text(&input, context);
     mln_buf_add_byte(&input, 0);
     mln_buf_add_text(&input, nonce);
+    mln_buf_add_byte(&input, 0);
+    mln_buf_add_text(&input, "example.org");
+    mln_buf_add_byte(&input, 0);
+    assert_false(mln_failed(mln_base64_parse(&k->cx, mln_bytes_of(csr), MLN_B64_STD, &der)));
+    mln_sha256(mln_buf_bytes(&der), digest);
+    mln_buf_add_bytes(&input, mln_bytes_at(digest, sizeof(digest)));
     mln_sha256(mln_buf_bytes(&input), digest);
     assert_false(mln_failed(mln_akey_from_pkcs8(&k->cx, MLN_AKEY_P256, key->pkcs8, &priv, &pub)));
     assert_false(mln_failed(mln_akey_sign(&k->cx, MLN_AKEY_P256, mln_buf_bytes(&priv), &how,
@@ -121,11 +130,11 @@ static const char *sign_text(struct ck *k, const struct mln_key *key, const char
 
 static const char *sign_nonce(struct ck *k, const struct party *by, const char *nonce)
 {
-    return sign_text(k, &by->key, "merlon node x509pop", nonce);
+    return sign_text(k, &by->key, POP_CONTEXT, nonce, "");
 }
 
-static int show(struct ck *k, const struct party *const *chain, size_t n, const char *nonce,
-                const char *sig)
+static int show_for(struct ck *k, const struct party *const *chain, size_t n, const char *nonce,
+                    const char *sig, const char *csr)
 {
     const char *certs = "";
     for (size_t i = 0; i < n; i++) {
@@ -135,8 +144,14 @@ static int show(struct ck *k, const struct party *const *chain, size_t n, const 
     return ck_call(k, NULL, "write", "spiffe/nodes/attest",
                    mln_text_format(&k->cx,
                                    "{\"method\":\"x509pop\",\"payload\":{\"certificates\":[%s],"
-                                   "\"nonce\":\"%s\",\"signature\":\"%s\"}}",
-                                   certs, nonce, sig));
+                                   "\"nonce\":\"%s\",\"signature\":\"%s\"},\"csr\":\"%s\"}",
+                                   certs, nonce, sig, csr));
+}
+
+static int show(struct ck *k, const struct party *const *chain, size_t n, const char *nonce,
+                const char *sig)
+{
+    return show_for(k, chain, n, nonce, sig, "");
 }
 
 static void test_proof_of_possession(void **state)
@@ -155,32 +170,32 @@ static void test_proof_of_possession(void **state)
     mln_put_text(&k->cx, config, "x509pop_ca",
                  mln_text_format(&k->cx, "%s\n", mln_pem_text(&k->cx, "CERTIFICATE", root.cert)));
     CK_WANT(k, ck_call(k, "root", "write", "spiffe/nodes/config", ck_json(k, config)), 204);
-    const char *nonce = nonce_of(k);
     const struct {
         const struct party *chain[3];
         size_t n;
         const struct party *signer;
-        const char *nonce;
+        const char *nonce; /* NULL = a new one */
         int status;
     } rows[] = {
-        {{&leaf, &middle}, 2, &leaf, nonce, 200},
-        {{&leaf}, 1, &leaf, nonce, 403},               /* the one between is missing */
-        {{&leaf, &middle}, 2, &middle, nonce, 403},    /* another's signature */
-        {{&strange, &other}, 2, &strange, nonce, 403}, /* another authority's */
-        {{&strange, &middle}, 2, &strange, nonce, 403},
-        {{&old}, 1, &old, nonce, 403},
-        {{&below, &no_ca}, 2, &below, nonce, 403}, /* signed by what is no authority */
+        {{&leaf, &middle}, 2, &leaf, NULL, 200},
+        {{&leaf}, 1, &leaf, NULL, 403},               /* the one between is missing */
+        {{&leaf, &middle}, 2, &middle, NULL, 403},    /* another's signature */
+        {{&strange, &other}, 2, &strange, NULL, 403}, /* another authority's */
+        {{&strange, &middle}, 2, &strange, NULL, 403},
+        {{&old}, 1, &old, NULL, 403},
+        {{&below, &no_ca}, 2, &below, NULL, 403}, /* signed by what is no authority */
         {{&leaf, &middle}, 2, &leaf, "1.00112233445566778899aabbccddeeff.00", 403},
         {{&leaf, &middle}, 2, &leaf, "", 403},
     };
     for (size_t i = 0; i < MLN_COUNT(rows); i++) {
-        int got = show(k, rows[i].chain, rows[i].n, rows[i].nonce,
-                       sign_nonce(k, rows[i].signer, rows[i].nonce));
+        const char *given = rows[i].nonce != NULL ? rows[i].nonce : nonce_of(k);
+        int got = show(k, rows[i].chain, rows[i].n, given, sign_nonce(k, rows[i].signer, given));
         if (got != rows[i].status) {
             fail_msg("row %zu: %d %s", i, got, ck_json(k, k->answer));
         }
     }
     const struct party *chain[] = {&leaf, &middle};
+    const char *nonce = nonce_of(k);
     CK_WANT(k, show(k, chain, 2, nonce, sign_nonce(k, &leaf, nonce)), 200);
     const char *id = text_at(k, "spiffe_id");
     assert_true(
@@ -196,9 +211,60 @@ static void test_proof_of_possession(void **state)
     CK_WANT(k, show(k, chain, 2, bad, sign_nonce(k, &leaf, bad)), 403);
 }
 
-/* ---- the node's own SVID ---- */
+/* A proof that was seen serves nobody else: it counts once, and for the key that was asked for with it. */
+static void test_a_proof_that_was_seen(void **state)
+{
+    (void)state;
+    NODES(k);
+    struct party root = make(k, "root", NULL, true, 3600),
+                 leaf = make(k, "leaf", &root, false, 3600);
+    const struct party *chain[] = {&leaf};
+    struct mln_value *config = mln_object(&k->cx);
+    struct mln_key own, strange;
+    const char *csr = new_csr(k, &own), *other = new_csr(k, &strange);
+    mln_put_text(&k->cx, config, "x509pop_ca", mln_pem_text(&k->cx, "CERTIFICATE", root.cert));
+    CK_WANT(k, ck_call(k, "root", "write", "spiffe/nodes/config", ck_json(k, config)), 204);
+    const char *early = nonce_of(k), *nonce = nonce_of(k);
+    const char *sig = sign_text(k, &leaf.key, POP_CONTEXT, nonce, csr);
+    CK_WANT(k, show_for(k, chain, 1, nonce, sig, other), 403);
+    CK_WANT(k, show_for(k, chain, 1, nonce, sig, ""), 403);
+    CK_WANT(k, show_for(k, chain, 1, nonce, sig, csr), 200);
+    const char *session = text_at(k, "session");
+    CK_WANT(k, show_for(k, chain, 1, nonce, sig, csr), 403);
+    CK_WANT(k, show_for(k, chain, 1, nonce, sig, other), 403);
+    sig = sign_text(k, &leaf.key, POP_CONTEXT, early, csr);
+    CK_WANT(k, show_for(k, chain, 1, early, sig, csr), 403); /* older than one that was used */
+    CK_WANT(k, ck_call(k, session, "read", "spiffe/nodes/sync", NULL), 200);
+    nonce = nonce_of(k);
+    sig = sign_text(k, &leaf.key, POP_CONTEXT, nonce, csr);
+    CK_WANT(k, show_for(k, chain, 1, nonce, sig, csr), 200);
+}
 
-#define SVID_CONTEXT "merlon node svid"
+/* The same of who shows the SVID that it has. */
+static void test_an_svid_proof_that_was_seen(void **state)
+{
+    (void)state;
+    NODES(k);
+    struct joined n = join_node(k);
+    struct mln_key own, strange;
+    const char *csr = new_csr(k, &own), *other = new_csr(k, &strange), *nonce = nonce_of(k);
+    const char *payload = mln_text_format(
+        &k->cx,
+        "{\"method\":\"x509_svid\",\"payload\":{\"certificates\":[\"%s\"],\"nonce\":\"%s\","
+        "\"signature\":\"%s\"},\"csr\":",
+        mln_base64_text(&k->cx, n.svid, MLN_B64_STD), nonce,
+        sign_text(k, &n.key, SVID_CONTEXT, nonce, csr));
+    const struct {
+        const char *csr;
+        int status;
+    } rows[] = {{other, 403}, {csr, 200}, {csr, 403}, {other, 403}};
+    for (size_t i = 0; i < MLN_COUNT(rows); i++) {
+        const char *json = mln_text_format(&k->cx, "%s\"%s\"}", payload, rows[i].csr);
+        CK_WANT(k, ck_call(k, NULL, "write", "spiffe/nodes/attest", json), rows[i].status);
+    }
+}
+
+/* ---- the node's own SVID ---- */
 
 /* Show an SVID with a signature by that key; next: the key of the next one, NULL = none is asked for. */
 static int show_svid(struct ck *k, struct mln_bytes svid, const struct mln_key *by,
@@ -212,7 +278,7 @@ static int show_svid(struct ck *k, struct mln_bytes svid, const struct mln_key *
                         "{\"method\":\"x509_svid\",\"payload\":{\"certificates\":[\"%s\"],"
                         "\"nonce\":\"%s\",\"signature\":\"%s\"},\"csr\":\"%s\"}",
                         mln_base64_text(&k->cx, svid, MLN_B64_STD), nonce,
-                        sign_text(k, by, context, nonce), csr));
+                        sign_text(k, by, context, nonce, csr), csr));
 }
 
 static void test_own_svid(void **state)
@@ -267,7 +333,7 @@ static void test_own_svid_refused(void **state)
         int status;
     } rows[] = {
         {n.svid, &other.key, SVID_CONTEXT, true, 403},         /* another's signature */
-        {n.svid, &n.key, "merlon node x509pop", true, 403},    /* made for something else */
+        {n.svid, &n.key, POP_CONTEXT, true, 403},              /* made for something else */
         {n.svid, &n.key, SVID_CONTEXT, false, 403},            /* no next one */
         {of_worker, &worker, SVID_CONTEXT, true, 403},         /* a process is no node */
         {strange.cert, &strange.key, SVID_CONTEXT, true, 403}, /* another authority's */
@@ -311,11 +377,13 @@ static void test_a_banned_node(void **state)
     CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)), 200);
     const char *session = text_at(k, "session"), *path = path_of(k, text_at(k, "spiffe_id"));
     CK_WANT(k, ck_call(k, "root", "delete", path, NULL), 204);
+    nonce = nonce_of(k);
     CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)),
             200); /* put out is not kept out */
     session = text_at(k, "session");
     CK_WANT(k, ck_call(k, "root", "write", path, "{\"banned\":true}"), 204);
     CK_WANT(k, ck_call(k, session, "read", "spiffe/nodes/sync", NULL), 403);
+    nonce = nonce_of(k);
     CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)), 403);
     CK_WANT(k, ck_call(k, "root", "write", path, "{\"banned\":false}"), 204);
     CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)), 200);
@@ -324,9 +392,14 @@ static void test_a_banned_node(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_who_is_no_node),  cmocka_unit_test(test_proof_of_possession),
-        cmocka_unit_test(test_own_svid),        cmocka_unit_test(test_own_svid_refused),
-        cmocka_unit_test(test_an_evicted_node), cmocka_unit_test(test_a_banned_node),
+        cmocka_unit_test(test_who_is_no_node),
+        cmocka_unit_test(test_proof_of_possession),
+        cmocka_unit_test(test_own_svid),
+        cmocka_unit_test(test_own_svid_refused),
+        cmocka_unit_test(test_an_evicted_node),
+        cmocka_unit_test(test_a_banned_node),
+        cmocka_unit_test(test_a_proof_that_was_seen),
+        cmocka_unit_test(test_an_svid_proof_that_was_seen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
