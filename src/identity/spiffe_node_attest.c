@@ -260,7 +260,8 @@ static struct mln_err by_x509pop(struct mln_request *rq, const struct mln_value 
     mln_put_bytes(rq->cx, facts, "common_name", chain[0].common_name);
     mln_put_text(rq->cx, facts, "serial", mln_hex_text(rq->cx, chain[0].serial));
     proof->facts = facts;
-    return sp_node_id(rq, "x509pop", sp_node_hash(rq->cx, chain[0].der), &proof->id);
+    /* By the key, not the certificate: that can be written in other ways, and be issued again, and a ban must hold for all of them. */
+    return sp_node_id(rq, "x509pop", sp_node_hash(rq->cx, chain[0].spki), &proof->id);
 }
 
 /* ---- attestation ---- */

@@ -111,7 +111,7 @@ def by_certificate(nodes, server, folder):
     nodes.is_refused("a certificate while none is configured", *ours)
     made = server.api("POST", "spiffe/nodes/config", {"x509pop_ca": (folder / "machines.pem").read_text()})
     case("an authority of machines", made.code == 204, made.data)
-    der = subprocess.run(["openssl", "x509", "-in", str(folder / "one.pem"), "-outform", "DER"], check=True, stdout=subprocess.PIPE).stdout
+    der = subprocess.run(["openssl", "pkey", "-in", str(folder / "one.key"), "-pubout", "-outform", "DER"], check=True, stdout=subprocess.PIPE).stdout
     node = nodes.joins("a machine with its certificate", "spiffe://example.org/merlon/node/x509pop/" + hashlib.sha256(der).hexdigest(), *ours)
     nodes.is_refused("another authority's certificate", *theirs)
     nodes.is_refused("a certificate with another's key", *ours[:2], *theirs[2:])

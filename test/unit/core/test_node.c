@@ -70,29 +70,36 @@ struct party {
     struct mln_bytes name, cert;
 };
 
-static struct party make(struct ck *k, const char *name, const struct party *issuer, bool is_ca,
-                         int64_t life_s)
+/* A certificate for p->key. */
+static void certify(struct ck *k, const char *name, const struct party *issuer, bool is_ca,
+                    int64_t life_s, struct party *p)
 {
-    struct party p = {0};
     struct mln_bytes extensions[2];
     struct mln_x509_name subject = {.common_name = mln_bytes_of(name)};
     int64_t now_s = mln_now_ns() / 1000000000;
-    assert_false(mln_failed(mln_key_generate(&k->cx, MLN_KEY_EC, 256, &p.key)));
-    assert_false(mln_failed(mln_x509_name_print(&k->cx, &subject, &p.name)));
+    assert_false(mln_failed(mln_x509_name_print(&k->cx, &subject, &p->name)));
     extensions[0] = mln_ext_basic(&k->cx, is_ca, -1);
     extensions[1] = mln_ext_key_usage(&k->cx, is_ca ? MLN_KU_CERT_SIGN : MLN_KU_DIGITAL_SIGNATURE);
-    const struct party *by = issuer != NULL ? issuer : &p;
+    const struct party *by = issuer != NULL ? issuer : p;
     struct mln_x509_signer signer = {.pkcs8 = by->key.pkcs8};
     assert_false(mln_failed(mln_sig_pick(&k->cx, MLN_KEY_EC, 256, 0, false, &signer.sig)));
     struct mln_cert_spec spec = {.serial = MLN_BYTES("\x01\x02"),
                                  .issuer = by->name,
-                                 .subject = p.name,
-                                 .spki = p.key.spki,
+                                 .subject = p->name,
+                                 .spki = p->key.spki,
                                  .not_before_s = now_s - 60,
                                  .not_after_s = now_s + life_s,
                                  .extensions = extensions,
                                  .n = 2};
-    assert_false(mln_failed(mln_cert_build(&k->cx, &spec, &signer, &p.cert)));
+    assert_false(mln_failed(mln_cert_build(&k->cx, &spec, &signer, &p->cert)));
+}
+
+static struct party make(struct ck *k, const char *name, const struct party *issuer, bool is_ca,
+                         int64_t life_s)
+{
+    struct party p = {0};
+    assert_false(mln_failed(mln_key_generate(&k->cx, MLN_KEY_EC, 256, &p.key)));
+    certify(k, name, issuer, is_ca, life_s, &p);
     return p;
 }
 
@@ -389,6 +396,74 @@ static void test_a_banned_node(void **state)
     CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)), 200);
 }
 
+/*
+ * The same certificate with another signature that is as good: of ECDSA's (r, s) there is (r, n - s), too. Made when s has a zero byte
+ * before it and the other one has none, so that all lengths around it are one less; nothing otherwise.
+ */
+static struct mln_bytes other_form(struct ck *k, struct mln_bytes cert)
+{
+    static const uint8_t order[32] = {0xff, 0xff, 0xff, 0xff, 0x00, 0x00, 0x00, 0x00,
+                                      0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                                      0xbc, 0xe6, 0xfa, 0xad, 0xa7, 0x17, 0x9e, 0x84,
+                                      0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51};
+    const uint8_t *s = cert.ptr + cert.len - 32;
+    size_t r_len = s[-38] == 0x02 && s[-37] == 33 ? 33 : 32;
+    uint8_t all[1024], other[32];
+    int borrow = 0;
+    for (size_t i = 32; i-- > 0;) {
+        int digit = order[i] - s[i] - borrow;
+        borrow = digit < 0;
+        other[i] = (uint8_t)(digit + (borrow != 0 ? 256 : 0));
+    }
+    size_t bits = cert.len - 32 - 3 - r_len - 2 - 2 - 3; /* where the BIT STRING begins */
+    if (s[-3] != 0x02 || s[-2] != 33 || other[0] == 0 || other[0] > 0x7f ||
+        cert.ptr[bits] != 0x03 || cert.ptr[bits + 6] != r_len || cert.ptr[3] == 0) {
+        return MLN_BYTES_NONE;
+    }
+    assert_true(cert.len < sizeof(all) && cert.ptr[1] == 0x82);
+    mln_copy(all, cert.ptr, cert.len - 33);
+    mln_copy(all + cert.len - 33, other, sizeof(other));
+    all[3]--;
+    all[bits + 1]--;
+    all[bits + 4]--;
+    all[cert.len - 34]--;
+    return mln_bytes_dup(&k->cx, mln_bytes_at(all, cert.len - 1));
+}
+
+/* A ban holds for the key: whatever is made of its certificate, and of the next one. */
+static void test_a_ban_is_of_the_key(void **state)
+{
+    (void)state;
+    NODES(k);
+    struct party root = make(k, "root", NULL, true, 3600),
+                 leaf = make(k, "leaf", &root, false, 3600), next = leaf, formed = leaf;
+    struct mln_value *config = mln_object(&k->cx);
+    formed.cert = MLN_BYTES_NONE;
+    for (unsigned i = 0; formed.cert.len == 0 && i < 256; i++) { /* every second one can be used */
+        certify(k, "leaf", &root, false, 3600, &leaf);
+        formed.cert = other_form(k, leaf.cert);
+    }
+    assert_true(formed.cert.len > 0 && !mln_bytes_eq(formed.cert, leaf.cert));
+    certify(k, "next year", &root, false, 7200, &next);
+    mln_put_text(&k->cx, config, "x509pop_ca", mln_pem_text(&k->cx, "CERTIFICATE", root.cert));
+    CK_WANT(k, ck_call(k, "root", "write", "spiffe/nodes/config", ck_json(k, config)), 204);
+    const struct party *const forms[] = {&leaf, &formed, &next};
+    const char *id = NULL;
+    for (size_t i = 0; i < MLN_COUNT(forms); i++) {
+        const struct party *chain[] = {forms[i]};
+        const char *nonce = nonce_of(k);
+        CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)), 200);
+        id = id != NULL ? id : text_at(k, "spiffe_id");
+        assert_string_equal(text_at(k, "spiffe_id"), id);
+    }
+    CK_WANT(k, ck_call(k, "root", "write", path_of(k, id), "{\"banned\":true}"), 204);
+    for (size_t i = 0; i < MLN_COUNT(forms); i++) {
+        const struct party *chain[] = {forms[i]};
+        const char *nonce = nonce_of(k);
+        CK_WANT(k, show(k, chain, 1, nonce, sign_nonce(k, &leaf, nonce)), 403);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -398,6 +473,7 @@ int main(void)
         cmocka_unit_test(test_own_svid_refused),
         cmocka_unit_test(test_an_evicted_node),
         cmocka_unit_test(test_a_banned_node),
+        cmocka_unit_test(test_a_ban_is_of_the_key),
         cmocka_unit_test(test_a_proof_that_was_seen),
         cmocka_unit_test(test_an_svid_proof_that_was_seen),
     };
