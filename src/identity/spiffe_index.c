@@ -329,6 +329,7 @@ static void insert(struct sp_index *index, struct sp_entry *e)
     hang(e, SP_BY_PARENT, e->parent);
     hang(e, SP_BY_SPIFFE, e->spiffe);
     index->made_n += e->made != NULL;
+    e->parent->made += e->made != NULL;
     e->changed = ++index->generation;
 }
 
@@ -344,6 +345,7 @@ static void unlink_entry(struct sp_index *index, struct sp_entry *e)
     unhang(e, SP_BY_PARENT, e->parent);
     unhang(e, SP_BY_SPIFFE, e->spiffe);
     index->made_n -= e->made != NULL;
+    e->parent->made -= e->made != NULL;
     index->generation++;
 }
 
@@ -357,14 +359,13 @@ static void take_out(struct sp_index *index, struct sp_entry *e)
     index->n--;
 }
 
-/* In one go: there may be many. */
-void sp_index_forget_made(struct sp_index *index, const struct mln_bytes *name)
+/* By which template (NULL: any), of which parent (NULL: any). In one go: there may be many. */
+static void forget(struct sp_index *index, const uint64_t *by, const struct sp_text *of)
 {
-    uint64_t by = name != NULL ? sp_index_hash(index, *name) : 0;
     size_t n = 0;
     for (size_t i = 0; i < index->n; i++) {
         struct sp_entry *e = index->order[i];
-        if (e->made != NULL && (name == NULL || e->made_by == by)) {
+        if (e->made != NULL && (by == NULL || e->made_by == *by) && (of == NULL || e->parent == of)) {
             unlink_entry(index, e);
             entry_free(index, e);
         } else {
@@ -372,6 +373,20 @@ void sp_index_forget_made(struct sp_index *index, const struct mln_bytes *name)
         }
     }
     index->n = n;
+}
+
+void sp_index_forget_made(struct sp_index *index, const struct mln_bytes *name)
+{
+    uint64_t by = name != NULL ? sp_index_hash(index, *name) : 0;
+    forget(index, name != NULL ? &by : NULL, NULL);
+}
+
+void sp_index_forget_made_of(struct sp_index *index, struct mln_bytes parent)
+{
+    const struct sp_text *t = find_text(index, parent);
+    if (t != NULL && t->made > 0) { /* it may go with its last entry: only its address is compared */
+        forget(index, NULL, t);
+    }
 }
 
 struct mln_err sp_index_put(struct mln_cx *cx, struct sp_index *index, const struct mln_value *row)
@@ -430,6 +445,23 @@ size_t sp_index_count(const struct sp_index *index)
 size_t sp_index_made(const struct sp_index *index)
 {
     return index->made_n;
+}
+
+size_t sp_index_made_of(const struct sp_index *index, struct mln_bytes parent)
+{
+    const struct sp_text *t = find_text(index, parent);
+    return t != NULL ? t->made : 0;
+}
+
+struct mln_bytes sp_index_made_most(const struct sp_index *index)
+{
+    const struct sp_text *most = NULL;
+    for (size_t i = 0; i < index->texts_cap; i++) {
+        for (const struct sp_text *t = index->texts[i]; t != NULL; t = t->next) {
+            most = t->made > (most != NULL ? most->made : 0) ? t : most;
+        }
+    }
+    return most != NULL ? mln_bytes_at(most->text, most->len) : MLN_BYTES_NONE;
 }
 
 uint64_t sp_index_generation(const struct sp_index *index)

@@ -26,7 +26,7 @@ struct sp_text {
     uint64_t hash;
     struct sp_entry *heads[3]; /* SP_BY_...: entries that hang here */
     uint32_t counts[3];
-    uint32_t refs, len;
+    uint32_t refs, len, made; /* made: of counts[SP_BY_PARENT], how many templates made */
     char text[]; /* NUL-ended */
 };
 enum sp_by { SP_BY_SELECTOR, SP_BY_PARENT, SP_BY_SPIFFE };
@@ -56,6 +56,11 @@ size_t sp_index_count(const struct sp_index *index);
 size_t sp_index_made(const struct sp_index *index); /* of these, how many templates made */
 /* Remove what this template made; NULL: what any did. */
 void sp_index_forget_made(struct sp_index *index, const struct mln_bytes *name);
+/* Of one parent: how many templates made, and remove these. */
+size_t sp_index_made_of(const struct sp_index *index, struct mln_bytes parent);
+void sp_index_forget_made_of(struct sp_index *index, struct mln_bytes parent);
+/* The parent for which templates have made most; empty: for none. Borrowed until the index changes. O(texts) */
+struct mln_bytes sp_index_made_most(const struct sp_index *index);
 /* Rises with every change. */
 uint64_t sp_index_generation(const struct sp_index *index);
 /* Put an entry (the row of spiffe_entry.h) in, replacing the one of its id. MEMORY, LIMIT: nothing changed */

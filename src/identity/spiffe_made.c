@@ -4,8 +4,9 @@
 
 #include "base/log.h"
 
-#define FOLDER      "template/"
-#define ARENA_BYTES (8u << 20) /* of all templates: each is some KiB */
+#define FOLDER         "template/"
+#define ARENA_BYTES    (8u << 20) /* of all templates: each is some KiB */
+#define FORGET_EVERY_S 60
 
 /* ---- memory ---- */
 
@@ -123,6 +124,38 @@ static bool is_current(const struct sp_state *state, const struct mln_value *row
     return is;
 }
 
+static void forget_of(struct mln_request *rq, struct sp_state *state, struct mln_bytes parent)
+{
+    mln_log(MLN_LOG_WARN, "spiffe",
+            "templates have made %zu entries for %.*s: these are made anew as they are asked for",
+            sp_index_made_of(state->index, parent), MLN_FMT(parent));
+    sp_index_forget_made_of(state->index, parent);
+    sp_forgot_note(rq, state, parent);
+}
+
+/*
+ * Room for one more. A node says what its processes are, so a taken one can name pods without end: that costs its own entries, and once
+ * they are gone it waits. When all together are too many, who has most of them pays.
+ */
+static struct mln_err make_room(struct mln_request *rq, struct sp_state *state,
+                                struct mln_bytes parent)
+{
+    if (sp_index_made_of(state->index, parent) >= SP_MADE_PARENT_MAX) {
+        if (sp_forgot_lately(state, parent, rq->now_ns / SP_SECOND_NS, FORGET_EVERY_S)) {
+            return mln_fail(rq->cx, MLN_E_LIMIT,
+                            "templates make at most %u entries for a node within a minute",
+                            SP_MADE_PARENT_MAX);
+        }
+        forget_of(rq, state, parent);
+    }
+    if (sp_index_made(state->index) >= SP_MADE_MAX) {
+        struct mln_bytes most = mln_bytes_dup(rq->cx, sp_index_made_most(state->index));
+        MLN_TRY(mln_cx_err(rq->cx));
+        forget_of(rq, state, most);
+    }
+    return mln_cx_err(rq->cx);
+}
+
 struct mln_err sp_made_ready(struct mln_request *rq, struct sp_state *state,
                              struct mln_bytes parent, const struct mln_value *selectors)
 {
@@ -142,14 +175,7 @@ struct mln_err sp_made_ready(struct mln_request *rq, struct sp_state *state,
             sp_index_get(state->index, mln_get_bytes(mln_get(row, "id"))) != NULL) {
             continue;
         }
-        if (sp_index_made(state->index) >= SP_MADE_MAX) {
-            mln_log(MLN_LOG_WARN, "spiffe",
-                    "templates have made %u entries: all are made anew as they are asked for",
-                    SP_MADE_MAX);
-            sp_index_forget_made(state->index, NULL);
-            sp_gone_many(rq, state);
-            rq->services->publish(rq, SP_TOPIC_ALL, NULL);
-        }
+        MLN_TRY(make_room(rq, state, parent));
         MLN_TRY(sp_index_put(rq->cx, state->index, row));
     }
     return MLN_OK;

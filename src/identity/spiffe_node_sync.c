@@ -84,6 +84,43 @@ void sp_gone_forget(struct sp_state *state)
     state->gone = NULL;
     state->gone_n = 0;
     state->gone_floor = 0;
+    state->forgot_n = 0;
+    mln_fill(state->forgot, 0, sizeof(state->forgot));
+}
+
+/* The newest of this parent; NULL: none that is known. */
+static const struct sp_forgot *forgot_of(const struct sp_state *state, struct mln_bytes parent)
+{
+    uint8_t digest[MLN_SHA256_BYTES];
+    size_t n = state->forgot_n < SP_FORGOT_MAX ? state->forgot_n : SP_FORGOT_MAX;
+    digest_of(parent, digest);
+    for (size_t i = 0; i < n; i++) {
+        const struct sp_forgot *f = &state->forgot[(state->forgot_n - 1 - i) % SP_FORGOT_MAX];
+        if (mln_same(f->parent, digest, sizeof(f->parent))) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+void sp_forgot_note(struct mln_request *rq, struct sp_state *state, struct mln_bytes parent)
+{
+    uint8_t digest[MLN_SHA256_BYTES];
+    struct sp_forgot *slot = &state->forgot[state->forgot_n++ % SP_FORGOT_MAX];
+    state->gone_floor = slot->at > state->gone_floor ? slot->at : state->gone_floor;
+    *slot = (struct sp_forgot){.at = sp_index_generation(state->index),
+                               .at_s = rq->now_ns / SP_SECOND_NS};
+    digest_of(parent, digest);
+    mln_copy(slot->parent, digest, sizeof(slot->parent));
+    rq->services->publish(
+        rq, sp_is_node(state, parent) ? sp_node_topic(rq->cx, parent) : SP_TOPIC_ALL, NULL);
+}
+
+bool sp_forgot_lately(const struct sp_state *state, struct mln_bytes parent, int64_t now_s,
+                      int64_t within_s)
+{
+    const struct sp_forgot *f = forgot_of(state, parent);
+    return f != NULL && f->at_s <= now_s && now_s - f->at_s < within_s;
 }
 
 /* ---- how far ---- */
@@ -102,13 +139,16 @@ static bool read_since(struct mln_bytes text, struct since *ret)
 }
 
 /* Under the lock. What is not ours, or too long ago, begins from nothing. */
-static struct since since_of(struct mln_request *rq, const struct sp_state *state)
+static struct since since_of(struct mln_request *rq, const struct sp_state *state,
+                             struct mln_bytes node)
 {
+    const struct sp_forgot *forgot = forgot_of(state, node);
     struct since since = {0};
     uint64_t now = sp_index_generation(state->index);
     bool ok = read_since(mln_get_bytes(mln_field_of(rq, "since")), &since) &&
               mln_bytes_is(since.epoch, state->epoch) && since.gone >= state->gone_floor &&
-              since.entries <= now && since.gone <= now;
+              since.entries <= now && since.gone <= now &&
+              (forgot == NULL || since.gone >= forgot->at);
     return ok ? since : (struct since){.gone = now, .is_whole = true};
 }
 
@@ -254,7 +294,7 @@ static struct mln_err sync_node(struct mln_request *rq, struct mln_reply *re)
     struct mln_bytes id = mln_get_bytes(mln_get(node, "id"));
     SP_READ(state);
     MLN_TRY(loaded(rq, state));
-    struct since since = since_of(rq, state);
+    struct since since = since_of(rq, state, id);
     mln_put(cx, data, "node", mln_get(node, "id"));
     mln_put_bool(cx, data, "whole", since.is_whole);
     (void)gone_since(cx, state, id, since.gone, gone);
@@ -285,7 +325,7 @@ static struct mln_err watch(struct mln_request *rq, struct mln_reply *re)
     struct mln_bytes id = mln_get_bytes(mln_get(node, "id"));
     SP_READ(state);
     MLN_TRY(loaded(rq, state));
-    struct since since = since_of(rq, state);
+    struct since since = since_of(rq, state, id);
     if (is_behind(rq->cx, state, id, &since)) {
         struct mln_value *data = mln_object(rq->cx);
         mln_put_bool(rq->cx, data, "changed", true);

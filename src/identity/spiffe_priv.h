@@ -181,6 +181,13 @@ struct sp_svid {
     bool is_told; /* whom it concerns has been told that it is due */
 };
 struct sp_gone;
+/* A parent all of whose made entries were dropped (spiffe_made.c): its node begins from nothing. */
+struct sp_forgot {
+    uint8_t parent[16]; /* of the digest of its id */
+    uint64_t at;        /* change of the index */
+    int64_t at_s;
+};
+#define SP_FORGOT_MAX 64u
 struct sp_state {
     pthread_rwlock_t lock; /* of all below */
     pthread_mutex_t
@@ -211,6 +218,8 @@ struct sp_state {
     uint8_t nonce_key[32]; /* of challenges to nodes; made once, never changed */
     char epoch[17];        /* of this loading */
     uint64_t keys_seq;     /* changes of authorities, bundles and configuration */
+    struct sp_forgot forgot[SP_FORGOT_MAX]; /* a ring */
+    size_t forgot_n;
     struct sp_gone *gone;  /* entries of nodes that are there no more, a ring; NULL = none yet */
     size_t gone_n;
     uint64_t gone_floor;   /* of what was gone up to this change of the index, some is forgotten */
@@ -251,6 +260,11 @@ void sp_gone_note(struct sp_state *state, const struct sp_entry *entry);
 /* Many have gone at once: all nodes begin from nothing, and hear of it. Under the write lock */
 void sp_gone_many(struct mln_request *rq, struct sp_state *state);
 void sp_gone_forget(struct sp_state *state);
+/* All that templates made for this parent has gone, just now: it begins from nothing, others do not. Under the write lock */
+void sp_forgot_note(struct mln_request *rq, struct sp_state *state, struct mln_bytes parent);
+/* Did that happen within this time? Under a lock */
+bool sp_forgot_lately(const struct sp_state *state, struct mln_bytes parent, int64_t now_s,
+                      int64_t within_s);
 
 /* ---- what a caller may have (spiffe_made.c) ---- */
 /* Make the entries that templates have for this caller. Takes the lock itself. errors MEMORY */

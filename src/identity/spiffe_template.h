@@ -13,7 +13,9 @@
 #define SP_TEMPLATES_MAX                                                                           \
     64u /* each that takes a pod costs 3 to 7 us a question of it, others less than one */
 #define SP_MADE_MAX                                                                                \
-    65536u /* entries in memory; more than that are all dropped and made again when they are asked for */
+    65536u /* entries in memory; more than that and the parent that has most of them starts anew */
+#define SP_MADE_PARENT_MAX                                                                         \
+    4096u /* of one parent: a machine has some hundred pods. Who has more starts anew, once a minute */
 #define SP_MADE_PREFIX MLN_BYTES("template-") /* of their ids, which no entry that is stored has */
 
 struct sp_pod {

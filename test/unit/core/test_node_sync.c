@@ -577,6 +577,54 @@ static void test_templates(void **state)
         mln_is(ask_pod(k, r, n.session, "[\"k8s:ns:prod\",\"k8s:sa:api\"]", &reply), MLN_E_DENIED));
 }
 
+/* One pod, which each of the templates takes. */
+static int match_pod(struct ck *k, const char *session, size_t i)
+{
+    return ck_call(k, session, "write", "spiffe/nodes/match",
+                   mln_text_format(&k->cx, "{\"selectors\":[\"k8s:ns:prod\",\"k8s:sa:s%zu\"]}", i));
+}
+
+/* Of 64 templates and a node that names pods without end: it loses its own entries, and then waits; another one notices nothing. */
+static void test_a_node_that_names_pods_without_end(void **state)
+{
+    (void)state;
+    NODES(k);
+    enum { EACH = 64, PODS = 4096 / EACH };
+    struct joined n = join_node(k), other = join_node(k);
+    for (size_t i = 0; i < EACH; i++) {
+        CK_WANT(k,
+                ck_call(k, "root", "write", mln_text_format(&k->cx, "spiffe/templates/t%zu", i),
+                        mln_text_format(&k->cx,
+                                        "{\"spiffe_id\":\"spiffe://example.org/t%zu/{{sa}}\","
+                                        "\"parent_ids\":"
+                                        "[\"spiffe://example.org/merlon/node/**\"]}",
+                                        i)),
+                200);
+    }
+    CK_WANT(k, match_pod(k, other.session, 0), 204);
+    const char *before =
+        mln_get_text(&k->cx, mln_get(sync_since(k, other.session, ""), "revision"), "");
+    CK_WANT(k, match_pod(k, n.session, 0), 204);
+    const char *own = mln_get_text(&k->cx, mln_get(sync_since(k, n.session, ""), "revision"), "");
+    for (size_t i = 1; i <= PODS; i++) { /* the last one is too much */
+        CK_WANT(k, match_pod(k, n.session, i), 204);
+    }
+    const struct mln_value *told = sync_since(k, n.session, own);
+    assert_true(mln_get_bool(mln_get(told, "whole"), false));
+    assert_int_equal(mln_len(mln_get(told, "entries")), EACH);
+    told = sync_since(k, other.session, before);
+    assert_false(mln_get_bool(mln_get(told, "whole"), true));
+    assert_int_equal(mln_len(mln_get(told, "gone")), 0);
+    assert_int_equal(mln_len(mln_get(sync_since(k, other.session, ""), "entries")), EACH);
+    for (size_t i = 1; i < PODS; i++) {
+        CK_WANT(k, match_pod(k, n.session, PODS + i), 204);
+    }
+    CK_WANT(k, match_pod(k, n.session, 2 * PODS), 429);
+    CK_WANT(k, match_pod(k, n.session, PODS), 204); /* it is there */
+    CK_WANT(k, match_pod(k, other.session, 1), 204);
+    assert_int_equal(mln_len(mln_get(sync_since(k, other.session, ""), "entries")), 2 * EACH);
+}
+
 /* What is no answer of a server leaves a replica as it was. */
 static void test_answers_that_are_none(void **state)
 {
@@ -646,6 +694,7 @@ int main(void)
         cmocka_unit_test(test_a_server_that_begins_anew),
         cmocka_unit_test(test_a_tainted_authority),
         cmocka_unit_test(test_templates),
+        cmocka_unit_test(test_a_node_that_names_pods_without_end),
         cmocka_unit_test(test_answers_that_are_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

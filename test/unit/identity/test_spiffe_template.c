@@ -277,11 +277,41 @@ static void test_forget(void **state)
     sp_index_free(index);
 }
 
+/* What is made for one parent goes without that of others; who has most is known. */
+static void test_forget_of(void **state)
+{
+    struct mln_cx *cx = kit_cx(state);
+    struct sp_index *index = sp_index_new(NULL);
+    struct mln_bytes p = MLN_BYTES("spiffe://d/p"), q = MLN_BYTES("spiffe://d/q");
+    assert_int_equal(sp_index_made_most(index).len, 0);
+    for (size_t i = 0; i < 300; i++) {
+        const char *by = i % 3 == 0 ? NULL : i % 3 == 1 ? "a" : "b";
+        struct mln_value *one = mln_value_dup(cx, row(cx, i, by));
+        mln_put_bytes(cx, one, "parent_id", i % 5 == 0 ? q : p);
+        kit_ok(cx, sp_index_put(cx, index, one));
+    }
+    assert_int_equal(sp_index_made_of(index, p), 160);
+    assert_int_equal(sp_index_made_of(index, q), 40);
+    assert_int_equal(sp_index_made_of(index, MLN_BYTES("spiffe://d/none")), 0);
+    assert_true(mln_bytes_eq(sp_index_made_most(index), p));
+    sp_index_forget_made_of(index, MLN_BYTES("spiffe://d/none"));
+    assert_int_equal(sp_index_made(index), 200);
+    sp_index_forget_made_of(index, p);
+    assert_int_equal(sp_index_made_of(index, p), 0);
+    assert_int_equal(sp_index_made_of(index, q), 40);
+    assert_int_equal(sp_index_count(index), 140);
+    assert_true(mln_bytes_eq(sp_index_made_most(index), q));
+    assert_non_null(sp_index_get(index, MLN_BYTES("e3"))); /* of p, and registered */
+    sp_index_remove(index, MLN_BYTES("a10"));
+    assert_int_equal(sp_index_made_of(index, q), 39);
+    sp_index_free(index);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        KIT_TEST(test_rows), KIT_TEST(test_refused), KIT_TEST(test_fallback),
-        KIT_TEST(test_made), KIT_TEST(test_again),   KIT_TEST(test_forget),
+        KIT_TEST(test_rows),  KIT_TEST(test_refused), KIT_TEST(test_fallback),  KIT_TEST(test_made),
+        KIT_TEST(test_again), KIT_TEST(test_forget),  KIT_TEST(test_forget_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
