@@ -290,6 +290,10 @@ static struct mln_err check_cluster(struct mln_request *rq, const struct mln_mem
 {
     static const char *const names[] = {"host", "ca_cert", "token_reviewer_jwt",
                                         "service_accounts"};
+    if (mln_type_of(&m->value) != MLN_OBJECT) {
+        return mln_fail(rq->cx, MLN_E_INVALID, "clusters: \"%.*s\" must be an object",
+                        MLN_FMT(m->key));
+    }
     for (size_t i = 0; i < mln_len(&m->value); i++) {
         bool is_known = false;
         for (size_t n = 0; n < MLN_COUNT(names); n++) {

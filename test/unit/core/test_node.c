@@ -42,6 +42,9 @@ static void test_who_is_no_node(void **state)
          400, NULL, NULL},
         {"root", "write", "spiffe/nodes/config",
          "{\"clusters\":{\"a\":{\"host\":\"https://x\",\"odd\":1}}}", 400, NULL, NULL},
+        {"root", "write", "spiffe/nodes/config", "{\"clusters\":{\"a\":\"x\"}}", 400, NULL, NULL},
+        {"root", "write", "spiffe/nodes/config", "{\"clusters\":{\"a\":[1]}}", 400, NULL, NULL},
+        {"root", "write", "spiffe/nodes/config", "{\"clusters\":\"x\"}", 400, NULL, NULL},
     };
     CK_PLAY(k, steps);
 }
