@@ -38,8 +38,14 @@ void sp_tokens_free(struct sp_state *state)
 void sp_jwt_key(const struct sp_holder_of *entry, const struct mln_value *audience, uint8_t ret[32])
 {
     MLN_AUTO(mln_buf_drop) struct mln_buf all = {0};
-    mln_buf_add_text(&all, entry->id);
+    const char *const texts[] = {entry->id, entry->spiffe_id};
+    for (size_t i = 0; i < MLN_COUNT(texts); i++) {
+        mln_buf_add_u32be(&all, (uint32_t)mln_bytes_of(texts[i]).len);
+        mln_buf_add_text(&all, texts[i]);
+    }
+    mln_buf_add_u64be(&all, (uint64_t)entry->created_ns);
     mln_buf_add_u64be(&all, entry->revision);
+    mln_buf_add_u32be(&all, entry->ttl_s);
     for (size_t i = 0; i < mln_len(audience); i++) {
         struct mln_bytes one = mln_get_bytes(mln_item(audience, i));
         mln_buf_add_u32be(&all, (uint32_t)one.len);

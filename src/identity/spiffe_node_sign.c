@@ -61,6 +61,7 @@ static struct mln_err find_entry(const struct job *job, struct mln_bytes id, str
         .spiffe_id = mln_text_dup(cx, mln_bytes_of(e->spiffe->text)),
         .hint = e->hint != NULL ? mln_text_dup(cx, mln_bytes_of(e->hint)) : NULL,
         .revision = e->revision,
+        .created_ns = e->created_ns,
         .ttl_s = e->jwt_ttl_s};
     return mln_cx_err(cx);
 }

@@ -353,9 +353,10 @@ struct sp_token {
 struct sp_holder_of {
     const char *id, *spiffe_id, *hint; /* hint may be NULL */
     uint64_t revision;
-    uint32_t ttl_s; /* 0 = default */
+    int64_t created_ns; /* ids come again, and revisions begin anew with them */
+    uint32_t ttl_s;     /* 0 = default */
 };
-/* By what a token is kept: the entry as it is, and the audience. */
+/* By what a token is kept: the entry as it is (hint aside), whose it is, and the audience. */
 void sp_jwt_key(const struct sp_holder_of *entry, const struct mln_value *audience, uint8_t ret[32]);
 /* Takes the lock itself. audience: sorted or not, as the caller gave it. */
 struct mln_err sp_jwt_make(struct mln_request *rq, struct sp_state *state,

@@ -139,7 +139,11 @@ static struct mln_err bundles(struct caller *c, struct mln_replica_reply *ret)
 
 static void key_of(const struct sp_entry *e, const struct mln_value *audience, uint8_t ret[32])
 {
-    struct sp_holder_of of = {.id = e->id, .revision = e->revision};
+    struct sp_holder_of of = {.id = e->id,
+                              .spiffe_id = e->spiffe->text,
+                              .revision = e->revision,
+                              .created_ns = e->created_ns,
+                              .ttl_s = e->jwt_ttl_s};
     sp_jwt_key(&of, audience, ret);
 }
 

@@ -8,6 +8,7 @@
 struct waiting {
     char id[41];
     uint64_t revision;
+    int64_t created_ns;
     const char *spiffe_id;
     struct mln_key key;
 };
@@ -56,6 +57,7 @@ static void take(struct mln_cx *cx, struct mln_replica_batch *batch, const struc
     struct waiting *w = &batch->all[batch->n++];
     mln_copy(w->id, e->id, sizeof(w->id));
     w->revision = e->revision;
+    w->created_ns = e->created_ns;
     w->spiffe_id = mln_text_dup(cx, mln_bytes_of(e->spiffe->text));
 }
 
@@ -224,7 +226,7 @@ static struct mln_err certified(struct mln_cx *cx, struct mln_replica *r, const 
     mln_copy(svid->authority, authority.ptr, authority.len);
     RP_WRITE(r);
     struct sp_entry *e = sp_index_get(r->index, mln_bytes_of(w->id));
-    if (e == NULL || e->revision != w->revision) {
+    if (e == NULL || e->revision != w->revision || e->created_ns != w->created_ns) {
         sp_svid_free(svid); /* for what is not there any more */
         return MLN_OK;
     }

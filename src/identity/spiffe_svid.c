@@ -147,6 +147,7 @@ struct job {
     const char *spiffe_id;
     const char *row; /* its row as JSON, when a template made it */
     uint64_t revision;
+    int64_t created_ns; /* with revision: the entry as it was looked at */
     int64_t ttl_s, now_s;
     struct sp_authority by; /* in the arena */
     struct mln_key key;
@@ -164,6 +165,7 @@ static struct mln_err look(struct job *job)
         return MLN_OK;
     }
     job->revision = e->revision;
+    job->created_ns = e->created_ns;
     job->ttl_s = e->x509_ttl_s;
     job->spiffe_id = mln_text_dup(job->rq->cx, mln_bytes_of(e->spiffe->text));
     job->row = e->made == NULL ? NULL : mln_text_dup(job->rq->cx, mln_bytes_of(e->made));
@@ -236,7 +238,7 @@ static struct mln_err attach(struct job *job)
     SP_WRITE(job->state);
     struct sp_entry *e =
         job->state->is_loaded ? sp_index_get(job->state->index, mln_bytes_of(job->id)) : NULL;
-    if (e == NULL || e->revision != job->revision) {
+    if (e == NULL || e->revision != job->revision || e->created_ns != job->created_ns) {
         sp_svid_free(svid); /* made for what is not there any more */
         return MLN_OK;
     }

@@ -35,6 +35,7 @@ static void copy_entry(struct caller *c, const struct sp_entry *e, struct mln_va
                                   .hint = e->hint == NULL ? NULL
                                                           : mln_text_dup(cx, mln_bytes_of(e->hint)),
                                   .revision = e->revision,
+                                  .created_ns = e->created_ns,
                                   .ttl_s = e->jwt_ttl_s};
     for (size_t i = 0; i < e->n_federates; i++) {
         if (!sp_has(domains, mln_bytes_of(e->federates[i]->text))) {

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Whose token is it? Entries that come again under an id of before, or change while a node asks. */
+#include "node_kit.h"
+
+#include "crypto/jose_verify.h"
+
+static void put_entry(struct ck *k, const char *parent, const char *id)
+{
+    CK_WANT(k,
+            ck_call(k, "root", "write", "spiffe/entries",
+                    mln_text_format(&k->cx,
+                                    "{\"id\":\"web\",\"spiffe_id\":\"%s\",\"parent_id\":\"%s\","
+                                    "\"selectors\":[\"unix:uid:7\"]}",
+                                    id, parent)),
+            200);
+}
+
+static void drop_entry(struct ck *k)
+{
+    CK_WANT(k, ck_call(k, "root", "delete", "spiffe/entries/web", NULL), 204);
+}
+
+static int ask_jwt(struct ck *k, const char *session, const char *more)
+{
+    return ck_call(k, session, "write", "spiffe/nodes/jwt",
+                   mln_text_format(&k->cx, "{\"entry\":\"web\",\"audience\":[\"db\"]%s}", more));
+}
+
+static const char *sub_of(struct ck *k, const char *token)
+{
+    struct mln_jose_token parsed;
+    assert_false(mln_failed(mln_jose_parse(&k->cx, mln_bytes_of(token), &parsed)));
+    return mln_get_text(&k->cx, mln_get(parsed.claims, "sub"), "");
+}
+
+/* The id comes again with revision 0: what was kept for the entry before is another's. */
+static void test_an_id_that_comes_again(void **state)
+{
+    (void)state;
+    NODES(k);
+    struct joined n = join_node(k), other = join_node(k);
+    put_entry(k, n.id, "spiffe://example.org/admin");
+    CK_WANT(k, ask_jwt(k, n.session, ""), 200);
+    const char *first = text_at(k, "svid");
+    assert_string_equal(sub_of(k, first), "spiffe://example.org/admin");
+    CK_WANT(k, ask_jwt(k, n.session, ""), 200);
+    assert_string_equal(text_at(k, "svid"), first); /* kept */
+    drop_entry(k);
+    put_entry(k, other.id, "spiffe://example.org/guest");
+    CK_WANT(k, ask_jwt(k, other.session, ""), 200);
+    assert_string_equal(sub_of(k, text_at(k, "svid")), "spiffe://example.org/guest");
+    CK_WANT(k, ask_jwt(k, n.session, ""), 403);
+    drop_entry(k);
+    put_entry(k, n.id, "spiffe://example.org/admin"); /* all the same, but another entry */
+    CK_WANT(k, ask_jwt(k, n.session, ""), 200);
+    assert_string_equal(sub_of(k, text_at(k, "svid")), "spiffe://example.org/admin");
+}
+
+/* ---- a replica ---- */
+
+static void replica_drop(struct mln_replica **at)
+{
+    mln_replica_free(*at);
+}
+
+static void follow(struct ck *k, struct mln_replica *r, const char *session)
+{
+    bool has_more = true;
+    CK_WANT(k,
+            ck_call(k, session, "read", "spiffe/nodes/sync",
+                    mln_text_format(&k->cx, "{\"since\":\"%s\"}", mln_replica_revision(&k->cx, r))),
+            200);
+    assert_false(mln_failed(mln_replica_put(&k->cx, r, mln_get(k->answer, "data"), &has_more)));
+    assert_false(has_more);
+}
+
+/* A certificate of the entry before is not put to the one that has its id and revision now. */
+static void test_a_certificate_for_one_that_is_gone(void **state)
+{
+    (void)state;
+    NODES(k);
+    struct joined n = join_node(k);
+    MLN_AUTO(replica_drop) struct mln_replica *r = mln_replica_new();
+    struct mln_replica_batch *batch = NULL;
+    const struct mln_value *body = NULL;
+    int64_t now_s = mln_now_ns() / 1000000000;
+    size_t count = 9;
+    put_entry(k, n.id, "spiffe://example.org/web");
+    follow(k, r, n.session);
+    assert_false(mln_failed(mln_replica_due(&k->cx, r, NULL, now_s, &batch, &body)));
+    assert_non_null(batch);
+    CK_WANT(k, ck_call(k, n.session, "write", "spiffe/nodes/sign", ck_json(k, body)), 200);
+    const struct mln_value *signed_ = mln_get(k->answer, "data");
+    drop_entry(k);
+    put_entry(k, n.id, "spiffe://example.org/web");
+    follow(k, r, n.session);
+    assert_false(mln_failed(mln_replica_certified(&k->cx, r, batch, signed_, now_s, &count)));
+    assert_int_equal(count, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_id_that_comes_again),
+        cmocka_unit_test(test_a_certificate_for_one_that_is_gone),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
