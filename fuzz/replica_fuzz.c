@@ -28,7 +28,7 @@ static void ask_all(struct mln_cx *cx, struct mln_replica *r, const struct mln_v
         MLN_CHECK(mln_failed(err) || (reply.data != NULL) != lacks);
         MLN_CHECK(!ask.is_cut_off || mln_failed(err) || !lacks);
         if (!mln_failed(err) && reply.entry != NULL) {
-            (void)mln_failed(mln_replica_token(cx, r, &ask, reply.entry, mln_get(all, "jwt")));
+            (void)mln_failed(mln_replica_token(cx, r, &ask, &reply, mln_get(all, "jwt")));
         }
         mln_cx_clear(cx);
     }

@@ -181,6 +181,16 @@ static struct mln_err sign(struct mln_request *rq, struct mln_reply *re)
     return mln_cx_err(rq->cx);
 }
 
+/* A node asks for the entry that it knows: what it is by now may be for other processes. */
+static struct mln_err check_known(struct mln_request *rq, const struct sp_holder_of *of)
+{
+    const struct mln_value *revision = mln_field_of(rq, "revision"),
+                           *id = mln_field_of(rq, "spiffe_id");
+    bool is_it = (revision == NULL || mln_get_int(revision, -1) == (int64_t)of->revision) &&
+                 (id == NULL || mln_is_text(id, of->spiffe_id));
+    return is_it ? MLN_OK : mln_fail(rq->cx, MLN_E_NOT_FOUND, "this entry has changed");
+}
+
 static struct mln_err sign_jwt(struct mln_request *rq, struct mln_reply *re)
 {
     struct job job;
@@ -195,6 +205,7 @@ static struct mln_err sign_jwt(struct mln_request *rq, struct mln_reply *re)
     if (asked.why != NULL) {
         return mln_fail(rq->cx, MLN_E_NOT_FOUND, "%s", asked.why);
     }
+    MLN_TRY(check_known(rq, &asked.of));
     MLN_TRY(sp_jwt_make(rq, job.state, &asked.of, audience, &token));
     mln_put(rq->cx, data, "svid", mln_secret_string(rq->cx, token.svid));
     mln_put_int(rq->cx, data, "expires", token.expires_s);
@@ -216,6 +227,12 @@ static const struct mln_field jwt_fields[] = {
      .help = "Id of an entry of this node.",
      .is_required = true},
     {.name = "audience", .type = MLN_FIELD_LIST, .help = "Who the token is for."},
+    {.name = "revision",
+     .type = MLN_FIELD_INT,
+     .help = "The entry's revision that the node knows: another one is 404."},
+    {.name = "spiffe_id",
+     .type = MLN_FIELD_TEXT,
+     .help = "The entry's SPIFFE id that the node knows: another one is 404."},
     {0},
 };
 

@@ -60,22 +60,26 @@ struct mln_replica_ask {
     const struct mln_value *data;      /* of the question */
     const struct mln_value *selectors; /* what the process shows */
     int64_t now_ns;
-    const struct mln_value
-        *tokens;     /* object: entry -> JWT-SVID, what this question brought already; or NULL */
+    struct mln_value *tokens; /* object that mln_replica_token fills: what this question brought; or NULL */
     bool is_cut_off; /* the server does not answer: what is good still will do */
 };
 struct mln_replica_reply {
     const struct mln_value *data; /* the answer; NULL = something is missing: */
     const struct mln_value *ids;  /* entries whose certificates are, or NULL */
-    const char *entry;            /* or that entry's JWT-SVID: ask nodes/jwt for the audience */
+    const char *entry;            /* or that entry's JWT-SVID: ask nodes/jwt for `body` */
+    const struct mln_value *body;
     bool needs_match; /* or what templates have for it: ask nodes/match, then nodes/sync */
 };
 /* errors as a server's: DENIED (no identity), INVALID, UNREACHABLE (nothing is known yet) */
 struct mln_err mln_replica_answer(struct mln_cx *cx, struct mln_replica *replica,
                                   const struct mln_replica_ask *ask, struct mln_replica_reply *ret);
-/* What nodes/jwt answered ("data") for reply->entry. REMOTE */
+/*
+ * What nodes/jwt answered ("data") for lacks->entry. errors REMOTE; NOT_FOUND: it is of another revision or id than the entry that is
+ * known here now, and is not taken: nodes/sync comes first
+ */
 struct mln_err mln_replica_token(struct mln_cx *cx, struct mln_replica *replica,
-                                 const struct mln_replica_ask *ask, const char *entry,
+                                 const struct mln_replica_ask *ask,
+                                 const struct mln_replica_reply *lacks,
                                  const struct mln_value *data);
 /* nodes/match and nodes/sync were asked for a process that shows these. */
 void mln_replica_matched(struct mln_replica *replica, const struct mln_value *selectors);

@@ -3,6 +3,7 @@
 #include "identity/spiffe_replica_priv.h"
 
 #include "base/cbor.h"
+#include "base/text.h"
 
 #define JUMP_S 60
 
@@ -152,17 +153,31 @@ static struct mln_bytes token_of(const struct caller *c, const struct sp_entry *
                                  const struct mln_value *audience)
 {
     uint8_t key[32];
-    const struct mln_value *brought = mln_get(c->ask->tokens, e->id);
+    key_of(e, audience, key);
+    const struct mln_value *brought =
+        mln_get(c->ask->tokens, mln_hex_text(c->cx, mln_bytes_at(key, sizeof(key))));
     if (brought != NULL) {
         return mln_get_bytes(brought);
     }
-    key_of(e, audience, key);
     const struct rp_token *slot = &c->r->tokens[mln_get_u32le(key) % RP_TOKENS];
     bool is_it = slot->text != NULL && mln_same(slot->key, key, sizeof(key)) &&
                  c->now_s >= slot->made_s - JUMP_S;
     return is_it && c->now_s < (c->ask->is_cut_off ? slot->expires_s : slot->turn_s)
                ? mln_bytes_dup(c->cx, mln_bytes_at((const uint8_t *)slot->text, slot->n))
                : MLN_BYTES_NONE;
+}
+
+static void want_token(const struct caller *c, const struct sp_entry *e,
+                       const struct mln_value *audience, struct mln_replica_reply *ret)
+{
+    struct mln_cx *cx = c->cx;
+    struct mln_value *body = mln_object(cx);
+    ret->entry = mln_text_dup(cx, mln_bytes_of(e->id));
+    mln_put_text(cx, body, "entry", ret->entry);
+    mln_put_text(cx, body, "spiffe_id", mln_text_dup(cx, mln_bytes_of(e->spiffe->text)));
+    mln_put_int(cx, body, "revision", (int64_t)e->revision);
+    mln_put(cx, body, "audience", audience);
+    ret->body = body;
 }
 
 static struct mln_err jwt(struct caller *c, struct mln_replica_reply *ret)
@@ -185,7 +200,7 @@ static struct mln_err jwt(struct caller *c, struct mln_replica_reply *ret)
         n++;
         struct mln_bytes token = token_of(c, e, audience);
         if (token.len == 0 && !c->ask->is_cut_off) {
-            ret->entry = mln_text_dup(cx, mln_bytes_of(e->id));
+            want_token(c, e, audience, ret);
             return mln_cx_err(cx);
         }
         if (token.len > 0) {
@@ -297,8 +312,25 @@ struct mln_err mln_replica_answer(struct mln_cx *cx, struct mln_replica *r,
     return mln_fail(cx, MLN_E_NO_ROUTE, "no such question of a process");
 }
 
+/* Is it of the entry as it is here? Who may have it was looked up there. */
+static struct mln_err check_token(struct mln_cx *cx, const struct sp_entry *e,
+                                  struct mln_bytes text, const struct mln_value *data)
+{
+    struct mln_jose_token parsed;
+    if (mln_failed(mln_jose_parse(cx, text, &parsed))) {
+        return mln_refail(cx, MLN_E_REMOTE, "the server's token cannot be read");
+    }
+    bool is_it = e != NULL &&
+                 mln_get_int(mln_get(data, "revision"), -1) == (int64_t)e->revision &&
+                 mln_is_text(mln_get(parsed.claims, "sub"), e->spiffe->text);
+    return is_it ? MLN_OK
+                 : mln_fail(cx, MLN_E_NOT_FOUND,
+                            "the server's token is of another entry than is known here");
+}
+
 struct mln_err mln_replica_token(struct mln_cx *cx, struct mln_replica *r,
-                                 const struct mln_replica_ask *ask, const char *entry,
+                                 const struct mln_replica_ask *ask,
+                                 const struct mln_replica_reply *lacks,
                                  const struct mln_value *data)
 {
     struct mln_bytes text = mln_get_bytes(mln_get(data, "svid"));
@@ -313,16 +345,18 @@ struct mln_err mln_replica_token(struct mln_cx *cx, struct mln_replica *r,
                         "the server's token cannot be read, or has expired already");
     }
     RP_WRITE(r);
-    const struct sp_entry *e = sp_index_get(r->index, mln_bytes_of(entry));
-    if (e == NULL) {
-        return MLN_OK;
-    }
+    const struct sp_entry *e = sp_index_get(r->index, mln_bytes_of(lacks->entry));
+    MLN_TRY(check_token(cx, e, text, data));
     made.text = mln_alloc(text.len);
     if (made.text == NULL) {
         return mln_fail(cx, MLN_E_MEMORY, "no memory for a token");
     }
     mln_copy(made.text, text.ptr, text.len);
     key_of(e, mln_get(ask->data, "audience"), made.key);
+    if (ask->tokens != NULL) {
+        mln_put(cx, ask->tokens, mln_hex_text(cx, mln_bytes_at(made.key, sizeof(made.key))),
+                mln_get(data, "svid"));
+    }
     struct rp_token *slot = &r->tokens[mln_get_u32le(made.key) % RP_TOKENS];
     mln_free_wiped(slot->text, slot->n);
     *slot = made;

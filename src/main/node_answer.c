@@ -10,11 +10,12 @@
 #define PREFIX "spiffe/workload/"
 
 #define TRIES_MAX 80u /* a token of each identity is one; entries may change meanwhile */
+#define BEHIND_MAX 4u /* times that a token of another entry than is known here comes for one question */
 
 struct asked {
     const struct mln_peer *peer;
     struct mln_replica_ask ask;
-    struct mln_value *tokens;
+    unsigned behind;
 };
 
 static struct mln_err read_request(struct node *node, struct mln_cx *cx, struct mln_core_call *call,
@@ -31,24 +32,37 @@ static struct mln_err read_request(struct node *node, struct mln_cx *cx, struct 
     }
     MLN_TRY(mln_peers_find(cx, node->peers, mln_get_int(mln_get(message, "peer"), 0), call,
                            &asked->peer));
-    asked->tokens = mln_object(cx);
     asked->ask = (struct mln_replica_ask){
         .question = mln_bytes_from(path, sizeof(PREFIX) - 1),
         .data = mln_type_of(mln_get(message, "data")) == MLN_OBJECT ? mln_get(message, "data")
                                                                     : mln_object(cx),
         .selectors = asked->peer->selectors,
-        .tokens = asked->tokens,
+        .tokens = mln_object(cx),
         .now_ns = mln_now_ns()};
     return mln_cx_err(cx);
+}
+
+/* A token for the entry as it is known here. One that changed meanwhile is heard of first: who gets it may have changed, too. */
+static struct mln_err fetch_token(struct node *node, struct mln_cx *cx, struct asked *asked,
+                                  const struct mln_replica_reply *lacks)
+{
+    const struct mln_value *data = NULL;
+    struct node_call what = {.path = "/v1/spiffe/nodes/jwt", .body = lacks->body};
+    struct mln_err err = node_call(node, cx, &what, &data);
+    if (!mln_failed(err)) {
+        err = mln_replica_token(cx, node->replica, &asked->ask, lacks, data);
+    }
+    if (!mln_is(err, MLN_E_NOT_FOUND) || asked->behind++ >= BEHIND_MAX) {
+        return err;
+    }
+    mln_cx_clear(cx);
+    return node_catch_up(node, cx);
 }
 
 /* What is missing, asked of the server. */
 static struct mln_err fetch(struct node *node, struct mln_cx *cx, struct asked *asked,
                             const struct mln_replica_reply *lacks)
 {
-    const struct mln_value *data = NULL;
-    struct mln_value *body = mln_object(cx);
-    struct node_call what = {.path = "/v1/spiffe/nodes/jwt", .body = body};
     size_t n = 0;
     if (lacks->needs_match) {
         return node_match(node, cx, asked->ask.selectors);
@@ -60,11 +74,7 @@ static struct mln_err fetch(struct node *node, struct mln_cx *cx, struct asked *
         }
         return MLN_OK;
     }
-    mln_put_text(cx, body, "entry", lacks->entry);
-    mln_put(cx, body, "audience", mln_get(asked->ask.data, "audience"));
-    MLN_TRY(node_call(node, cx, &what, &data));
-    mln_put(cx, asked->tokens, lacks->entry, mln_get(data, "svid"));
-    return mln_replica_token(cx, node->replica, &asked->ask, lacks->entry, data);
+    return fetch_token(node, cx, asked, lacks);
 }
 
 static struct mln_err answer_of(struct node *node, struct mln_cx *cx, struct mln_core_call *call,

@@ -38,6 +38,7 @@ static struct mln_err judge(struct mln_cx *cx, const struct mln_client_answer *a
     struct mln_bytes why =
         is_json ? mln_get_bytes(mln_item(mln_get(json, "errors"), 0)) : MLN_BYTES_NONE;
     enum mln_code code = answer->status == 403   ? MLN_E_DENIED
+                         : answer->status == 404 ? MLN_E_NOT_FOUND
                          : answer->status == 503 ? MLN_E_UNREACHABLE
                                                  : MLN_E_REMOTE;
     return mln_fail(cx, code, "the server answers %d: %.*s", answer->status,

@@ -55,7 +55,10 @@ struct node_call {
     const struct mln_value *body; /* NULL = GET */
     struct mln_client *client;    /* NULL = any */
 };
-/* ret: "data" of the answer, NULL of 204. errors UNREACHABLE, DENIED (the session is over, or what was asked is not for us), REMOTE */
+/*
+ * ret: "data" of the answer, NULL of 204. errors UNREACHABLE, DENIED (the session is over, or what was asked is not for us), NOT_FOUND,
+ * REMOTE
+ */
 struct mln_err node_call(struct node *node, struct mln_cx *cx, const struct node_call *what,
                          const struct mln_value **ret);
 
@@ -98,6 +101,8 @@ struct mln_err node_sign(struct node *node, struct mln_cx *cx, const struct mln_
                          size_t *ret_n);
 /* All that changed since the last time, and what is due. */
 struct mln_err node_sync(struct node *node, struct mln_cx *cx);
+/* What changed, and nothing else: an answer of the server did not fit to what is here. errors as node_call */
+struct mln_err node_catch_up(struct node *node, struct mln_cx *cx);
 /* Entries that templates have for a process that shows these: made at the server, and here. */
 struct mln_err node_match(struct node *node, struct mln_cx *cx, const struct mln_value *selectors);
 /* Wait for news; *ret_changed. */

@@ -122,7 +122,7 @@ static struct mln_err take_pages(struct node *node, struct mln_cx *cx)
     return err;
 }
 
-struct mln_err node_sync(struct node *node, struct mln_cx *cx)
+struct mln_err node_catch_up(struct node *node, struct mln_cx *cx)
 {
     const char *before = mln_replica_revision(cx, node->replica);
     MLN_TRY(take_pages(node, cx));
@@ -131,6 +131,12 @@ struct mln_err node_sync(struct node *node, struct mln_cx *cx)
     if (!mln_bytes_is(mln_bytes_of(before), after)) {
         node_wake(node);
     }
+    return MLN_OK;
+}
+
+struct mln_err node_sync(struct node *node, struct mln_cx *cx)
+{
+    MLN_TRY(node_catch_up(node, cx));
     return sign_all(node, cx);
 }
 

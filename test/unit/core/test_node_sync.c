@@ -292,15 +292,14 @@ static struct mln_err ask(struct ck *k, struct mln_replica *r, const char *quest
                                 .is_cut_off = is_cut_off};
     struct mln_err err = mln_replica_answer(&k->cx, r, &a, ret);
     if (!mln_failed(err) && ret->entry != NULL) {
-        const char *entry = ret->entry;
-        const char *body = mln_text_format(&k->cx, "{\"entry\":\"%s\",\"audience\":%s}", entry,
-                                           ck_json(k, mln_get(parsed, "audience")));
+        struct mln_replica_reply lacks = *ret;
+        const char *body = ck_json(k, lacks.body);
         CK_WANT(k,
                 ck_call(k, mln_get_text(&k->cx, mln_get(parsed, "session"), ""), "write",
                         "spiffe/nodes/jwt", body),
                 200);
         assert_false(
-            mln_failed(mln_replica_token(&k->cx, r, &a, entry, mln_get(k->answer, "data"))));
+            mln_failed(mln_replica_token(&k->cx, r, &a, &lacks, mln_get(k->answer, "data"))));
         err = mln_replica_answer(&k->cx, r, &a, ret);
     }
     return err;

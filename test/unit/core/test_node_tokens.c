@@ -98,11 +98,93 @@ static void test_a_certificate_for_one_that_is_gone(void **state)
     assert_int_equal(count, 0);
 }
 
+/* ---- an entry that changes while a node asks ---- */
+
+static void test_the_entry_that_is_known(void **state)
+{
+    (void)state;
+    NODES(k);
+    struct joined n = join_node(k);
+    put_entry(k, n.id, "spiffe://example.org/web");
+    static const struct {
+        const char *more;
+        int want;
+    } rows[] = {
+        {",\"revision\":0,\"spiffe_id\":\"spiffe://example.org/web\"", 200},
+        {",\"revision\":1,\"spiffe_id\":\"spiffe://example.org/web\"", 404},
+        {",\"revision\":-1,\"spiffe_id\":\"spiffe://example.org/web\"", 404},
+        {",\"revision\":0,\"spiffe_id\":\"spiffe://example.org/we\"", 404},
+        {",\"revision\":0,\"spiffe_id\":\"\"", 404},
+        {"", 200},
+    };
+    for (size_t i = 0; i < MLN_COUNT(rows); i++) {
+        CK_WANT(k, ask_jwt(k, n.session, rows[i].more), rows[i].want);
+    }
+}
+
+static struct mln_err ask(struct ck *k, struct mln_replica *r, struct mln_replica_ask *a,
+                          struct mln_replica_reply *ret)
+{
+    struct mln_value *data = mln_object(&k->cx), *selectors = mln_array(&k->cx),
+                     *audience = mln_array(&k->cx);
+    mln_push_text(&k->cx, selectors, "unix:uid:7");
+    mln_push_text(&k->cx, audience, "db");
+    mln_put(&k->cx, data, "audience", audience);
+    *a = (struct mln_replica_ask){.question = MLN_BYTES("jwt-svid"),
+                                  .data = data,
+                                  .selectors = selectors,
+                                  .tokens = mln_object(&k->cx),
+                                  .now_ns = mln_now_ns()};
+    return mln_replica_answer(&k->cx, r, a, ret);
+}
+
+/* The server's entry is another's by now: neither does it sign for what the node knows, nor does the node take what it signs. */
+static void test_an_entry_that_changes_meanwhile(void **state)
+{
+    (void)state;
+    NODES(k);
+    struct joined n = join_node(k);
+    MLN_AUTO(replica_drop) struct mln_replica *r = mln_replica_new();
+    struct mln_replica_ask a;
+    struct mln_replica_reply lacks, reply;
+    put_entry(k, n.id, "spiffe://example.org/guest");
+    follow(k, r, n.session);
+    assert_false(mln_failed(ask(k, r, &a, &lacks)));
+    assert_string_equal(lacks.entry, "web");
+    const char *body = ck_json(k, lacks.body);
+    drop_entry(k);
+    put_entry(k, n.id, "spiffe://example.org/admin");
+    CK_WANT(k, ck_call(k, n.session, "write", "spiffe/nodes/jwt", body), 404);
+    CK_WANT(k, ask_jwt(k, n.session, ""), 200); /* as a server would that does not look */
+    const struct mln_value *answer = mln_get(k->answer, "data");
+    assert_true(mln_is(mln_replica_token(&k->cx, r, &a, &lacks, answer), MLN_E_NOT_FOUND));
+    mln_cx_clear(&k->cx);
+    assert_int_equal(mln_len(a.tokens), 0);
+    assert_false(mln_failed(mln_replica_answer(&k->cx, r, &a, &reply)));
+    assert_null(reply.data); /* it has none still */
+    follow(k, r, n.session);
+    assert_false(mln_failed(ask(k, r, &a, &lacks)));
+    CK_WANT(k, ck_call(k, n.session, "write", "spiffe/nodes/jwt", ck_json(k, lacks.body)), 200);
+    answer = mln_get(k->answer, "data");
+    struct mln_value *later = mln_value_dup(&k->cx, answer);
+    mln_put_int(&k->cx, later, "revision", 1);
+    assert_true(mln_is(mln_replica_token(&k->cx, r, &a, &lacks, later), MLN_E_NOT_FOUND));
+    mln_cx_clear(&k->cx);
+    assert_false(mln_failed(mln_replica_token(&k->cx, r, &a, &lacks, answer)));
+    assert_int_equal(mln_len(a.tokens), 1);
+    assert_false(mln_failed(mln_replica_answer(&k->cx, r, &a, &reply)));
+    const char *token =
+        mln_get_text(&k->cx, mln_get(mln_item(mln_get(reply.data, "svids"), 0), "svid"), "");
+    assert_string_equal(sub_of(k, token), "spiffe://example.org/admin");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_id_that_comes_again),
         cmocka_unit_test(test_a_certificate_for_one_that_is_gone),
+        cmocka_unit_test(test_the_entry_that_is_known),
+        cmocka_unit_test(test_an_entry_that_changes_meanwhile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
