@@ -40,7 +40,7 @@ static void dial_failed(struct conn *conn, int error)
 {
     char text[64];
     struct end *end = is_server(conn) ? &conn->plain : &conn->wire;
-    mln_fd_drop(&end->fd);
+    worker_close(conn->worker, end);
     conn->attempt++;
     if (conn->attempt < ATTEMPTS_MAX && error != EMFILE) {
         dial(conn);
@@ -145,13 +145,13 @@ void relay_opened(struct conn *conn)
     worker_ready(conn->worker, conn);
 }
 
-static void close_end(struct end *end, bool resets)
+static void close_end(struct worker *worker, struct end *end, bool resets)
 {
     struct linger now = {.l_onoff = 1};
     if (end->fd >= 0 && resets) {
         (void)setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
     }
-    mln_fd_drop(&end->fd);
+    worker_close(worker, end);
 }
 
 static void count_end(struct conn *conn)
@@ -184,8 +184,8 @@ void relay_kill(struct conn *conn, enum mln_proxy_reason reason, const char *det
     queue_put(NULL, conn);
     /* what an open connection was cut off from must not look like its orderly end; a refusal leaves its alert behind */
     bool resets = conn->was_open && reason != MLN_PROXY_CLOSED;
-    close_end(&conn->wire, resets);
-    close_end(&conn->plain, resets || (!conn->was_open && !is_server(conn)));
+    close_end(worker, &conn->wire, resets);
+    close_end(worker, &conn->plain, resets || (!conn->was_open && !is_server(conn)));
     worker->slots[conn->slot] = NULL;
     worker->free_slots[worker->n_free++] = conn->slot;
     conn->next_dead = worker->dead;

@@ -193,6 +193,7 @@ void worker_fini(struct worker *worker);
 void worker_run(struct worker *worker);
 void worker_mail(struct worker *worker, const struct mln_proxy_message *message, int fd); /* any thread; takes fd */
 bool worker_watch(struct worker *worker, struct end *end);
+void worker_close(struct worker *worker, struct end *end); /* no event of it comes any more; -1 is fine */
 void worker_ready(struct worker *worker, struct conn *conn);
 void worker_waiting(struct worker *worker, struct conn *conn);
 void worker_tell(struct worker *worker, const struct mln_proxy_message *message); /* to monitor, in order */

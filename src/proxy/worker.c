@@ -187,9 +187,7 @@ static struct conn *conn_by(struct worker *worker, uint64_t number)
 /* The keeper is another one: what the old one owed is lost. */
 static void take_signer(struct worker *worker, int fd)
 {
-    if (worker->sign_fd >= 0) {
-        (void)close(worker->sign_fd);
-    }
+    worker_close(worker, &worker->signer);
     worker->sign_fd = worker->signer.fd = fd;
     worker->n_asked = 0;
     for (uint32_t i = 0; i < worker->n_slots; i++) {
@@ -253,6 +251,18 @@ bool worker_watch(struct worker *worker, struct end *end)
 {
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = end};
     return end->fd >= 0 && epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, end->fd, &event) == 0;
+}
+
+/*
+ * Closing alone does not take a descriptor out of epoll while another process has it too, and monitor may still: it dials and sends
+ * it. Then events would come for an end that is gone.
+ */
+void worker_close(struct worker *worker, struct end *end)
+{
+    if (end->fd >= 0) {
+        (void)epoll_ctl(worker->epoll_fd, EPOLL_CTL_DEL, end->fd, NULL);
+    }
+    mln_fd_drop(&end->fd);
 }
 
 static void set_accepting(struct worker *worker, bool is_accepting)
