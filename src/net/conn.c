@@ -117,6 +117,9 @@ void conn_kill(struct conn *conn)
     conn->state = CONN_DEAD;
     conn->id = 0;
     wheel_remove(&loop->wheel, conn);
+    if (conn->peer_number != 0) { /* monitor may have it still: closing alone would not take it out of epoll */
+        (void)epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+    }
     (void)close(conn->fd);
     conn->fd = -1;
     if (conn->peer_number != 0) {
