@@ -22,8 +22,9 @@ struct compare {
     struct rg_gql_walk *w;
     const char *why; /* the first conflict, in words */
     struct rg_val at;
-    unsigned depth;
-    bool is_over;
+    unsigned depth; /* fields in fields */
+    unsigned chain; /* fragments behind one another */
+    bool is_over;   /* too deep, or the budget is used up: nothing more is compared */
 };
 
 static void add_field(struct rg_gql_walk *w, struct fields *f, struct rg_val node,
@@ -164,7 +165,33 @@ static bool was_compared(struct compare *c, const void *a, const void *b, bool i
     return false;
 }
 
+/* Looking up a fragment reads the list of them. False: stop, c says why. */
+static bool enter_fragment(struct compare *c, struct rg_val at)
+{
+    uint64_t steps = 1 + rg_gql_n(c->w->doc, "Fragments") / 8;
+    if (!c->is_over && rg_spend(c->w->gql->vm, steps) && c->chain < MLN_REGO_CALLS_MAX) {
+        c->chain++;
+        return true;
+    }
+    c->is_over = true;
+    c->why = "they are nested too deep to be compared";
+    c->at = at;
+    return false;
+}
+
+static bool pair_of_fragments(struct compare *c, struct rg_val a, struct rg_val b, bool is_apart);
+
 static bool between_fragments(struct compare *c, struct rg_val a, struct rg_val b, bool is_apart)
+{
+    if (!enter_fragment(c, c->at)) {
+        return true;
+    }
+    bool found = pair_of_fragments(c, a, b, is_apart);
+    c->chain--;
+    return found;
+}
+
+static bool pair_of_fragments(struct compare *c, struct rg_val a, struct rg_val b, bool is_apart)
 {
     struct rg_gql_walk *w = c->w;
     struct rg_val x = rg_gql_named(w->doc, "Fragments", rg_bytes(a));
@@ -272,18 +299,19 @@ static bool between(struct compare *c, const struct fields *a, const struct fiel
             }
         }
         if (!rg_spend(c->w->gql->vm, 1 + b->n / 8)) {
-            return false;
+            c->is_over = true;
+            return conflict(c, &a->list[i], "they are too many to be compared");
         }
     }
     return false;
 }
 
-static bool with_fragment(struct compare *c, const struct fields *a, struct rg_val name,
-                          struct rg_val done, bool is_apart)
+static bool fields_of_fragment(struct compare *c, const struct fields *a, struct rg_val name,
+                               struct rg_val done, bool is_apart)
 {
     struct rg_gql_walk *w = c->w;
     struct rg_val fragment = rg_gql_named(w->doc, "Fragments", rg_bytes(name));
-    if (rg_has(done, name) || fragment.tag != RG_OBJECT) {
+    if (fragment.tag != RG_OBJECT) {
         return false;
     }
     rg_add(w->gql->heap, done, name);
@@ -292,6 +320,20 @@ static bool with_fragment(struct compare *c, const struct fields *a, struct rg_v
     for (size_t i = 0; !found && i < rg_len(b.spreads); i++) {
         found = with_fragment(c, a, rg_key_at(b.spreads, i), done, is_apart);
     }
+    return found;
+}
+
+static bool with_fragment(struct compare *c, const struct fields *a, struct rg_val name,
+                          struct rg_val done, bool is_apart)
+{
+    if (rg_has(done, name)) {
+        return false;
+    }
+    if (!enter_fragment(c, c->at)) {
+        return true;
+    }
+    bool found = fields_of_fragment(c, a, name, done, is_apart);
+    c->chain--;
     return found;
 }
 
@@ -305,7 +347,8 @@ static bool within(struct compare *c, const struct fields *f)
             }
         }
         if (!rg_spend(c->w->gql->vm, 1 + f->n / 8)) {
-            return false;
+            c->is_over = true;
+            return conflict(c, &f->list[i], "they are too many to be compared");
         }
     }
     struct rg_val done = rg_set(c->w->gql->heap, 0);
@@ -324,15 +367,14 @@ static bool within(struct compare *c, const struct fields *f)
 
 bool rg_gql_rules_overlap(struct rg_gql_walk *w, struct rg_val node, struct rg_val parent)
 {
-    struct compare c = {.w = w};
+    struct compare c = {.w = w, .at = node};
     struct fields f = fields_of(w, node, parent);
     if (!within(&c, &f)) {
         return true;
     }
-    struct rg_val alias = rg_get_text(c.at, "Alias");
     return rg_gql_fail(w->gql, c.at,
                        "Fields \"%.*s\" conflict because %s. Use different aliases on the fields "
                        "to fetch both if this "
                        "was intentional.",
-                       MLN_FMT(rg_bytes(alias)), c.why);
+                       MLN_FMT(rg_gql_text(c.at, "Alias")), c.why);
 }

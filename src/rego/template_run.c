@@ -222,6 +222,10 @@ static enum flow run_items(struct runner *r, const struct rg_tpl_node *n, struct
     enum flow flow = FLOW_ON;
     uint32_t mark = r->vars_n;
     for (size_t i = 0; flow == FLOW_ON && i < count; i++) {
+        if (!rg_spend(r->t->vm, 1)) { /* an empty body spends nothing itself */
+            (void)rg_tpl_fail(r->t, 0, NULL, "the budget is used up");
+            return FLOW_ERROR;
+        }
         struct rg_tpl_val key = {.v = rg_int((int64_t)i), .is_go = true}, item = key;
         if (v.v.tag == RG_OBJECT) {
             key = (struct rg_tpl_val){.v = rg_key_at(v.v, i)};

@@ -203,6 +203,9 @@ static void test_budgets(void **state)
          {.memory_max = (size_t)16 << 20},
          false},
         {"p := count({x | walk(numbers.range(1, 100000), [x, _])})", {.steps_max = 2000}, false},
+        {"p := strings.render_template(`{{range 9000000000000000000}}{{end}}`, {})",
+         {.steps_max = 100000},
+         false},
     };
     struct fixture f;
     begin(&f);
