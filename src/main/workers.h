@@ -9,10 +9,11 @@
 #include "main/core_svid.h"
 #include "net/ring.h"
 
+/* Rego recurses: values MLN_REGO_JSON_DEPTH_MAX deep, rules MLN_REGO_CALLS_MAX behind one another. Only what is used is memory. */
 #ifdef MLN_SANITIZED
-#define WORKER_STACK_BYTES (2u << 20) /* red zones around every variable */
+#define WORKER_STACK_BYTES (32u << 20) /* red zones around every variable */
 #else
-#define WORKER_STACK_BYTES (256u << 10)
+#define WORKER_STACK_BYTES (4u << 20)
 #endif
 
 struct workers;
