@@ -6,6 +6,7 @@
 #include "identity/spiffe_bundle.h"
 #include "identity/spiffe_priv.h"
 
+#include "base/cbor.h"
 #include "base/json.h"
 #include "identity/identity_priv.h"
 
@@ -23,6 +24,7 @@ static void foreign_free(struct sp_foreign *f)
     mln_free(f->id);
     mln_free(f->der);
     mln_free(f->jwks);
+    mln_buf_drop(&f->allowed);
     mln_free(f);
 }
 
@@ -92,11 +94,32 @@ struct sp_foreign *sp_foreign_make(struct mln_cx *cx, const char *id, const stru
         return NULL;
     }
     f->id = mln_strdup(id);
-    if (f->id == NULL || !load_der(row, f) || !load_jwks(cx, row, f) || !load_keys(cx, row, f)) {
+    mln_cbor_print(&f->allowed, mln_get(row, "allowed_ids"));
+    if (f->id == NULL || f->allowed.has_failed || !load_der(row, f) || !load_jwks(cx, row, f) || !load_keys(cx, row, f)) {
         foreign_free(f);
         return NULL;
     }
     return f;
+}
+
+/* Its bundle, and what the relationship with it says, if there is one. */
+static struct mln_err foreign_row(struct mln_request *rq, struct mln_bytes name,
+                                  const struct mln_value **ret)
+{
+    const struct mln_value *held = NULL, *relation = NULL;
+    MLN_TRY(sp_row_get(rq, "foreign/", name, &held));
+    struct mln_value *row = mln_value_dup(rq->cx, held);
+    struct mln_err err = sp_row_get(rq, "relationship/", name, &relation);
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        mln_cx_clear(rq->cx);
+    } else {
+        MLN_TRY(err);
+    }
+    mln_put(rq->cx, row, "allowed_ids",
+            mln_get(relation, "allowed_ids") != NULL ? mln_get(relation, "allowed_ids")
+                                                     : mln_array(rq->cx));
+    *ret = row;
+    return mln_cx_err(rq->cx);
 }
 
 struct mln_err sp_foreign_load(struct mln_request *rq, struct sp_foreign **ret)
@@ -106,7 +129,7 @@ struct mln_err sp_foreign_load(struct mln_request *rq, struct sp_foreign **ret)
     for (size_t i = mln_len(names); i-- > 0;) {
         const struct mln_value *row = NULL;
         struct mln_bytes name = mln_get_bytes(mln_item(names, i));
-        MLN_TRY(sp_row_get(rq, "foreign/", name, &row));
+        MLN_TRY(foreign_row(rq, name, &row));
         struct sp_foreign *f = sp_foreign_make(rq->cx, mln_text_format(rq->cx, "spiffe://%.*s", MLN_FMT(name)), row);
         if (f == NULL) {
             return mln_fail(rq->cx, MLN_E_MEMORY, "no memory for bundles");

@@ -18,9 +18,8 @@
 #define TIMEOUT_MS   5000
 #define POLL_MAX_S   60 /* an answer that has not come by then comes no more */
 
-static bool allows(const struct mln_value *row, struct mln_bytes id)
+bool sp_patterns_take(const struct mln_value *patterns, struct mln_bytes id)
 {
-    const struct mln_value *patterns = mln_get(row, "allowed_ids");
     for (size_t i = 0; i < mln_len(patterns); i++) {
         if (mln_spiffe_pattern_fits(mln_get_bytes(mln_item(patterns, i)), id)) {
             return true;
@@ -42,7 +41,7 @@ struct mln_err sp_policy_check(struct mln_request *rq, const struct sp_state *st
         return MLN_OK;
     }
     MLN_TRY(err);
-    return allows(row, id->text)
+    return sp_patterns_take(mln_get(row, "allowed_ids"), id->text)
                ? MLN_OK
                : mln_fail(rq->cx, MLN_E_DENIED,
                           "the relationship with %.*s does not take this identity",
@@ -454,6 +453,7 @@ static struct mln_err write(struct mln_request *rq, struct mln_reply *re)
         MLN_TRY(sp_foreign_put(rq, td, parsed));
     }
     MLN_TRY(check(rq, state, row, td));
+    sp_after_keys(rq); /* nodes hear which ids count */
     MLN_TRY(sp_row_put(rq, "relationship/", td, row));
     re->data = show(rq, row);
     return mln_cx_err(rq->cx);
@@ -489,6 +489,7 @@ static struct mln_err delete (struct mln_request *rq, struct mln_reply *re)
     const struct mln_value *row = NULL;
     (void)re;
     MLN_TRY(row_of(rq, &row));
+    sp_after_keys(rq);
     return sp_row_delete(rq, "relationship/", mln_get_bytes(mln_get(row, "trust_domain")));
 }
 

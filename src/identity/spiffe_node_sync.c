@@ -6,6 +6,7 @@
  * How far: "EPOCH.ENTRIES.GONE.KEYS". Epoch: of this memory; another one begins from nothing. Entries and gone: changes of the index that
  * are known, of entries that are and of those that are not any more (two numbers, for a long list comes in pages). Keys: of bundles.
  */
+#include "base/cbor.h"
 #include "identity/spiffe_node_priv.h"
 
 #include <stdlib.h>
@@ -240,8 +241,22 @@ static void put_entries(struct mln_cx *cx, const struct sp_state *state, struct 
     mln_put_bool(cx, data, "more", skip > 0);
 }
 
-static void put_keys(struct mln_request *rq, const struct sp_state *state,
-                     const struct sp_config *config, struct mln_value *data)
+static struct mln_err push_foreign(struct mln_cx *cx, const struct sp_foreign *f,
+                                   struct mln_value *to)
+{
+    const struct mln_value *allowed = NULL;
+    struct mln_value *one = mln_object(cx);
+    MLN_TRY(mln_cbor_parse(cx, mln_buf_bytes(&f->allowed), &allowed));
+    mln_put_text(cx, one, "id", mln_text_dup(cx, mln_bytes_of(f->id)));
+    mln_put_text(cx, one, "der", mln_base64_text(cx, mln_bytes_at(f->der, f->der_n), MLN_B64_STD));
+    mln_put_text(cx, one, "jwks", mln_text_dup(cx, mln_bytes_of(f->jwks)));
+    mln_put(cx, one, "allowed_ids", mln_value_dup(cx, allowed));
+    mln_push(cx, to, one);
+    return mln_cx_err(cx);
+}
+
+static struct mln_err put_keys(struct mln_request *rq, const struct sp_state *state,
+                               const struct sp_config *config, struct mln_value *data)
 {
     struct mln_cx *cx = rq->cx;
     struct mln_value *keys = mln_object(cx), *good = mln_array(cx), *foreign = mln_array(cx);
@@ -252,12 +267,7 @@ static void put_keys(struct mln_request *rq, const struct sp_state *state,
         }
     }
     for (const struct sp_foreign *f = state->foreign; f != NULL; f = f->next) {
-        struct mln_value *one = mln_object(cx);
-        mln_put_text(cx, one, "id", mln_text_dup(cx, mln_bytes_of(f->id)));
-        mln_put_text(cx, one, "der",
-                     mln_base64_text(cx, mln_bytes_at(f->der, f->der_n), MLN_B64_STD));
-        mln_put_text(cx, one, "jwks", mln_text_dup(cx, mln_bytes_of(f->jwks)));
-        mln_push(cx, foreign, one);
+        MLN_TRY(push_foreign(cx, f, foreign));
     }
     mln_put_text(cx, keys, "domain", mln_text_dup(cx, mln_bytes_of(state->domain)));
     mln_put_text(cx, keys, "der",
@@ -271,6 +281,7 @@ static void put_keys(struct mln_request *rq, const struct sp_state *state,
     mln_put_bool(cx, keys, "bundles_for_all", config->bundles_for_all);
     mln_put(cx, keys, "claims", config->claims != NULL ? config->claims : mln_array(cx));
     mln_put(cx, data, "keys", keys);
+    return mln_cx_err(cx);
 }
 
 static struct mln_err loaded(struct mln_request *rq, const struct sp_state *state)
@@ -301,7 +312,7 @@ static struct mln_err sync_node(struct mln_request *rq, struct mln_reply *re)
     since.gone = sp_index_generation(state->index);
     put_entries(cx, state, id, &since, data);
     if (since.is_whole || since.keys != state->keys_seq) {
-        put_keys(rq, state, &config, data);
+        MLN_TRY(put_keys(rq, state, &config, data));
         since.keys = state->keys_seq;
     }
     mln_put(cx, data, "gone", gone);

@@ -152,9 +152,10 @@ struct sp_foreign {
     char *jwks;
     struct sp_jwt_key *keys;
     size_t keys_n;
+    struct mln_buf allowed; /* CBOR array: patterns of its ids that count here; none = all */
 };
 void sp_foreign_free(struct sp_foreign *list);
-/* row: {"x509": [DER], "jwt": [JWK]}. NULL: no memory */
+/* row: {"x509": [DER], "jwt": [JWK], "allowed_ids": [patterns]}. NULL: no memory */
 struct sp_foreign *sp_foreign_make(struct mln_cx *cx, const char *id, const struct mln_value *row);
 struct mln_err sp_foreign_load(struct mln_request *rq, struct sp_foreign **ret);
 /* The field trust_domain, as a name or an id: *ret is the name. INVALID */
@@ -412,6 +413,8 @@ struct mln_err sp_roots_of(struct mln_request *rq, struct sp_state *state, const
                            struct mln_bytes *ret);
 
 /* ---- other trust domains (spiffe_federation.c) ---- */
+/* An empty list or none takes all. */
+bool sp_patterns_take(const struct mln_value *patterns, struct mln_bytes id);
 /* A relationship may say which ids of its domain count here. DENIED: not this one */
 struct mln_err sp_policy_check(struct mln_request *rq, const struct sp_state *state,
                                const struct mln_spiffe_id *id);

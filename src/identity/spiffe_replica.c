@@ -6,6 +6,7 @@
 #include "base/json.h"
 
 #define FEDERATES_MAX 255u
+#define ALLOWED_MAX   64u /* as many as a relationship may have */
 
 /* ---- making and freeing ---- */
 
@@ -162,6 +163,7 @@ static struct mln_err bundle_of(struct mln_cx *cx, const char *id, const struct 
     mln_push(cx, x509, mln_blob(cx, mln_bytes_dup(cx, mln_buf_bytes(&der))));
     mln_put(cx, row, "x509", x509);
     mln_put(cx, row, "jwt", mln_get(set, "keys"));
+    mln_put(cx, row, "allowed_ids", mln_get(from, "allowed_ids"));
     MLN_TRY(mln_cx_err(cx));
     *ret = sp_foreign_make(cx, id, row);
     return *ret != NULL ? MLN_OK : mln_fail(cx, MLN_E_MEMORY, "no memory for bundles");
@@ -174,6 +176,9 @@ static struct mln_err bundles_of(struct mln_cx *cx, const struct mln_value *keys
     struct sp_foreign **last = ret;
     MLN_TRY(bundle_of(cx, own_id, keys, last));
     for (size_t i = 0; i < mln_len(foreign); i++) {
+        if (!texts_ok(mln_get(mln_item(foreign, i), "allowed_ids"), ALLOWED_MAX)) {
+            return unreadable(cx, "which ids of another trust domain count");
+        }
         last = &(*last)->next;
         MLN_TRY(bundle_of(cx, mln_get_text(cx, mln_get(mln_item(foreign, i), "id"), ""),
                           mln_item(foreign, i), last));

@@ -231,6 +231,26 @@ static struct mln_err verify(void *arg, struct mln_cx *cx, const struct mln_jose
     return sp_jwt_signature(cx, key, token);
 }
 
+/* What the relationship with its trust domain says, as at a server. */
+static struct mln_err check_allowed(const struct caller *c, const char *text)
+{
+    struct mln_cx *cx = c->cx;
+    struct mln_spiffe_id id;
+    const struct mln_value *patterns = NULL;
+    MLN_TRY(mln_spiffe_id_parse(cx, mln_bytes_of(text), &id));
+    struct mln_bytes domain = mln_bytes_format(cx, "spiffe://%.*s", MLN_FMT(id.domain));
+    for (const struct sp_foreign *f = c->r->bundles->next; f != NULL; f = f->next) {
+        if (mln_bytes_is(domain, f->id)) {
+            MLN_TRY(mln_cbor_parse(cx, mln_buf_bytes(&f->allowed), &patterns));
+            return sp_patterns_take(patterns, id.text)
+                       ? MLN_OK
+                       : sp_jwt_invalid(cx, "the relationship with its trust domain does not "
+                                            "take this identity");
+        }
+    }
+    return mln_cx_err(cx);
+}
+
 static struct mln_err validate(struct caller *c, struct mln_replica_reply *ret)
 {
     struct mln_cx *cx = c->cx;
@@ -251,6 +271,7 @@ static struct mln_err validate(struct caller *c, struct mln_replica_reply *ret)
                             .verify = verify,
                             .arg = c};
     MLN_TRY(sp_jwt_check(cx, &by, &asked, &id, &shown));
+    MLN_TRY(check_allowed(c, id));
     mln_put_text(cx, data, "spiffe_id", id);
     mln_put(cx, data, "claims", mln_value_dup(cx, shown));
     ret->data = data;

@@ -178,6 +178,97 @@ static void test_an_entry_that_changes_meanwhile(void **state)
     assert_string_equal(sub_of(k, token), "spiffe://example.org/admin");
 }
 
+/* ---- tokens of another trust domain ---- */
+
+/* Of spiffe://other.org/ns/a; with it, the bundle of that trust domain. */
+static void of_another_domain(struct ck *k, const char **ret_token, const char **ret_bundle)
+{
+    MLN_AUTO(ck_drop) struct ck *other = ck_new();
+    CK_WANT(other,
+            ck_call(other, "root", "write", "spiffe/config", "{\"trust_domain\":\"other.org\"}"),
+            204);
+    struct joined n = join_node(other);
+    put_entry(other, n.id, "spiffe://other.org/ns/a");
+    CK_WANT(other, ask_jwt(other, n.session, ""), 200);
+    *ret_token = mln_text_dup(&k->cx, mln_bytes_of(text_at(other, "svid")));
+    CK_WANT(other, ck_call(other, "root", "read", "spiffe/bundle", NULL), 200);
+    const struct mln_value *bundle = mln_get(mln_get(other->answer, "data"), "bundle");
+    *ret_bundle = mln_text_dup(&k->cx, mln_bytes_of(ck_json(other, bundle)));
+}
+
+static struct mln_err validate(struct ck *k, struct mln_replica *r, const char *token)
+{
+    struct mln_replica_reply reply;
+    struct mln_value *data = mln_object(&k->cx), *selectors = mln_array(&k->cx);
+    mln_push_text(&k->cx, selectors, "unix:uid:7");
+    mln_put_text(&k->cx, data, "audience", "db");
+    mln_put_text(&k->cx, data, "svid", token);
+    struct mln_replica_ask a = {.question = MLN_BYTES("validate"),
+                                .data = data,
+                                .selectors = selectors,
+                                .now_ns = mln_now_ns()};
+    return mln_replica_answer(&k->cx, r, &a, &reply);
+}
+
+static void relate(struct ck *k, const char *allowed)
+{
+    CK_WANT(k,
+            ck_call(k, "root", "write", "spiffe/federation/other.org",
+                    mln_text_format(&k->cx,
+                                    "{\"url\":\"https://other.org/b\",\"allowed_ids\":%s}",
+                                    allowed)),
+            200);
+}
+
+/* allowed_ids of a relationship bound what a node finds valid, too, as soon as it hears of them. */
+static void test_ids_that_do_not_count(void **state)
+{
+    (void)state;
+    NODES(k);
+    MLN_AUTO(replica_drop) struct mln_replica *r = mln_replica_new();
+    const char *token = NULL, *bundle = NULL;
+    struct joined n = join_node(k);
+    of_another_domain(k, &token, &bundle);
+    CK_WANT(k,
+            ck_call(k, "root", "write", "spiffe/bundles/other.org",
+                    mln_text_format(&k->cx, "{\"bundle\":%s}", bundle)),
+            204);
+    CK_WANT(k,
+            ck_call(k, "root", "write", "spiffe/entries",
+                    mln_text_format(&k->cx,
+                                    "{\"spiffe_id\":\"spiffe://example.org/web\",\"parent_id\":\"%s\","
+                                    "\"selectors\":[\"unix:uid:7\"],"
+                                    "\"federates_with\":[\"spiffe://other.org\"]}",
+                                    n.id)),
+            200);
+    follow(k, r, n.session);
+    if (mln_failed(validate(k, r, token))) { /* no relationship: nothing narrows it */
+        fail_msg("%s", k->cx.text);
+    }
+    static const struct {
+        const char *allowed;
+        bool is_taken;
+    } rows[] = {
+        {"[\"spiffe://other.org/ns/b\"]", false},
+        {"[\"spiffe://other.org/ns/b\",\"spiffe://other.org/ns/*\"]", true},
+        {"[\"spiffe://other.org/db/**\"]", false},
+        {"[]", true},
+        {"[\"spiffe://other.org/ns/a/b\"]", false},
+    };
+    for (size_t i = 0; i < MLN_COUNT(rows); i++) {
+        relate(k, rows[i].allowed);
+        follow(k, r, n.session);
+        struct mln_err err = validate(k, r, token);
+        if (rows[i].is_taken ? mln_failed(err) : !mln_is(err, MLN_E_INVALID)) {
+            fail_msg("%s: %s", rows[i].allowed, k->cx.text);
+        }
+        mln_cx_clear(&k->cx);
+    }
+    CK_WANT(k, ck_call(k, "root", "delete", "spiffe/federation/other.org", NULL), 204);
+    follow(k, r, n.session);
+    assert_false(mln_failed(validate(k, r, token)));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_a_certificate_for_one_that_is_gone),
         cmocka_unit_test(test_the_entry_that_is_known),
         cmocka_unit_test(test_an_entry_that_changes_meanwhile),
+        cmocka_unit_test(test_ids_that_do_not_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
