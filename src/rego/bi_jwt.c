@@ -188,6 +188,9 @@ static bool try_pem(struct keys *k, struct mln_bytes pem)
 static bool try_jwk(struct keys *k, const struct mln_value *jwk, bool alone)
 {
     MLN_AUTO(mln_jose_public_drop) struct mln_jose_public *key = NULL;
+    if (mln_type_of(jwk) != MLN_OBJECT) {
+        return false;
+    }
     struct mln_value *plain = mln_object(&k->cx); /* OPA does not ask what a key is for */
     for (size_t i = 0; i < mln_len(jwk); i++) {
         const struct mln_member *m = mln_member_at(jwk, i);

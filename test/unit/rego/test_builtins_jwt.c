@@ -28,6 +28,8 @@ static void test_tokens(void **state)
     (void)state;
     static const struct rego_row rows[] = {
         {"io.jwt.decode(\"" TOKEN "\")[1]", "{\"iss\":\"opa\",\"sub\":\"0\"}"},
+        {"io.jwt.verify_es256(\"eyJhbGciOiJFUzI1NiJ9.e30.AAAA\", `{\"keys\":[\"abc\"]}`)", "!failed to parse a JWK key (set)"},
+        {"io.jwt.verify_es256(\"eyJhbGciOiJFUzI1NiJ9.e30.AAAA\", `{\"keys\":[[1]]}`)", "!failed to parse a JWK key (set)"},
         {"io.jwt.decode(\"abc\")", "!encoded JWT had no period separators"},
         {"io.jwt.decode(\"a.b\")", "!encoded JWT must have 3 sections, found 2"},
         {"io.jwt.decode(\"!.b.c\")", "!JWT header had invalid encoding: illegal base64 data"},
