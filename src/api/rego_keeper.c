@@ -173,6 +173,9 @@ static struct mln_err discover(struct mln_cx *cx, struct mln_rego_state *state, 
     const struct mln_value *found = NULL;
     MLN_TRY(decide(cx, state, bundle, &json));
     MLN_TRY(mln_json_parse(cx, mln_buf_bytes(&json), &found));
+    if (mln_type_of(found) != MLN_OBJECT) {
+        return mln_fail(cx, MLN_E_INVALID, "the discovery decision is no object");
+    }
     found = permitted(cx, found);
     const struct mln_value *config = rego_config_merge(cx, state->boot_config, found, 0);
     MLN_TRY(mln_cx_err(cx));

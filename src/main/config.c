@@ -270,7 +270,7 @@ static struct mln_err parse_bundle_endpoint(struct mln_cx *cx, const struct mln_
     if (mln_is_null(v)) {
         return MLN_OK;
     }
-    if (address == NULL) {
+    if (mln_type_of(v) == MLN_OBJECT) {
         MLN_TRY(config_check_keys(cx, v, where, names));
         MLN_TRY(config_text(cx, v, where, "address", &address));
         MLN_TRY(config_text(cx, v, where, "tls_cert_file", &listener.cert_file));
@@ -319,6 +319,9 @@ static struct mln_err parse_audit(struct mln_cx *cx, const struct mln_value *lis
         const struct mln_value *item = mln_item(list, i), *options = mln_get(item, "options");
         const char *where = mln_text_format(cx, "audit[%zu].", i), *type = NULL, *path = NULL;
         const char *description = "";
+        if (mln_type_of(item) != MLN_OBJECT) {
+            return mln_fail(cx, MLN_E_INVALID, "'audit[%zu]' must hold keys of its own", i);
+        }
         MLN_TRY(config_check_keys(cx, item, where, names));
         MLN_TRY(config_text(cx, item, where, "type", &type));
         MLN_TRY(config_text(cx, item, where, "path", &path));

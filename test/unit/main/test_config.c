@@ -117,6 +117,8 @@ static void test_refused(void **state)
          "'spiffe.bundle_endpoint.tls_disable'"},
         {"unknown key of spiffe", "spiffe: {domain: a}\n" LISTENERS, "'spiffe.domain'"},
         {"audit is no list", "audit: {type: file}\n" LISTENERS, "'audit' must be a list"},
+        {"audit of texts", "audit: [file]\n" LISTENERS, "'audit[0]' must hold keys"},
+        {"bundle endpoint of a list", "spiffe: {bundle_endpoint: [a]}\n" LISTENERS, "'spiffe.bundle_endpoint.address' is missing"},
         {"audit without options", "audit: [{type: file, path: a}]\n" LISTENERS, "'audit[0].type'"},
         {"unknown key of audit", "audit: [{type: file, path: a, options: {}, file: x}]\n" LISTENERS, "'audit[0].file'"},
         {"audit by the API", "unsafe_allow_api_audit_creation: 1\n" LISTENERS, "'unsafe_allow_api_audit_creation'"},
