@@ -72,7 +72,10 @@ static void add_chain(struct mln_buf *to, unsigned n)
     }
     mln_buf_add_text(to, " }");
     for (unsigned i = 0; i < n; i++) {
-        (void)snprintf(one_of, sizeof(one_of), i + 1 < n ? " fragment F%u on Query { a ...F%u }" : " fragment F%u on Query { a }", i, i + 1);
+        (void)snprintf(one_of, sizeof(one_of),
+                       i + 1 < n ? " fragment F%u on Query { a ...F%u }"
+                                 : " fragment F%u on Query { a }",
+                       i, i + 1);
         mln_buf_add_text(to, one_of);
     }
 }
