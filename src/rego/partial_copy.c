@@ -87,9 +87,10 @@ static const struct rg_str *rename_var(struct pe *pe, struct pe_names *names, co
             return names->names[i];
         }
     }
-    uint32_t cap = names->cap, more = names->cap;
-    RG_GROW(pe->heap, names->old, names->n, more);
+    uint32_t cap = names->cap; /* three lists grow alike: the last one counts */
+    RG_GROW(pe->heap, names->old, names->n, cap);
     names->old[names->n] = t->name;
+    cap = names->cap;
     RG_GROW(pe->heap, names->vars, names->n, cap);
     RG_GROW(pe->heap, names->names, names->n, names->cap);
     bool is_kept = names->keeps && !t->is_wildcard && !t->is_generated;
