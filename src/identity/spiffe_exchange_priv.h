@@ -58,4 +58,6 @@ struct mln_err
 sx_subject(struct sx *x); /* subject_token, verified; the record names him from here on */
 struct mln_err sx_rule(struct sx *x);  /* the first rule that fits, and the id that it makes */
 struct mln_err sx_actor(struct sx *x); /* actor_token, may_act and act */
+/* Is it an act as we sign it, or NULL? {"sub": 1 to MLN_SPIFFE_ID_MAX bytes} and at most an act besides, SX_ACT_DEPTH of them. */
+bool sx_act_is_ours(const struct mln_value *act);
 struct mln_err sx_use(struct sx *x);   /* of a single use: this is it */

@@ -215,14 +215,40 @@ struct mln_err sx_rule(struct sx *x)
 
 /* ---- who acts for him ---- */
 
-static size_t depth_of(const struct mln_value *act)
+bool sx_act_is_ours(const struct mln_value *act)
 {
     size_t n = 0;
-    while (mln_type_of(act) == MLN_OBJECT && n <= SX_ACT_DEPTH) {
-        act = mln_get(act, "act");
-        n++;
+    for (; act != NULL; act = mln_get(act, "act"), n++) {
+        const struct mln_value *sub = mln_get(act, "sub"), *more = mln_get(act, "act");
+        bool ok = mln_type_of(act) == MLN_OBJECT && mln_len(act) == (more == NULL ? 1u : 2u) &&
+                  mln_type_of(sub) == MLN_STRING && mln_len(sub) > 0 &&
+                  mln_len(sub) <= MLN_SPIFFE_ID_MAX;
+        if (!ok || n == SX_ACT_DEPTH) {
+            return false;
+        }
     }
-    return n;
+    return true;
+}
+
+/* What our own JWT-SVIDs say of actors stays said. Of another trust domain it is that domain's word, which we would sign: it is refused,
+ * for without its actors the token would say more than was shown. Of other issuers' tokens an act means nothing here. */
+static struct mln_err acted_before(struct sx *x, const struct mln_value **ret)
+{
+    struct mln_spiffe_id id;
+    const struct mln_value *act = x->is_svid ? mln_get(x->whole, "act") : NULL;
+    *ret = NULL;
+    if (act == NULL) {
+        return MLN_OK;
+    }
+    MLN_TRY(mln_spiffe_id_parse(x->rq->cx, mln_bytes_of(x->subject), &id));
+    if (!mln_bytes_is(id.domain, x->state->domain)) {
+        return not_taken(x, "somebody acts in a token of another trust domain");
+    }
+    if (!sx_act_is_ours(act)) {
+        return not_taken(x, "its act is none of ours");
+    }
+    *ret = act;
+    return MLN_OK;
 }
 
 /* RFC 8693 sec. 4.4: the subject says himself who may act for him. */
@@ -257,12 +283,12 @@ static struct mln_err read_actor(struct sx *x, struct mln_bytes token)
                : sx_refuse(x, "invalid_request", ACT_NOT_TAKEN, "the rule does not let it act");
 }
 
-/* What a JWT-SVID says of actors stays said; of others' tokens it would mean nothing here. */
 struct mln_err sx_actor(struct sx *x)
 {
     struct mln_cx *cx = x->rq->cx;
     struct mln_bytes token = mln_get_bytes(mln_field_of(x->rq, "actor_token"));
-    const struct mln_value *before = x->is_svid ? mln_get(x->whole, "act") : NULL;
+    const struct mln_value *before = NULL;
+    MLN_TRY(acted_before(x, &before));
     x->act = before;
     if ((token.len == 0) != (mln_len(mln_get(x->rule, "actors")) == 0)) {
         return sx_refuse(x, "invalid_request", token.len == 0 ? NOT_TAKEN : ACT_NOT_TAKEN,
@@ -281,8 +307,7 @@ struct mln_err sx_actor(struct sx *x)
     if (!may_act(x, mln_get(x->whole, "may_act"))) {
         return not_taken(x, "its may_act names another actor");
     }
-    return depth_of(x->act) <= SX_ACT_DEPTH ? mln_cx_err(cx)
-                                            : not_taken(x, "too many act for each other");
+    return sx_act_is_ours(x->act) ? mln_cx_err(cx) : not_taken(x, "too many act for each other");
 }
 
 /* ---- single uses ---- */

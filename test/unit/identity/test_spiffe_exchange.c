@@ -6,6 +6,7 @@
 #include "unit/identity/spiffe_kit.h"
 
 #include "crypto/jose.h"
+#include "identity/spiffe_exchange_priv.h"
 
 #define GRANT "urn:ietf:params:oauth:grant-type:token-exchange"
 #define TYPE  "urn:ietf:params:oauth:token-type:"
@@ -283,6 +284,7 @@ static void test_tokens_refused(void **state)
     make_key(k);
     EK_WANT(k, issuer(k, ""), 204);
     REFUSED(k, exchange(k, old, "\"audience\":\"db\""), "invalid_request", "signature");
+    EK_WANT(k, ek_delete(k, RULE), 204);
     EK_WANT(k, ek_delete(k, ISSUER), 204);
     REFUSED(k, exchange(k, old, "\"audience\":\"db\""), "invalid_request", "not configured");
 }
@@ -554,6 +556,88 @@ static void test_rules_refused(void **state)
     EK_WANT(k, ek_read(k, RULE, NULL), 404);
 }
 
+/* The bundle of another trust domain: our key as its key of JWT-SVIDs. */
+static void believe_other(struct ek *k)
+{
+    struct mln_key key;
+    char json[512], x[64], y[64];
+    kit_ok(k->cx, mln_key_read(k->cx, mln_bytes_at(key_der, key_n), &key));
+    struct mln_bytes point = mln_bytes_from(key.spki, key.spki.len - 64);
+    (void)snprintf(x, sizeof(x), "%s",
+                   mln_base64_text(k->cx, mln_bytes_sub(point, 0, 32), MLN_B64_URL_RAW));
+    (void)snprintf(y, sizeof(y), "%s", mln_base64_text(k->cx, mln_bytes_from(point, 32), MLN_B64_URL_RAW));
+    (void)snprintf(json, sizeof(json),
+                   "{\"bundle\":{\"keys\":[{\"kty\":\"EC\",\"use\":\"jwt-svid\",\"kid\":\"k\","
+                   "\"crv\":\"P-256\",\"x\":\"%s\",\"y\":\"%s\"}]}}",
+                   x, y);
+    EK_WANT(k, ek_write(k, "spiffe/bundles/other.example", json), 204);
+}
+
+/* Who acts is another trust domain's word, which we do not sign. */
+static void test_foreign_act(void **state)
+{
+#define FOREIGN "{\"sub\":\"spiffe://other.example/web\",\"aud\":\"merlon\",\"exp\":1795337000"
+    static const char *const acts[] = {
+        "{\"sub\":\"spiffe://example.org/ns/prod/sa/admin\"}", "\"x\"", "{}", "[]", "null"};
+    (void)state;
+    XK(k);
+    believe_other(k);
+    EK_WANT(k,
+            ek_write(k, "spiffe/exchange/rules/other",
+                     "{\"issuer\":\"spiffe\",\"bound_ids\":\"spiffe://other.example/"
+                     "*\",\"id_template\":\"spiffe://example.org/guest\",\"audiences\":\"db\"}"),
+            204);
+    EK_WANT(k, exchange(k, sign(FOREIGN "}"), "\"audience\":\"db\""), 200);
+    assert_null(mln_get(given(k).claims, "act"));
+    for (size_t i = 0; i < MLN_COUNT(acts); i++) {
+        char json[512];
+        (void)snprintf(json, sizeof(json), FOREIGN ",\"act\":%s}", acts[i]);
+        REFUSED(k, exchange(k, sign(json), "\"audience\":\"db\""), "invalid_request",
+                "another trust domain");
+    }
+}
+
+static void test_acts(void **state)
+{
+#define A(more) "{\"sub\":\"a\"" more "}"
+    static const struct {
+        const char *json;
+        bool is_ours;
+    } t[] = {
+        {A(""), true},
+        {A(",\"act\":" A(",\"act\":" A(",\"act\":" A("")))), true},
+        {A(",\"act\":" A(",\"act\":" A(",\"act\":" A(",\"act\":" A(""))))), false},
+        {A(",\"act\":\"a\""), false},
+        {A(",\"act\":null"), false},
+        {A(",\"more\":1"), false},
+        {A(",\"act\":" A(",\"more\":1")), false},
+        {"{\"sub\":1}", false},
+        {"{\"sub\":\"\"}", false},
+        {"{\"sub\":{\"sub\":\"a\"}}", false},
+        {"{\"act\":" A("") "}", false},
+        {"{}", false},
+        {"[]", false},
+        {"\"a\"", false},
+        {"null", false},
+    };
+    (void)state;
+    struct mln_cx *cx = kit_cx_new();
+    assert_true(sx_act_is_ours(NULL));
+    for (size_t i = 0; i < MLN_COUNT(t); i++) {
+        const struct mln_value *act = NULL;
+        kit_ok(cx, mln_json_parse(cx, mln_bytes_of(t[i].json), &act));
+        if (sx_act_is_ours(act) != t[i].is_ours) {
+            fail_msg("%s", t[i].json);
+        }
+    }
+    static char longer[MLN_SPIFFE_ID_MAX + 2];
+    (void)memset(longer, 'a', sizeof(longer) - 1);
+    struct mln_value *act = mln_object(cx);
+    mln_put_text(cx, act, "sub", longer);
+    assert_false(sx_act_is_ours(act));
+    kit_cx_free(cx);
+}
+
 /* Rules in the order of their names; the caller may name the id. */
 static void test_order(void **state)
 {
@@ -585,6 +669,8 @@ int main(void)
         cmocka_unit_test(test_tokens_refused),
         cmocka_unit_test(test_x509),
         cmocka_unit_test(test_svids),
+        cmocka_unit_test(test_foreign_act),
+        cmocka_unit_test(test_acts),
         cmocka_unit_test(test_single_use),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_issuers_refused),
