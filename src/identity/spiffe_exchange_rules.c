@@ -208,6 +208,37 @@ static struct mln_err check_alone(struct mln_request *rq, const struct mln_value
     return MLN_OK;
 }
 
+/* A rule without its issuer would wait for whoever gets the name next, and one whose issuer became another takes strangers' tokens. */
+static struct mln_err check_unused(struct mln_request *rq, struct mln_bytes name, const char *what)
+{
+    struct mln_value *rules = NULL;
+    MLN_TRY(sx_rows(rq, SX_RULE, &rules));
+    for (size_t i = 0; i < mln_len(rules); i++) {
+        const struct mln_value *rule = mln_item(rules, i);
+        if (mln_bytes_eq(mln_get_bytes(mln_get(rule, "issuer")), name)) {
+            return mln_fail(rq->cx, MLN_E_INVALID,
+                            "%s while the rule \"%s\" names it: delete its rules first", what,
+                            text_of(rq->cx, rule, "name"));
+        }
+    }
+    return MLN_OK;
+}
+
+static struct mln_err check_same(struct mln_request *rq, struct mln_bytes name,
+                                 const struct mln_value *row)
+{
+    const struct mln_value *old = NULL;
+    struct mln_err err = sp_row_get(rq, SX_ISSUER, name, &old);
+    if (mln_is(err, MLN_E_NOT_FOUND)) {
+        mln_cx_clear(rq->cx);
+        return MLN_OK;
+    }
+    MLN_TRY(err);
+    return mln_value_eq(mln_get(old, "issuer"), mln_get(row, "issuer"))
+               ? MLN_OK
+               : check_unused(rq, name, "an issuer does not become another one");
+}
+
 /* A mistake is told now, not to somebody's pipeline. */
 static struct mln_err check_remote(struct mln_request *rq, const struct mln_value *row)
 {
@@ -250,6 +281,7 @@ static struct mln_err write_issuer(struct mln_request *rq, struct mln_reply *re)
     }
     MLN_TRY(check_source(rq, row));
     MLN_TRY(check_alone(rq, row));
+    MLN_TRY(check_same(rq, name, row));
     MLN_TRY(check_remote(rq, row));
     return sp_row_put(rq, SX_ISSUER, name, row);
 }
@@ -448,6 +480,9 @@ static struct mln_err delete_row(struct mln_request *rq, struct mln_reply *re)
     const struct mln_value *row = NULL;
     (void)re;
     MLN_TRY(row_named(rq, &name, &row));
+    if (mln_bytes_is(mln_bytes_of(folder_of(rq)), SX_ISSUER) && !mln_bytes_is(name, SX_SPIFFE)) {
+        MLN_TRY(check_unused(rq, name, "an issuer is not deleted"));
+    }
     return sp_row_delete(rq, folder_of(rq), name);
 }
 

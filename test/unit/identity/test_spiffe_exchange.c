@@ -638,6 +638,27 @@ static void test_acts(void **state)
     kit_cx_free(cx);
 }
 
+/* No rule outlives its issuer, and none wakes up with another one's tokens. */
+static void test_issuer_with_rules(void **state)
+{
+    (void)state;
+    XK(k);
+    char json[2048];
+    (void)snprintf(json, sizeof(json),
+                   "{\"issuer\":\"https://other.example\",\"public_keys\":[\"%s\"],\"audiences\":"
+                   "\"merlon\"}",
+                   (const char *)pem_text);
+    EK_REFUSED(k, ek_delete(k, ISSUER), 400, "the rule \"ci\" names it");
+    EK_REFUSED(k, ek_write(k, ISSUER, json), 400, "the rule \"ci\" names it");
+    EK_WANT(k, issuer(k, "\"single_use\":true"), 204); /* the rest may change */
+    EK_WANT(k, ek_read(k, ISSUER, NULL), 200);
+    EK_VALUE(k, mln_get(k->re.data, "issuer"), "\"" ISS "\"");
+    EK_WANT(k, ek_delete(k, RULE), 204);
+    EK_WANT(k, ek_write(k, ISSUER, json), 204);
+    EK_WANT(k, ek_delete(k, ISSUER), 204);
+    EK_WANT(k, ek_read(k, ISSUER, NULL), 404);
+}
+
 /* Rules in the order of their names; the caller may name the id. */
 static void test_order(void **state)
 {
@@ -671,6 +692,7 @@ int main(void)
         cmocka_unit_test(test_svids),
         cmocka_unit_test(test_foreign_act),
         cmocka_unit_test(test_acts),
+        cmocka_unit_test(test_issuer_with_rules),
         cmocka_unit_test(test_single_use),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_issuers_refused),
