@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A node in Kubernetes: a service account token that its cluster vouches for (TokenReview), bound to the machine that it runs on. */
 #include "base/json.h"
+#include "crypto/jose_verify.h"
 #include "identity/spiffe_node_priv.h"
 #include "net/reach.h"
+#include "policy/claims.h"
 
-#define AUDIENCE "merlon-server"
+#define AUDIENCE  "merlon-server"
+#define TOKEN_MAX 8192u /* bytes: a cluster's have about 1200 */
 
 static struct mln_err review(struct mln_request *rq, const struct mln_value *cluster,
                              struct mln_bytes jwt, const struct mln_value **ret)
@@ -48,6 +51,26 @@ static struct mln_err review(struct mln_request *rq, const struct mln_value *clu
                : MLN_OK;
 }
 
+/* What anybody can see of it: only a token that may be good costs the cluster a question. */
+static struct mln_err look_at(struct mln_request *rq, struct mln_bytes jwt)
+{
+    struct mln_cx *cx = rq->cx;
+    struct mln_jose_token token;
+    struct mln_value *audiences = mln_array(cx);
+    mln_push_text(cx, audiences, AUDIENCE);
+    MLN_TRY(mln_cx_err(cx));
+    if (jwt.len > TOKEN_MAX || mln_failed(mln_jose_parse(cx, jwt, &token))) {
+        return sp_node_refuse(rq, "it is no signed JWT of at most 8192 bytes");
+    }
+    if (mln_failed(mln_claims_check_audience(cx, token.claims, audiences))) {
+        return sp_node_refuse(rq, "its audience is not " AUDIENCE);
+    }
+    double exp_s = mln_get_double(mln_get(token.claims, "exp"), -1);
+    return exp_s > (double)(rq->now_ns / SP_SECOND_NS)
+               ? MLN_OK
+               : sp_node_refuse(rq, "it is expired, or has no exp");
+}
+
 /* The first value of what the cluster says besides the name of the user. */
 static struct mln_bytes extra_of(const struct mln_value *user, const char *name)
 {
@@ -66,6 +89,7 @@ struct mln_err sp_by_k8s_psat(struct mln_request *rq, const struct mln_value *pa
         return sp_node_refuse(rq, "a cluster that is not configured");
     }
     MLN_TRY(err);
+    MLN_TRY(look_at(rq, jwt));
     MLN_TRY(review(rq, cluster, jwt, &answer));
     const struct mln_value *status = mln_get(answer, "status"), *user = mln_get(status, "user");
     struct mln_bytes full = mln_get_bytes(mln_get(user, "username")),

@@ -28,6 +28,7 @@
 #include "base/value.h"
 
 #define MLN_REACH_CALLS_MAX      32u          /* in flight at once: each may hold an answer and a thread */
+#define MLN_REACH_CALLS_OF_TARGET 4u          /* of those, to one host and port: a few more wait, the others hear LIMIT */
 #define MLN_REACH_BODY_MAX       ((size_t)4 << 20) /* of one answer: JWKS, token reviews and groups are far below */
 #define MLN_REACH_FRAME_MORE     ((size_t)2 << 20) /* of a frame, besides a body: headers and their framing */
 #define MLN_REACH_BODY_MOST      ((size_t)512 << 20) /* what a process may be started with: bundles of policies */
@@ -45,8 +46,9 @@ void mln_reach_end(struct mln_reach *reach);
 /* A new reach process is on `fd` (taken, also on failure): what waits for an older one ends with UNREACHABLE. */
 struct mln_err mln_reach_attach(struct mln_cx *cx, struct mln_reach *reach, int fd);
 /*
- * Ask and wait. Any thread.
- * errors   INVALID (the ask), LIMIT (MLN_REACH_CALLS_MAX run), DENIED (allow-list), UNREACHABLE, TIMEOUT, TOO_LARGE, REMOTE
+ * Ask and wait. Any thread. Of equal asks with max_age_ms one goes out at a time; the others wait for its answer.
+ * errors   INVALID (the ask), LIMIT (MLN_REACH_CALLS_MAX or MLN_REACH_CALLS_OF_TARGET run),
+ *          DENIED (allow-list), UNREACHABLE, TIMEOUT, TOO_LARGE, REMOTE
  */
 struct mln_err mln_reach_call(struct mln_cx *cx, struct mln_reach *reach,
                               const struct mln_value *ask, const struct mln_value **ret);

@@ -7,14 +7,12 @@
 #include <pthread.h>
 #include <sys/socket.h>
 #include <sys/select.h>
-#include <time.h>
 
 #include "base/cbor.h"
 #include "base/clock.h"
 #include "base/io.h"
 #include "net/reach_priv.h"
 
-#define MS_NS      ((int64_t)1000000)
 #define BACK_MS    2000 /* a restart takes some 20 ms */
 #define GRACE_MS   1500 /* reach ends a call itself at its deadline; past this it is not heard any more */
 #define SEND_S     5    /* reach reads all the time: a full socket means that it hangs */
@@ -37,17 +35,9 @@ struct mln_reach {
     int64_t last_id;
     struct slot slots[MLN_REACH_CALLS_MAX];
     struct reach_cache *cache;
+    struct reach_turns *turns;
     size_t frame_max;
 };
-
-static void init_cond(pthread_cond_t *cond)
-{
-    pthread_condattr_t attr;
-    (void)pthread_condattr_init(&attr);
-    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    (void)pthread_cond_init(cond, &attr);
-    (void)pthread_condattr_destroy(&attr);
-}
 
 /* false: the time is over. Takes the system's clock, for the condition does. */
 static bool wait_until(struct mln_reach *reach, pthread_cond_t *cond, const struct timespec *end)
@@ -55,33 +45,26 @@ static bool wait_until(struct mln_reach *reach, pthread_cond_t *cond, const stru
     return pthread_cond_timedwait(cond, &reach->lock, end) != ETIMEDOUT;
 }
 
-static struct timespec end_after(int64_t ms)
-{
-    struct timespec end = {0};
-    (void)clock_gettime(CLOCK_MONOTONIC, &end);
-    int64_t ns = end.tv_nsec + ms % 1000 * MS_NS;
-    end.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
-    end.tv_nsec = (long)(ns % 1000000000);
-    return end;
-}
-
 struct mln_err mln_reach_new(struct mln_cx *cx, struct mln_reach **ret)
 {
     struct mln_reach *reach = mln_alloc(sizeof(*reach));
     struct reach_cache *cache = reach_cache_new();
-    if (reach == NULL || cache == NULL) {
+    struct reach_turns *turns = reach_turns_new();
+    if (reach == NULL || cache == NULL || turns == NULL) {
+        reach_turns_free(turns);
         reach_cache_free(cache);
         mln_free(reach);
         return mln_fail(cx, MLN_E_MEMORY, "no memory for outbound calls");
     }
     reach->cache = cache;
+    reach->turns = turns;
     (void)pthread_mutex_init(&reach->lock, NULL);
     (void)pthread_mutex_init(&reach->send_lock, NULL);
-    init_cond(&reach->attached);
+    reach_cond_init(&reach->attached);
     reach->fd = -1;
     reach->frame_max = MLN_REACH_BODY_MAX + MLN_REACH_FRAME_MORE;
     for (size_t i = 0; i < MLN_COUNT(reach->slots); i++) {
-        init_cond(&reach->slots[i].news);
+        reach_cond_init(&reach->slots[i].news);
         reach->slots[i].frame.is_secret = true;
     }
     *ret = reach;
@@ -199,6 +182,7 @@ struct mln_err mln_reach_attach(struct mln_cx *cx, struct mln_reach *reach, int 
 void mln_reach_end(struct mln_reach *reach)
 {
     if (reach != NULL) {
+        reach_turns_end(reach->turns);
         (void)pthread_mutex_lock(&reach->lock);
         reach->is_over = true;
         lose_all(reach);
@@ -220,6 +204,7 @@ void mln_reach_free(struct mln_reach *reach)
     (void)pthread_cond_destroy(&reach->attached);
     (void)pthread_mutex_destroy(&reach->lock);
     (void)pthread_mutex_destroy(&reach->send_lock);
+    reach_turns_free(reach->turns);
     reach_cache_free(reach->cache);
     mln_free(reach);
 }
@@ -228,7 +213,7 @@ void mln_reach_free(struct mln_reach *reach)
 
 static struct mln_err take_slot(struct mln_cx *cx, struct mln_reach *reach, struct slot **ret)
 {
-    struct timespec end = end_after(BACK_MS);
+    struct timespec end = reach_end_after(BACK_MS);
     while (reach->fd < 0 || reach->is_closing || reach->is_over) {
         if (reach->is_over || !wait_until(reach, &reach->attached, &end)) {
             return mln_fail(cx, MLN_E_UNREACHABLE, "reach: the process for outbound calls is not there");
@@ -278,7 +263,7 @@ static struct mln_err send_ask(struct mln_cx *cx, struct mln_reach *reach, const
 static struct mln_err await(struct mln_cx *cx, struct mln_reach *reach, struct slot *slot, int64_t ms,
                             struct mln_buf *ret)
 {
-    struct timespec end = end_after(ms + GRACE_MS);
+    struct timespec end = reach_end_after(ms + GRACE_MS);
     bool in_time = true;
     (void)pthread_mutex_lock(&reach->lock);
     while (slot->state == SLOT_WAITS && in_time) {
@@ -362,20 +347,12 @@ static struct mln_err call_now(struct mln_cx *cx, struct mln_reach *reach, const
     return mln_is(err, MLN_E_UNREACHABLE) ? mln_fail(cx, MLN_E_UNREACHABLE, "reach: the process for outbound calls is gone") : err;
 }
 
-struct mln_err mln_reach_call(struct mln_cx *cx, struct mln_reach *reach,
-                              const struct mln_value *ask, const struct mln_value **ret)
+/* An ask that may be answered by what is kept; whose turn it is finds what the one before him got. */
+static struct mln_err call_kept(struct mln_cx *cx, struct mln_reach *reach, const struct mln_value *ask, const uint8_t key[32],
+                                const struct mln_value **ret)
 {
-    const char *target = NULL;
-    uint8_t key[32];
-    int64_t age_ms = reach_cache_age_ms(ask);
     MLN_AUTO(mln_buf_drop) struct mln_buf frame = {.is_secret = true};
-    MLN_TRY(mln_reach_target(cx, ask, &target));
-    if (age_ms <= 0) {
-        MLN_TRY(call_now(cx, reach, ask, &frame));
-        return read_answer(cx, mln_buf_bytes(&frame), ret);
-    }
-    MLN_TRY(reach_cache_key(cx, ask, key));
-    bool is_kept = reach_cache_get(reach->cache, key, age_ms, &frame);
+    bool is_kept = reach_cache_get(reach->cache, key, reach_cache_age_ms(ask), &frame);
     if (!is_kept) {
         mln_buf_clear(&frame);
         MLN_TRY(call_now(cx, reach, ask, &frame));
@@ -385,5 +362,33 @@ struct mln_err mln_reach_call(struct mln_cx *cx, struct mln_reach *reach,
         reach_cache_put(reach->cache, key, mln_buf_bytes(&frame),
                         mln_failed(err) || mln_get_int(mln_get(*ret, "status"), 0) != 200);
     }
+    return err;
+}
+
+static struct mln_err call_plain(struct mln_cx *cx, struct mln_reach *reach, const struct mln_value *ask, const struct mln_value **ret)
+{
+    MLN_AUTO(mln_buf_drop) struct mln_buf frame = {.is_secret = true};
+    MLN_TRY(call_now(cx, reach, ask, &frame));
+    return read_answer(cx, mln_buf_bytes(&frame), ret);
+}
+
+struct mln_err mln_reach_call(struct mln_cx *cx, struct mln_reach *reach,
+                              const struct mln_value *ask, const struct mln_value **ret)
+{
+    const char *target = NULL;
+    uint8_t key[32];
+    int64_t age_ms = reach_cache_age_ms(ask);
+    struct reach_turn *turn = NULL;
+    MLN_AUTO(mln_buf_drop) struct mln_buf frame = {.is_secret = true};
+    MLN_TRY(mln_reach_target(cx, ask, &target));
+    if (age_ms > 0) {
+        MLN_TRY(reach_cache_key(cx, ask, key));
+        if (reach_cache_get(reach->cache, key, age_ms, &frame)) {
+            return read_answer(cx, mln_buf_bytes(&frame), ret);
+        }
+    }
+    MLN_TRY(reach_turn_take(cx, reach->turns, target, age_ms > 0 ? key : NULL, reach_timeout_ms(ask), &turn));
+    struct mln_err err = age_ms > 0 ? call_kept(cx, reach, ask, key, ret) : call_plain(cx, reach, ask, ret);
+    reach_turn_give(reach->turns, turn);
     return err;
 }

@@ -4,6 +4,7 @@
 
 usage: node_attest.py [MERLON]     Certificates are made with openssl; without it everything is skipped.
 """
+import base64
 import hashlib
 import http.server
 import json
@@ -14,6 +15,7 @@ import ssl
 import subprocess
 import tempfile
 import threading
+import time
 
 from kit import Server, case, finish, free_port, skip
 from node_kit import Node, until
@@ -35,6 +37,17 @@ def leaf(folder, name, by, names=None):
     openssl(folder, "x509", "-req", "-in", name + ".csr", "-CA", by + ".pem", "-CAkey", by + ".key", "-CAcreateserial", "-out", name + ".pem",
             "-days", "2", "-extfile", "ext")
     return "--cert", str(folder / (name + ".pem")), "--key", str(folder / (name + ".key"))
+
+
+def jwt(claims):
+    """In the form of a token; who signed it is the cluster's to say."""
+    parts = ({"alg": "ES256", "kid": "k"}, {name: value for name, value in claims.items() if value is not None})
+    return ".".join([base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts] + ["A" * 86])
+
+
+def no_token(folder):
+    (folder / "none").write_text("nonsense\n")
+    return "--psat-file", str(folder / "none"), "--cluster", "east"
 
 
 class Cluster:
@@ -137,16 +150,17 @@ def by_token(nodes, server, folder):
         "service_accounts": ["merlon:node"]}}})
     case("a cluster", made.code == 204, made.data)
 
-    def token(name, says=None, where="east"):
-        (folder / name).write_text(name + "\n")
+    def token(name, says=None, where="east", **claims):
+        text = jwt({"sub": name, "aud": ["merlon-server"], "exp": int(time.time()) + 600, **claims})
+        (folder / name).write_text(text + "\n")
         if says is not None:
-            cluster.says[name] = says
+            cluster.says[text] = says
         return "--psat-file", str(folder / name), "--cluster", where
 
     nodes.joins("a node whose token the cluster vouches for", "spiffe://example.org/merlon/node/k8s_psat/east/0a1b", *token("good", vouched()))
     path, bearer, body = cluster.asked[-1]
     case("the cluster was asked as it wants to be", path == "/apis/authentication.k8s.io/v1/tokenreviews" and bearer == "Bearer reviewer" and
-         body["spec"] == {"token": "good", "audiences": ["merlon-server"]}, cluster.asked)
+         body["spec"] == {"token": (folder / "good").read_text().strip(), "audiences": ["merlon-server"]}, cluster.asked)
     nodes.is_refused("a token that the cluster does not know", *token("unknown"))
     nodes.is_refused("a service account that is not listed", *token("account", vouched("default:default")))
     nodes.is_refused("a user who is no service account", *token("user", {**vouched(), "user": {"username": "merlon:node"}}))
@@ -154,6 +168,14 @@ def by_token(nodes, server, folder):
     nodes.is_refused("a token for somebody else", *token("audience", vouched(audience="vault")))
     nodes.is_refused("a cluster that is not configured", *token("where", vouched(), "west"))
     nodes.is_refused("a machine's name that makes no id", *token("odd", vouched(node="a b")))
+    asked = len(cluster.asked)
+    nodes.is_refused("a token that says it is for somebody else", *token("vault", vouched(), aud=["vault"]))
+    nodes.is_refused("a token for nobody", *token("nobody", vouched(), aud=None))
+    nodes.is_refused("an expired token", *token("old", vouched(), exp=int(time.time()) - 600))
+    nodes.is_refused("a token without an end", *token("endless", vouched(), exp=None))
+    nodes.is_refused("a token of 9 KiB", *token("long", vouched(), more="x" * 9000))
+    nodes.is_refused("text that is no token", *no_token(folder))
+    case("and the cluster is not asked about these", len(cluster.asked) == asked, cluster.asked[asked:])
 
 
 def body():

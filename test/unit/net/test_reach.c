@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdatomic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -154,6 +155,9 @@ struct world {
     sem_t listens; /* the thread is on its way */
 };
 
+static atomic_int asked_once;
+static sem_t may_answer_once;
+
 static void answer(int fd, const char *request)
 {
     static const char plain[] = "HTTP/1.1 200 OK\r\nX-Who: World\r\nContent-Length: 5\r\n\r\nhello";
@@ -168,6 +172,12 @@ static void answer(int fd, const char *request)
                                                             : plain;
     if (strstr(request, " /hang ") != NULL) {
         (void)sleep(2);
+    }
+    if (strstr(request, " /once ") != NULL) {
+        (void)atomic_fetch_add(&asked_once, 1);
+        while (sem_wait(&may_answer_once) != 0) {
+        }
+        (void)sem_post(&may_answer_once);
     }
     if (strstr(request, " /junk ") != NULL) {
         what = "NOT HTTP AT ALL\r\n\r\n";
@@ -332,6 +342,104 @@ static void test_kept_answers(void **state)
     close_world(&w);
 }
 
+/* ---- turns ---- */
+
+static void turn(struct mln_cx *cx, struct reach_turns *turns, const char *target, const uint8_t *key, enum mln_code want,
+                 struct reach_turn **ret)
+{
+    struct mln_err err = reach_turn_take(cx, turns, target, key, 1, ret);
+    if (err.code != (uint32_t)want) {
+        fail_msg("%s: %s (%s)", target, mln_err_name(err.code), cx->text);
+    }
+    mln_cx_clear(cx);
+}
+
+static void test_turns(void **state)
+{
+    static const uint8_t a[32] = {1}, b[32] = {2};
+    struct mln_cx *cx = kit_cx(state);
+    struct reach_turns *turns = reach_turns_new();
+    struct reach_turn *all[MLN_REACH_CALLS_MAX], *more = NULL;
+    assert_non_null(turns);
+    turn(cx, turns, "h:1", a, MLN_E_OK, &all[0]);
+    turn(cx, turns, "h:1", a, MLN_E_LIMIT, &more); /* one of a key */
+    turn(cx, turns, "h:2", a, MLN_E_LIMIT, &more);
+    turn(cx, turns, "h:1", b, MLN_E_OK, &all[1]);
+    reach_turn_give(turns, all[0]);
+    turn(cx, turns, "h:1", a, MLN_E_OK, &all[0]);
+    for (unsigned i = 2; i < MLN_REACH_CALLS_OF_TARGET; i++) {
+        turn(cx, turns, "h:1", NULL, MLN_E_OK, &all[i]);
+    }
+    turn(cx, turns, "h:1", NULL, MLN_E_LIMIT, &more); /* of a target */
+    for (unsigned i = MLN_REACH_CALLS_OF_TARGET; i < MLN_REACH_CALLS_MAX; i++) {
+        turn(cx, turns, mln_text_format(cx, "other%u:1", i / MLN_REACH_CALLS_OF_TARGET), NULL, MLN_E_OK, &all[i]);
+    }
+    turn(cx, turns, "last:1", NULL, MLN_E_LIMIT, &more); /* of all */
+    reach_turn_give(turns, all[5]);
+    turn(cx, turns, "last:1", NULL, MLN_E_OK, &more);
+    reach_turn_give(turns, all[6]);
+    reach_turns_end(turns);
+    turn(cx, turns, "last:1", NULL, MLN_E_UNREACHABLE, &more);
+    reach_turns_free(turns);
+}
+
+struct crowd {
+    struct mln_reach *reach;
+    const struct mln_value *ask;
+    sem_t begun;
+    atomic_int answered, limited;
+};
+
+static void *crowd_main(void *arg)
+{
+    struct crowd *crowd = arg;
+    struct mln_cx *cx = kit_cx_new();
+    const struct mln_value *got = NULL;
+    (void)sem_post(&crowd->begun);
+    struct mln_err err = mln_reach_call(cx, crowd->reach, crowd->ask, &got);
+    (void)atomic_fetch_add(mln_failed(err) ? &crowd->limited : &crowd->answered, mln_failed(err) && !mln_is(err, MLN_E_LIMIT) ? 1000 : 1);
+    kit_cx_free(cx);
+    return NULL;
+}
+
+/* A crowd with one question asks it once; few wait for the answer, the others are told so. */
+static void test_crowd(void **state)
+{
+    enum { CROWD = 48 };
+    struct world w;
+    struct crowd crowd = {0};
+    pthread_t threads[CROWD];
+    open_world(&w, kit_cx(state));
+    start_reach(&w, NULL);
+    assert_int_equal(sem_init(&may_answer_once, 0, 0), 0);
+    assert_int_equal(sem_init(&crowd.begun, 0, 0), 0);
+    struct mln_value *ask = ask_for(&w, "/once");
+    mln_put_int(w.cx, ask, "max_age_ms", 60000);
+    crowd.reach = w.reach;
+    crowd.ask = ask;
+    for (size_t i = 0; i < CROWD; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, crowd_main, &crowd), 0);
+    }
+    for (size_t i = 0; i < CROWD; i++) {
+        while (sem_wait(&crowd.begun) != 0) {
+        }
+    }
+    (void)usleep(200000); /* so that they meet; right however long it takes */
+    const struct mln_value *got = NULL;
+    (void)sem_post(&may_answer_once);
+    for (size_t i = 0; i < CROWD; i++) {
+        (void)pthread_join(threads[i], NULL);
+    }
+    assert_int_equal(atomic_load(&asked_once), 1);
+    assert_true(atomic_load(&crowd.answered) >= 1);
+    assert_int_equal(atomic_load(&crowd.answered) + atomic_load(&crowd.limited), CROWD);
+    kit_ok(w.cx, mln_reach_call(w.cx, w.reach, ask, &got)); /* and what came of it is kept */
+    assert_int_equal(atomic_load(&asked_once), 1);
+    mln_reach_free(w.reach);
+    assert_int_equal(end_reach(&w), 0);
+    close_world(&w);
+}
+
 static void test_refused_asks(void **state)
 {
     struct world w;
@@ -453,7 +561,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_urls),  KIT_TEST(test_patterns),     KIT_TEST(test_allows), KIT_TEST(test_addresses),
         KIT_TEST(test_calls), KIT_TEST(test_refused_asks), KIT_TEST(test_end), KIT_TEST(test_kept_answers), KIT_TEST(test_death),
-             KIT_TEST(test_hostile_frames),
+        KIT_TEST(test_hostile_frames), KIT_TEST(test_turns), KIT_TEST(test_crowd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
