@@ -29,6 +29,7 @@ struct launch {
     struct passwd user;
     char user_text[PASSWD_BYTES];
     bool has_user;
+    uid_t owner; /* whose files may be, besides root's: who started us, before he became the user */
 };
 
 /* ---- who runs it ---- */
@@ -81,20 +82,21 @@ static void push_folders(struct mln_cx *cx, const char *path, struct mln_value *
 }
 
 /* Every file of the model and every folder, as it is now: a file that is added later shows in its folder's times. */
-static struct mln_err look_at(struct mln_cx *cx, const char *model, struct mln_value *watch)
+static struct mln_err look_at(struct mln_cx *cx, const struct launch *l, struct mln_value *watch)
 {
     MLN_AUTO(mln_tree_drop) struct mln_tree tree = {.root_fd = -1};
     struct mln_value *paths = mln_set(cx);
     MLN_AUTO(mln_fd_drop) int fd = -1;
-    MLN_TRY(mln_tree_walk(cx, model, NULL, &tree));
-    MLN_TRY(mln_file_open(cx, model, O_PATH, 0, &fd));
+    MLN_TRY(mln_tree_walk(cx, l->model, NULL, &tree));
+    MLN_TRY(mln_file_open(cx, l->model, O_PATH, 0, &fd));
     mln_push_text(cx, paths, "");
     for (size_t i = 0; i < tree.n_files && !tree.is_file; i++) {
         push_folders(cx, tree.files[i].path, paths);
         mln_push_text(cx, paths, tree.files[i].path);
     }
     for (size_t i = 0; i < mln_len(paths); i++) {
-        MLN_TRY(mln_attest_model_watch(cx, fd, mln_get_text(cx, mln_item(paths, i), ""), watch));
+        MLN_TRY(mln_attest_model_watch(cx, fd, mln_get_text(cx, mln_item(paths, i), ""), l->owner,
+                                       watch));
     }
     return mln_cx_err(cx);
 }
@@ -129,9 +131,9 @@ static struct mln_err verify(struct launch *l, struct mln_oms_trust *trust, bool
     if (!has_trust) {
         MLN_TRY(model_trust_of_server(cli, cli->cx, bundle, trust));
     }
-    MLN_TRY(look_at(cli->cx, l->model, before));
+    MLN_TRY(look_at(cli->cx, l, before));
     MLN_TRY(mln_oms_verify(cli->cx, l->model, bundle, trust, &options, &report));
-    MLN_TRY(look_at(cli->cx, l->model, after));
+    MLN_TRY(look_at(cli->cx, l, after));
     if (!mln_value_eq(before, after)) {
         return mln_fail(cli->cx, MLN_E_CONFLICT,
                         "files of the model changed while they were verified");
@@ -286,7 +288,7 @@ static struct mln_err run(struct mln_cli *cli)
     struct mln_value *note = mln_object(cli->cx);
     static char whole[PATH_MAX];
     const char *path = realpath(cli->args[0], whole);
-    l = (struct launch){.cli = cli, .records = mln_cli_text(cli, "records")};
+    l = (struct launch){.cli = cli, .records = mln_cli_text(cli, "records"), .owner = geteuid()};
     l.model = path != NULL ? mln_text_dup(cli->cx, mln_bytes_of(path)) : NULL;
     if (l.model == NULL) {
         return mln_fail(cli->cx, MLN_E_NOT_FOUND, "there is no model %s", cli->args[0]);

@@ -101,7 +101,8 @@ struct mln_err mln_attest_docker_parse(struct mln_cx *cx, struct mln_bytes json,
 #define MLN_MODEL_FORMAT     "merlon-model-1"
 /* Put which process this is into a record. errors IO */
 struct mln_err mln_attest_model_self(struct mln_cx *cx, const char *proc, struct mln_value *record);
-/* Push one thing to watch: a file or folder below the model's folder ("" = itself), as it is now. errors NOT_FOUND */
-struct mln_err mln_attest_model_watch(struct mln_cx *cx, int model_fd, const char *path, struct mln_value *watch);
+/* Push one thing to watch: a file or folder below the model's folder ("" = itself), as it is now. errors NOT_FOUND, DENIED (it is neither
+ * root's nor the owner's, or group or others may write it) */
+struct mln_err mln_attest_model_watch(struct mln_cx *cx, int model_fd, const char *path, uint32_t owner, struct mln_value *watch);
 /* Is that record of a process that lives? For who clears the folder. */
 bool mln_attest_model_lives(struct mln_cx *cx, const char *proc, struct mln_bytes record);

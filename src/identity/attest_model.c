@@ -4,7 +4,7 @@
  * arguments, which it can overwrite, nor files that it has open or mapped, which prove only that it may read them. `merlon model run`,
  * started by root, verifies the files, writes a record of its own process, gives up root's rights and becomes the program by exec. The
  * record holds for that process alone (number, start, boot, namespace): no child has one, and no process that gets the number later.
- * It holds as long as no file of the model changed: the kernel sets change times.
+ * It holds as long as no file of the model changed: the kernel sets change times, and nobody but root may write the files.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -82,6 +82,12 @@ static struct mln_err check_process(struct mln_cx *cx, const char *proc, int pro
 
 /* ---- files ---- */
 
+/* Root's, or the server's user's where that is not root; and nobody else may write it. */
+static bool is_trusted(const struct stat *st, uint32_t owner)
+{
+    return (st->st_uid == 0 || st->st_uid == owner) && (st->st_mode & LEAVE_ALONE) == 0;
+}
+
 static int64_t ns_of(const struct timespec *t)
 {
     return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
@@ -97,26 +103,35 @@ static void look_of(const struct stat *st, int64_t ret[5])
     ret[4] = ns_of(&st->st_ctim);
 }
 
-static bool look_at(int model_fd, const char *path, int64_t ret[5])
+static bool stat_at(int model_fd, const char *path, struct stat *ret)
 {
-    struct stat st;
-    int rc =
-        path[0] == '\0' ? fstat(model_fd, &st) : fstatat(model_fd, path, &st, AT_SYMLINK_NOFOLLOW);
-    if (rc != 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))) {
-        return false;
-    }
-    look_of(&st, ret);
-    return true;
+    int rc = path[0] == '\0' ? fstat(model_fd, ret)
+                             : fstatat(model_fd, path, ret, AT_SYMLINK_NOFOLLOW);
+    return rc == 0 && (S_ISREG(ret->st_mode) || S_ISDIR(ret->st_mode));
+}
+
+/* Times tell of writes by system calls alone. Whoever could open a file for writing may have it mapped, and what he writes into a page
+ * that was dirty already shows in no time: so nobody else may be able to. */
+static struct mln_err check_owner(struct mln_cx *cx, const struct stat *st, uint32_t owner)
+{
+    return is_trusted(st, owner)
+               ? MLN_OK
+               : mln_fail(cx, MLN_E_DENIED,
+                          "a file or folder of the model is not root's, or group or others may "
+                          "write it: let root install a copy of the model (cp -r, chmod -R go-w)");
 }
 
 struct mln_err mln_attest_model_watch(struct mln_cx *cx, int model_fd, const char *path,
-                                      struct mln_value *watch)
+                                      uint32_t owner, struct mln_value *watch)
 {
     int64_t look[5];
+    struct stat st;
     struct mln_value *one = mln_array(cx);
-    if (!look_at(model_fd, path, look)) {
+    if (!stat_at(model_fd, path, &st)) {
         return mln_fail(cx, MLN_E_NOT_FOUND, "a file of the model is gone, or is no file");
     }
+    MLN_TRY(check_owner(cx, &st, owner));
+    look_of(&st, look);
     mln_push_text(cx, one, path);
     for (size_t i = 0; i < MLN_COUNT(look); i++) {
         mln_push(cx, one, mln_int(cx, look[i]));
@@ -125,12 +140,16 @@ struct mln_err mln_attest_model_watch(struct mln_cx *cx, int model_fd, const cha
     return mln_cx_err(cx);
 }
 
-static bool is_unchanged(struct mln_cx *cx, int model_fd, const struct mln_value *one)
+static bool is_unchanged(struct mln_cx *cx, int model_fd, const struct mln_value *one,
+                         struct stat *ret)
 {
     int64_t now[5] = {0};
     const char *path = mln_get_text(cx, mln_item(one, 0), NULL);
     bool is = mln_len(one) == 1 + MLN_COUNT(now) && path != NULL && path[0] != '/' &&
-              look_at(model_fd, path, now);
+              stat_at(model_fd, path, ret);
+    if (is) {
+        look_of(ret, now);
+    }
     for (size_t i = 0; is && i < MLN_COUNT(now); i++) {
         const struct mln_value *was = mln_item(one, i + 1);
         is = mln_type_of(was) == MLN_INT && mln_get_int(was, 0) == now[i];
@@ -138,7 +157,7 @@ static bool is_unchanged(struct mln_cx *cx, int model_fd, const struct mln_value
     return is;
 }
 
-static struct mln_err check_files(struct mln_cx *cx, const struct mln_value *record)
+static struct mln_err check_files(struct mln_cx *cx, const struct mln_value *record, uint32_t owner)
 {
     const struct mln_value *watch = mln_get(record, "watch");
     const char *model = mln_get_text(cx, mln_get(record, "model"), "");
@@ -149,21 +168,17 @@ static struct mln_err check_files(struct mln_cx *cx, const struct mln_value *rec
     }
     MLN_TRY(mln_file_open(cx, model, O_PATH | O_NOFOLLOW, 0, &fd));
     for (size_t i = 0; i < mln_len(watch); i++) {
-        if (!is_unchanged(cx, fd, mln_item(watch, i))) {
+        struct stat st;
+        if (!is_unchanged(cx, fd, mln_item(watch, i), &st)) {
             return mln_fail(cx, MLN_E_DENIED,
                             "files of the model changed since the process was started with it");
         }
+        MLN_TRY(check_owner(cx, &st, owner));
     }
     return mln_cx_err(cx);
 }
 
 /* ---- the record ---- */
-
-/* Root's, or the server's user's where that is not root; and nobody else may write it. */
-static bool is_trusted(const struct stat *st, uint32_t owner)
-{
-    return (st->st_uid == 0 || st->st_uid == owner) && (st->st_mode & LEAVE_ALONE) == 0;
-}
 
 static struct mln_err read_record(struct mln_cx *cx, const struct mln_attest_target *target,
                                   const char *folder, const struct mln_value **ret)
@@ -226,7 +241,7 @@ static struct mln_err look(struct mln_cx *cx, const struct mln_attest_target *ta
     const char *folder = mln_get_text(cx, mln_get(settings, "records"), MLN_MODEL_RECORDS);
     MLN_TRY(read_record(cx, target, folder, &record));
     MLN_TRY(check_process(cx, target->config->proc, target->proc_fd, target->pid, record));
-    MLN_TRY(check_files(cx, record));
+    MLN_TRY(check_files(cx, record, target->config->owner));
     return push(cx, record, selectors);
 }
 

@@ -105,6 +105,7 @@ def model(folder, key, name="ranker", weights=b"weights"):
         case("signed: " + name, done.returncode == 0, done.stderr)
     for one in (path, *path.rglob("*")):
         one.chmod(0o755 if one.is_dir() else 0o644)
+        os.chown(one, 0, 0)
     return path
 
 
@@ -181,6 +182,36 @@ def started(server, folder, path, root):
     case("records of processes that are gone are cleared away", len(notes) <= 2, notes)
 
 
+def owned(server, folder, root):
+    """Files that another than root may write could be mapped by him, and what he writes then shows in no time."""
+    def spoil(name, path, how):
+        whole = model(folder, folder / "key.pem", "of-" + name)
+        how(whole / path)
+        with Launch(folder, whole) as one:
+            out, err = one.child.communicate(timeout=30)
+            case("%s: starts nothing" % name, one.child.returncode == 4 and not out and b"not root's" in err, "%d %s %s" % (one.child.returncode, out, err))
+
+    spoil("users-file", "weights.bin", lambda path: os.chown(path, 65534, 65534))
+    spoil("users-folder", "sub", lambda path: os.chown(path, 65534, 65534))
+    spoil("users-model", "", lambda path: os.chown(path, 65534, 65534))
+    spoil("group-writable-file", "sub/config.json", lambda path: path.chmod(0o664))
+    spoil("file-that-all-write", "weights.bin", lambda path: path.chmod(0o646))
+    spoil("folder-that-all-write", "sub", lambda path: path.chmod(0o777))
+    good = folder / "ranker"
+    with Launch(folder, good) as one:
+        case("root's own has its identity", one.line()[1:] == [root, ID])
+        record = folder / "records" / str(one.pid)
+        note = json.loads(record.read_text())
+        (good / "weights.bin").chmod(0o666)
+        for seen in note["watch"]:
+            if seen[0] == "weights.bin":
+                at = (good / "weights.bin").stat()
+                seen[4:6] = [at.st_mtime_ns, at.st_ctime_ns]
+        record.write_text(json.dumps(note))
+        case("a file that others may write has none, whatever the record says", one.again()[2:] == ["none"])
+        (good / "weights.bin").chmod(0o644)
+
+
 def body():
     if os.getuid() != 0 or not shutil.which("openssl") or PYTHON is None:
         return skip("identities by models", "this is not root, there is no openssl, or no Python that nobody may run")
@@ -200,6 +231,7 @@ def body():
                                                                                        "model:signer:key:" + hint]})
         case("an entry for the release", answer.code == 200, answer)
         started(server, folder, good, report["root"])
+        owned(server, folder, report["root"])
         refused(folder, "an unsigned model starts nothing", model(folder, None, "unsigned"), want=3)
         refused(folder, "one of another signer starts nothing", model(folder, folder / "other.pem", "foreign"), want=5)
         altered = model(folder, folder / "key.pem", "altered")

@@ -52,9 +52,9 @@ static struct at *start(void)
     static const char *const seen[] = {"", "weights.bin", "sub", "sub/config.json"};
     int fd = open(k->model, O_PATH | O_CLOEXEC);
     for (size_t i = 0; i < MLN_COUNT(seen); i++) {
-        kit_ok(k->cx, mln_attest_model_watch(k->cx, fd, seen[i], watch));
+        kit_ok(k->cx, mln_attest_model_watch(k->cx, fd, seen[i], geteuid(), watch));
     }
-    kit_refused(k->cx, mln_attest_model_watch(k->cx, fd, "absent", watch), MLN_E_NOT_FOUND);
+    kit_refused(k->cx, mln_attest_model_watch(k->cx, fd, "absent", geteuid(), watch), MLN_E_NOT_FOUND);
     (void)close(fd);
     mln_push_text(k->cx, signers, "key:abc");
     k->record = mln_object(k->cx);
@@ -251,6 +251,62 @@ static void link_folder(struct at *k)
     assert_int_equal(rename(below(k, k->model, "sub"), below(k, k->model, "bus")), 0);
     assert_int_equal(symlink("bus", below(k, k->model, "sub")), 0);
 }
+/* As if it had been so when the process was started: nothing changed since. */
+static void note_anew(struct at *k)
+{
+    static const char *const seen[] = {"", "weights.bin", "sub", "sub/config.json"};
+    struct mln_value *watch = mln_array(k->cx);
+    for (size_t i = 0; i < MLN_COUNT(seen); i++) {
+        struct stat st;
+        struct mln_value *one = mln_array(k->cx);
+        assert_int_equal(lstat(below(k, k->model, seen[i]), &st), 0);
+        mln_push_text(k->cx, one, seen[i]);
+        mln_push(k->cx, one, mln_int(k->cx, (int64_t)st.st_dev));
+        mln_push(k->cx, one, mln_int(k->cx, (int64_t)st.st_ino));
+        mln_push(k->cx, one, mln_int(k->cx, S_ISREG(st.st_mode) ? (int64_t)st.st_size : -1));
+        mln_push(k->cx, one,
+                 mln_int(k->cx, (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec));
+        mln_push(k->cx, one,
+                 mln_int(k->cx, (int64_t)st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec));
+        mln_push(k->cx, watch, one);
+    }
+    mln_put(k->cx, k->record, "watch", watch);
+    write_record(k, getpid());
+}
+
+/* Whoever may write a file may have it mapped, and what he writes then shows in no time. */
+static void test_files_of_others(void **state)
+{
+    static const struct {
+        const char *path;
+        mode_t mode; /* 0: another user's */
+    } t[] = {
+        {"weights.bin", 0664}, {"weights.bin", 0646}, {"sub", 0775}, {"", 0777},
+        {"sub/config.json", 0666}, {"weights.bin", 0}, {"sub", 0}, {"", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < MLN_COUNT(t); i++) {
+        MODEL(k);
+        const char *path = below(k, k->model, t[i].path);
+        note_anew(k);
+        assert_string_not_equal(shown(k, getpid()), "");
+        if (t[i].mode == 0 && geteuid() != 0) {
+            continue; /* only root can give files away */
+        }
+        assert_int_equal(t[i].mode != 0 ? chmod(path, t[i].mode) : chown(path, 4242, 4242), 0);
+        note_anew(k);
+        const char *got = shown(k, getpid());
+        if (got[0] != '\0') {
+            fail_msg("%s %o: %s", t[i].path, (unsigned)t[i].mode, got);
+        }
+        int fd = open(k->model, O_PATH | O_CLOEXEC);
+        kit_refused(k->cx,
+                    mln_attest_model_watch(k->cx, fd, t[i].path, geteuid(), mln_array(k->cx)),
+                    MLN_E_DENIED);
+        (void)close(fd);
+    }
+}
+
 static void open_record(struct at *k)
 {
     assert_int_equal(chmod(mln_text_format(k->cx, "%s/%d", k->records, (int)getpid()), 0622), 0);
@@ -366,7 +422,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         KIT_TEST(test_shown),   KIT_TEST(test_child), KIT_TEST(test_records),
-        KIT_TEST(test_changes), KIT_TEST(test_lives), KIT_TEST(test_settings),
+        KIT_TEST(test_changes), KIT_TEST(test_lives), KIT_TEST(test_settings), KIT_TEST(test_files_of_others),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
