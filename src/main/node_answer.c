@@ -10,7 +10,8 @@
 #define PREFIX "spiffe/workload/"
 
 #define TRIES_MAX 80u /* a token of each identity is one; entries may change meanwhile */
-#define BEHIND_MAX 4u /* times that a token of another entry than is known here comes for one question */
+#define BEHIND_MAX                                                                                 \
+    4u /* times that a token of another entry than is known here comes for one question */
 
 struct asked {
     const struct mln_peer *peer;
@@ -47,7 +48,8 @@ static struct mln_err fetch_token(struct node *node, struct mln_cx *cx, struct a
                                   const struct mln_replica_reply *lacks)
 {
     const struct mln_value *data = NULL;
-    struct node_call what = {.path = "/v1/spiffe/nodes/jwt", .body = lacks->body};
+    struct node_call what = {
+        .path = "/v1/spiffe/nodes/jwt", .body = lacks->body, .for_process = true};
     struct mln_err err = node_call(node, cx, &what, &data);
     if (!mln_failed(err)) {
         err = mln_replica_token(cx, node->replica, &asked->ask, lacks, data);
@@ -56,7 +58,7 @@ static struct mln_err fetch_token(struct node *node, struct mln_cx *cx, struct a
         return err;
     }
     mln_cx_clear(cx);
-    return node_catch_up(node, cx);
+    return node_catch_up(node, cx, true);
 }
 
 /* What is missing, asked of the server. */

@@ -45,6 +45,7 @@ struct node {
     unsigned n_idle;
     char session[NODE_SESSION_BYTES]; /* "" = none */
     atomic_ullong version;            /* of the topic */
+    atomic_llong down_until_ns; /* monotonic: the server did not answer, and no process waits for it until then */
     struct node_self self;
     struct mln_client *watcher; /* the poller's: its calls take a minute */
 };
@@ -54,6 +55,7 @@ struct node_call {
     const char *path;
     const struct mln_value *body; /* NULL = GET */
     struct mln_client *client;    /* NULL = any */
+    bool for_process;             /* one waits: UNREACHABLE at once when the server just was */
 };
 /*
  * ret: "data" of the answer, NULL of 204. errors UNREACHABLE, DENIED (the session is over, or what was asked is not for us), NOT_FOUND,
@@ -96,14 +98,17 @@ void node_session_end(struct node *node);
 /* ---- node_sync.c ---- */
 /* Tell all streams to ask again. */
 void node_wake(struct node *node);
-/* Certificates for entries that lack one; ids NULL = whichever. ret_n: how many are new. errors as node_call */
+/*
+ * Certificates for entries that lack one; ids: of a process that waits; NULL = whichever. ret_n: how many are new. errors as node_call;
+ * UNREACHABLE: others wait for the server already
+ */
 struct mln_err node_sign(struct node *node, struct mln_cx *cx, const struct mln_value *ids,
                          size_t *ret_n);
 /* All that changed since the last time, and what is due. */
 struct mln_err node_sync(struct node *node, struct mln_cx *cx);
 /* What changed, and nothing else: an answer of the server did not fit to what is here. errors as node_call */
-struct mln_err node_catch_up(struct node *node, struct mln_cx *cx);
-/* Entries that templates have for a process that shows these: made at the server, and here. */
+struct mln_err node_catch_up(struct node *node, struct mln_cx *cx, bool for_process);
+/* Entries that templates have for a process that shows these, and waits: made at the server, and here. errors as node_sign */
 struct mln_err node_match(struct node *node, struct mln_cx *cx, const struct mln_value *selectors);
 /* Wait for news; *ret_changed. */
 struct mln_err node_watch(struct node *node, struct mln_cx *cx, bool *ret_changed);

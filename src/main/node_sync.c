@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A node's replica and the server: what changed, certificates for keys that were made here, waiting for news. */
+#include <time.h>
+
 #include "base/cbor.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -10,6 +12,8 @@
 #define EARLY_NS  ((int64_t)900000000) /* an answer that much before its time has news */
 #define PAGES_MAX 4096u                /* of one sync: two million entries */
 #define TURNS_MAX 4096u
+#define LOCK_S                                                                                     \
+    2 /* a process waits so long for others who ask the server; then what is here will do */
 
 static int64_t now(void)
 {
@@ -34,6 +38,16 @@ void node_wake(struct node *node)
     workers_publish(workers, mln_buf_bytes(&text));
 }
 
+/* The locks are held over calls, and one of those takes seconds when the server is away: then not all wait in a row. */
+static struct mln_err enter(struct mln_cx *cx, pthread_mutex_t *lock, bool for_process)
+{
+    struct timespec until = {0};
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LOCK_S;
+    int rc = for_process ? pthread_mutex_timedlock(lock, &until) : pthread_mutex_lock(lock);
+    return rc == 0 ? MLN_OK : mln_fail(cx, MLN_E_UNREACHABLE, "others wait for the server already");
+}
+
 /* ---- certificates ---- */
 
 static struct mln_err sign_some(struct node *node, struct mln_cx *cx, const struct mln_value *ids,
@@ -46,7 +60,8 @@ static struct mln_err sign_some(struct node *node, struct mln_cx *cx, const stru
     if (batch == NULL) {
         return MLN_OK;
     }
-    struct node_call what = {.path = "/v1/spiffe/nodes/sign", .body = body};
+    struct node_call what = {
+        .path = "/v1/spiffe/nodes/sign", .body = body, .for_process = ids != NULL};
     MLN_TRY(node_call(node, cx, &what, &data));
     return mln_replica_certified(cx, node->replica, batch, data, now(), ret_n);
 }
@@ -54,7 +69,7 @@ static struct mln_err sign_some(struct node *node, struct mln_cx *cx, const stru
 struct mln_err node_sign(struct node *node, struct mln_cx *cx, const struct mln_value *ids,
                          size_t *ret_n)
 {
-    (void)pthread_mutex_lock(&node->signing);
+    MLN_TRY(enter(cx, &node->signing, ids != NULL));
     struct mln_err err = sign_some(node, cx, ids, ret_n);
     (void)pthread_mutex_unlock(&node->signing);
     return err;
@@ -84,18 +99,19 @@ static struct mln_err sign_all(struct node *node, struct mln_cx *cx)
 
 /* ---- what changed ---- */
 
-static struct mln_err take_page(struct node *node, struct mln_cx *cx, bool *ret_more)
+static struct mln_err take_page(struct node *node, struct mln_cx *cx, bool for_process,
+                                bool *ret_more)
 {
     const struct mln_value *data = NULL;
     const char *path = mln_text_format(cx, "/v1/spiffe/nodes/sync?since=%s",
                                        mln_replica_revision(cx, node->replica));
     MLN_TRY(mln_cx_err(cx));
-    struct node_call what = {.path = path};
+    struct node_call what = {.path = path, .for_process = for_process};
     MLN_TRY(node_call(node, cx, &what, &data));
     return mln_replica_put(cx, node->replica, data, ret_more);
 }
 
-static struct mln_err take_all(struct node *node, struct mln_cx *cx)
+static struct mln_err take_all(struct node *node, struct mln_cx *cx, bool for_process)
 {
     bool has_more = true;
     for (unsigned i = 0; has_more && i < PAGES_MAX; i++) {
@@ -105,7 +121,7 @@ static struct mln_err take_all(struct node *node, struct mln_cx *cx)
             return mln_fail(cx, MLN_E_MEMORY, "no memory to hear what changed");
         }
         mln_cx_init(&inner, arena);
-        struct mln_err err = take_page(node, &inner, &has_more);
+        struct mln_err err = take_page(node, &inner, for_process, &has_more);
         if (mln_failed(err)) {
             return mln_fail(cx, (enum mln_code)err.code, "%s", inner.text);
         }
@@ -114,18 +130,18 @@ static struct mln_err take_all(struct node *node, struct mln_cx *cx)
 }
 
 /* A page answers what was known before it: so nobody else may put one in meanwhile. */
-static struct mln_err take_pages(struct node *node, struct mln_cx *cx)
+static struct mln_err take_pages(struct node *node, struct mln_cx *cx, bool for_process)
 {
-    (void)pthread_mutex_lock(&node->syncing);
-    struct mln_err err = take_all(node, cx);
+    MLN_TRY(enter(cx, &node->syncing, for_process));
+    struct mln_err err = take_all(node, cx, for_process);
     (void)pthread_mutex_unlock(&node->syncing);
     return err;
 }
 
-struct mln_err node_catch_up(struct node *node, struct mln_cx *cx)
+struct mln_err node_catch_up(struct node *node, struct mln_cx *cx, bool for_process)
 {
     const char *before = mln_replica_revision(cx, node->replica);
-    MLN_TRY(take_pages(node, cx));
+    MLN_TRY(take_pages(node, cx, for_process));
     const char *after = mln_replica_revision(cx, node->replica);
     MLN_TRY(mln_cx_err(cx));
     if (!mln_bytes_is(mln_bytes_of(before), after)) {
@@ -136,7 +152,7 @@ struct mln_err node_catch_up(struct node *node, struct mln_cx *cx)
 
 struct mln_err node_sync(struct node *node, struct mln_cx *cx)
 {
-    MLN_TRY(node_catch_up(node, cx));
+    MLN_TRY(node_catch_up(node, cx, false));
     return sign_all(node, cx);
 }
 
@@ -144,10 +160,10 @@ struct mln_err node_match(struct node *node, struct mln_cx *cx, const struct mln
 {
     const struct mln_value *data = NULL;
     struct mln_value *body = mln_object(cx);
-    struct node_call what = {.path = "/v1/spiffe/nodes/match", .body = body};
+    struct node_call what = {.path = "/v1/spiffe/nodes/match", .body = body, .for_process = true};
     mln_put(cx, body, "selectors", selectors);
     MLN_TRY(node_call(node, cx, &what, &data));
-    MLN_TRY(take_pages(node, cx));
+    MLN_TRY(take_pages(node, cx, true));
     mln_replica_matched(node->replica, selectors);
     return MLN_OK;
 }
