@@ -320,6 +320,17 @@ struct mln_err mln_akey_verify(struct mln_cx *cx, enum mln_akey kind, struct mln
 
 /* ---- RSA-OAEP ---- */
 
+/* The context takes the label's copy over. */
+static bool has_label(EVP_PKEY_CTX *ctx, struct mln_bytes label)
+{
+    void *own = label.len > 0 ? OPENSSL_memdup(label.ptr, label.len) : NULL;
+    if (label.len > 0 && (own == NULL || EVP_PKEY_CTX_set0_rsa_oaep_label(ctx, own, (int)label.len) != 1)) {
+        OPENSSL_free(own);
+        return false;
+    }
+    return true;
+}
+
 static bool has_oaep(EVP_PKEY_CTX *ctx, enum mln_hash hash)
 {
     const char *name = crypto_hash_name(hash);
@@ -329,7 +340,7 @@ static bool has_oaep(EVP_PKEY_CTX *ctx, enum mln_hash hash)
 }
 
 struct mln_err mln_akey_oaep_seal(struct mln_cx *cx, struct mln_bytes pub, enum mln_hash hash,
-                                  struct mln_bytes plain, struct mln_buf *box)
+                                  struct mln_bytes label, struct mln_bytes plain, struct mln_buf *box)
 {
     static const uint8_t nothing;
     const uint8_t *text = plain.ptr != NULL ? plain.ptr : &nothing;
@@ -342,7 +353,8 @@ struct mln_err mln_akey_oaep_seal(struct mln_cx *cx, struct mln_bytes pub, enum 
         EVP_PKEY *key = key_for(t, id, PUBLIC, pub);
         MLN_AUTO(ctx_drop)
         EVP_PKEY_CTX *ctx = key != NULL ? EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL) : NULL;
-        if (ctx == NULL || EVP_PKEY_encrypt_init(ctx) != 1 || !has_oaep(ctx, hash)) {
+        if (ctx == NULL || EVP_PKEY_encrypt_init(ctx) != 1 || !has_oaep(ctx, hash) ||
+            !has_label(ctx, label)) {
             return crypto_failed(cx, "encryption");
         }
         if (EVP_PKEY_encrypt(ctx, out, &n, text, plain.len) != 1) {

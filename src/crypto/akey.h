@@ -56,9 +56,9 @@ struct mln_err mln_akey_verify(struct mln_cx *cx, enum mln_akey kind, struct mln
                                const struct mln_akey_how *how, struct mln_bytes digest,
                                struct mln_bytes sig);
 
-/* RSA-OAEP (RFC 8017), MGF1 of the same hash, no label. open: FORGED whatever was wrong. */
+/* RSA-OAEP (RFC 8017), MGF1 of the same hash; label may be empty. open: without a label, FORGED whatever was wrong. */
 struct mln_err mln_akey_oaep_seal(struct mln_cx *cx, struct mln_bytes pub, enum mln_hash hash,
-                                  struct mln_bytes plain, struct mln_buf *box);
+                                  struct mln_bytes label, struct mln_bytes plain, struct mln_buf *box);
 struct mln_err mln_akey_oaep_open(struct mln_cx *cx, struct mln_bytes priv, enum mln_hash hash,
                                   struct mln_bytes box, struct mln_buf *plain);
 

@@ -178,6 +178,9 @@ struct mln_x509_info {
 /* PARSE: no such thing. UNSUPPORTED: a key of another kind. Signature of a certificate: not looked at. */
 struct mln_err mln_x509_cert_read(struct mln_cx *cx, struct mln_bytes der,
                                   struct mln_x509_info *ret);
+/* The same, but alternative names are not looked at (sans_n 0): certificates of TPMs have kinds that are refused above. */
+struct mln_err mln_x509_cert_read_unnamed(struct mln_cx *cx, struct mln_bytes der,
+                                          struct mln_x509_info *ret);
 /* Its signature must be by its own key: FORGED. */
 struct mln_err mln_x509_csr_read(struct mln_cx *cx, struct mln_bytes der,
                                  struct mln_x509_info *ret);

@@ -238,6 +238,7 @@ static struct mln_err raw_of(struct mln_cx *cx, const STACK_OF(X509_EXTENSION) *
     return mln_cx_err(cx);
 }
 
+/* All but the alternative names. */
 static struct mln_err extensions_of(struct mln_cx *cx, const STACK_OF(X509_EXTENSION) * exts,
                                     struct mln_x509_info *info)
 {
@@ -245,8 +246,7 @@ static struct mln_err extensions_of(struct mln_cx *cx, const STACK_OF(X509_EXTEN
     MLN_TRY(basic_of(cx, exts, info));
     MLN_TRY(usage_of(cx, exts, info));
     MLN_TRY(ext_usage_of(cx, exts, info));
-    MLN_TRY(key_ids_of(cx, exts, info));
-    return sans_of(cx, exts, info);
+    return key_ids_of(cx, exts, info);
 }
 
 /* ---- certificates and requests ---- */
@@ -276,8 +276,8 @@ static struct mln_err serial_of(struct mln_cx *cx, const ASN1_INTEGER *serial,
     return MLN_OK;
 }
 
-struct mln_err mln_x509_cert_read(struct mln_cx *cx, struct mln_bytes der,
-                                  struct mln_x509_info *ret)
+static struct mln_err read_cert(struct mln_cx *cx, struct mln_bytes der, bool has_names,
+                                struct mln_x509_info *ret)
 {
     const uint8_t *at = der.ptr;
     struct mln_x509_info info = {.der = der};
@@ -296,8 +296,21 @@ struct mln_err mln_x509_cert_read(struct mln_cx *cx, struct mln_bytes der,
     MLN_TRY(time_of(cx, X509_get0_notAfter(x), &info.not_after_s));
     MLN_TRY(key_of(cx, X509_get0_pubkey(x), X509_get_X509_PUBKEY(x), &info));
     MLN_TRY(extensions_of(cx, X509_get0_extensions(x), &info));
+    MLN_TRY(has_names ? sans_of(cx, X509_get0_extensions(x), &info) : MLN_OK);
     *ret = info;
     return mln_cx_err(cx);
+}
+
+struct mln_err mln_x509_cert_read(struct mln_cx *cx, struct mln_bytes der,
+                                  struct mln_x509_info *ret)
+{
+    return read_cert(cx, der, true, ret);
+}
+
+struct mln_err mln_x509_cert_read_unnamed(struct mln_cx *cx, struct mln_bytes der,
+                                          struct mln_x509_info *ret)
+{
+    return read_cert(cx, der, false, ret);
 }
 
 struct mln_err mln_x509_csr_read(struct mln_cx *cx, struct mln_bytes der, struct mln_x509_info *ret)
@@ -323,6 +336,7 @@ struct mln_err mln_x509_csr_read(struct mln_cx *cx, struct mln_bytes der, struct
     MLN_AUTO(exts_drop) STACK_OF(X509_EXTENSION) *exts = X509_REQ_get_extensions(r);
     ERR_clear_error();
     MLN_TRY(extensions_of(cx, exts, &info));
+    MLN_TRY(sans_of(cx, exts, &info));
     *ret = info;
     return mln_cx_err(cx);
 }

@@ -138,7 +138,7 @@ struct mln_err transit_seal(struct transit_call *call, const struct transit_extr
     if (transit_traits(call->key->type)->is_aead) {
         MLN_TRY(seal_aead(call, &v, x, plain, &box));
     } else {
-        MLN_TRY(mln_akey_oaep_seal(cx, v.public, MLN_HASH_SHA2_256, plain, &rsa));
+        MLN_TRY(mln_akey_oaep_seal(cx, v.public, MLN_HASH_SHA2_256, MLN_BYTES_NONE, plain, &rsa));
         box = mln_buf_bytes(&rsa);
     }
     *ret = transit_wrap_text(cx, number, box, false);

@@ -143,7 +143,7 @@ static void test_oaep(void **state)
     for (size_t n = 0; n <= 190; n += 95) { /* 256 - 2 * 32 - 2 = 190 is the most */
         MLN_AUTO(mln_buf_drop) struct mln_buf box = {0};
         MLN_AUTO(mln_buf_drop) struct mln_buf plain = {.is_secret = true};
-        kit_ok(cx, mln_akey_oaep_seal(cx, mln_buf_bytes(&p.pub), MLN_HASH_SHA2_256,
+        kit_ok(cx, mln_akey_oaep_seal(cx, mln_buf_bytes(&p.pub), MLN_HASH_SHA2_256, MLN_BYTES_NONE,
                                       mln_bytes_at(big, n), &box));
         kit_ok(cx, mln_akey_oaep_open(cx, mln_buf_bytes(&p.priv), MLN_HASH_SHA2_256,
                                       mln_buf_bytes(&box), &plain));
@@ -153,6 +153,16 @@ static void test_oaep(void **state)
                     mln_akey_oaep_open(cx, mln_buf_bytes(&p.priv), MLN_HASH_SHA1,
                                        mln_buf_bytes(&box), &plain),
                     MLN_E_FORGED);
+        mln_buf_clear(&box); /* with a label: for somebody else */
+        kit_ok(cx, mln_akey_oaep_seal(cx, mln_buf_bytes(&p.pub), MLN_HASH_SHA2_256, MLN_BYTES("x"),
+                                      mln_bytes_at(big, n), &box));
+        kit_refused(cx,
+                    mln_akey_oaep_open(cx, mln_buf_bytes(&p.priv), MLN_HASH_SHA2_256,
+                                       mln_buf_bytes(&box), &plain),
+                    MLN_E_FORGED);
+        mln_buf_clear(&box);
+        kit_ok(cx, mln_akey_oaep_seal(cx, mln_buf_bytes(&p.pub), MLN_HASH_SHA2_256, MLN_BYTES_NONE,
+                                      mln_bytes_at(big, n), &box));
         box.ptr[17] ^= 1;
         kit_refused(cx,
                     mln_akey_oaep_open(cx, mln_buf_bytes(&p.priv), MLN_HASH_SHA2_256,
@@ -165,7 +175,7 @@ static void test_oaep(void **state)
     }
     MLN_AUTO(mln_buf_drop) struct mln_buf box = {0};
     kit_refused(cx,
-                mln_akey_oaep_seal(cx, mln_buf_bytes(&p.pub), MLN_HASH_SHA2_256,
+                mln_akey_oaep_seal(cx, mln_buf_bytes(&p.pub), MLN_HASH_SHA2_256, MLN_BYTES_NONE,
                                    mln_bytes_at(big, 191), &box),
                 MLN_E_INVALID);
 }
