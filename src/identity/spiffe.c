@@ -42,7 +42,7 @@ static struct mln_err tick(struct mln_request *rq)
 static const struct mln_path *const more_paths[] = {
     sp_workload_paths, sp_config_paths, sp_authority_paths,  sp_bundle_paths,
     sp_verify_paths,   sp_public_paths, sp_federation_paths, spiffe_authz_paths,
-    sp_node_paths,   sp_node_attest_paths, sp_node_sync_paths, sp_node_sign_paths, sp_template_paths,
+    sp_node_paths,   sp_node_attest_paths, sp_node_sync_paths, sp_node_sign_paths, sp_node_tpm_paths, sp_template_paths,
     sp_connections_paths, sp_exchange_paths, sp_exchange_rule_paths, NULL};
 
 const struct mln_engine mln_identity_spiffe = {

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * How a node shows who it is: a join token (made by an administrator, for one use), a certificate and a signature by its key (x509pop),
- * a service account token of Kubernetes that the cluster itself vouches for (spiffe_node_psat.c), the SVID that it got
- * (spiffe_node_svid.c). Row node-config {"x509pop_ca","clusters","svid_ttl"}.
+ * a service account token of Kubernetes that the cluster itself vouches for (spiffe_node_psat.c), a TPM (spiffe_node_tpm.c),
+ * the SVID that it got (spiffe_node_svid.c). Row node-config {"x509pop_ca","clusters","tpm_ca","tpm_ek_hashes","svid_ttl"}.
  */
 #include "base/clock.h"
+#include "base/log.h"
 #include "crypto/akey.h"
 #include "crypto/digest.h"
 #include "identity/spiffe_node_priv.h"
@@ -19,7 +20,8 @@
 struct mln_err sp_node_refuse(struct mln_request *rq, const char *why)
 {
     struct mln_err err = mln_refail(rq->cx, MLN_E_DENIED, "this node is not attested");
-    mln_note(rq->cx, "node: %s", why);
+    mln_put_text(rq->cx, rq->detail, "why", why);
+    mln_log(MLN_LOG_WARN, "spiffe", "a node is not attested: %s", why);
     return err;
 }
 
@@ -94,12 +96,11 @@ static const char *nonce_mac(struct mln_request *rq, const struct sp_state *stat
     return mln_hex_text(rq->cx, mln_bytes_at(mac, 32));
 }
 
-static struct mln_err challenge(struct mln_request *rq, struct mln_reply *re)
+struct mln_err sp_nonce_put(struct mln_request *rq, const char *context, struct mln_value *data)
 {
     struct sp_state *state = NULL;
     const char *domain = NULL;
     uint8_t random[16];
-    struct mln_value *data = mln_object(rq->cx);
     MLN_TRY(sp_domain_settle(rq, &domain));
     MLN_TRY(sp_state_get(rq, &state));
     mln_random(random, sizeof(random));
@@ -107,10 +108,17 @@ static struct mln_err challenge(struct mln_request *rq, struct mln_reply *re)
                                        mln_hex_text(rq->cx, mln_bytes_at(random, sizeof(random))));
     mln_put_text(rq->cx, data, "nonce",
                  mln_text_format(rq->cx, "%s.%s", text, nonce_mac(rq, state, mln_bytes_of(text))));
-    mln_put_text(rq->cx, data, "context", MLN_NODE_POP_CONTEXT);
+    mln_put_text(rq->cx, data, "context", context);
     mln_put_text(rq->cx, data, "trust_domain", domain);
-    re->data = data;
     return mln_cx_err(rq->cx);
+}
+
+static struct mln_err challenge(struct mln_request *rq, struct mln_reply *re)
+{
+    struct mln_value *data = mln_object(rq->cx);
+    MLN_TRY(sp_nonce_put(rq, MLN_NODE_POP_CONTEXT, data));
+    re->data = data;
+    return MLN_OK;
 }
 
 struct mln_err sp_nonce_check(struct mln_request *rq, struct mln_bytes nonce,
@@ -269,7 +277,11 @@ static struct mln_err by_x509pop(struct mln_request *rq, const struct mln_value 
 static const struct {
     const char *name;
     sp_node_method *check;
-} methods[] = {{"join_token", by_join_token}, {"x509pop", by_x509pop}, {"k8s_psat", sp_by_k8s_psat}, {"x509_svid", sp_by_svid}};
+} methods[] = {{"join_token", by_join_token},
+               {"x509pop", by_x509pop},
+               {"k8s_psat", sp_by_k8s_psat},
+               {"tpm", sp_by_tpm},
+               {"x509_svid", sp_by_svid}};
 
 static struct mln_err attest(struct mln_request *rq, struct mln_reply *re)
 {
@@ -281,7 +293,7 @@ static struct mln_err attest(struct mln_request *rq, struct mln_reply *re)
             return sp_node_begin(rq, &proof, re);
         }
     }
-    return mln_fail(rq->cx, MLN_E_INVALID, "method must be join_token, x509pop, k8s_psat or x509_svid");
+    return mln_fail(rq->cx, MLN_E_INVALID, "method must be join_token, x509pop, k8s_psat, tpm or x509_svid");
 }
 
 /* ---- configuration ---- */
@@ -313,25 +325,31 @@ static struct mln_err check_cluster(struct mln_request *rq, const struct mln_mem
                          "service_accounts (namespace:name)");
 }
 
-static struct mln_err write_config(struct mln_request *rq, struct mln_reply *re)
+/* Of TPMs: their makers' authorities have names of any kind. */
+static struct mln_err check_authorities(struct mln_request *rq, const char *name, bool is_of_tpms)
 {
-    const struct mln_value *clusters = mln_field_of(rq, "clusters"),
-                           *ca = mln_field_of(rq, "x509pop_ca");
-    struct mln_bytes pem = mln_get_bytes(ca), label, der;
-    struct mln_value *row = mln_object(rq->cx);
+    struct mln_bytes text = mln_get_bytes(mln_field_of(rq, name)), pem = text, label, der;
     struct mln_x509_info info;
     bool is_bad = false;
+    for (size_t n = 0; mln_pem_next(rq->cx, &pem, &label, &der, &is_bad); n++) {
+        MLN_TRY(is_of_tpms ? mln_x509_cert_read_unnamed(rq->cx, der, &info) : mln_x509_cert_read(rq->cx, der, &info));
+        is_bad = is_bad || !info.is_ca || (is_of_tpms && n >= SP_TPM_ROOTS_MAX);
+    }
+    bool has_none = text.len > 0 && mln_bytes_find_bytes(text, MLN_BYTES("-----BEGIN CERTIFICATE-----")) == text.len;
+    return is_bad || has_none
+               ? mln_fail(rq->cx, MLN_E_INVALID, "%s must be certificates of authorities in PEM", name)
+               : MLN_OK;
+}
+
+static struct mln_err write_config(struct mln_request *rq, struct mln_reply *re)
+{
+    static const char *const kept[] = {"x509pop_ca", "clusters", "tpm_ca", "tpm_ek_hashes"};
+    const struct mln_value *clusters = mln_field_of(rq, "clusters");
+    struct mln_value *row = mln_object(rq->cx);
     (void)re;
-    while (mln_pem_next(rq->cx, &pem, &label, &der, &is_bad)) {
-        MLN_TRY(mln_x509_cert_read(rq->cx, der, &info));
-        is_bad = is_bad || !info.is_ca;
-    }
-    if (is_bad || (mln_len(ca) > 0 &&
-                   mln_bytes_find_bytes(mln_get_bytes(ca),
-                                        MLN_BYTES("-----BEGIN CERTIFICATE-----")) == mln_len(ca))) {
-        return mln_fail(rq->cx, MLN_E_INVALID,
-                        "x509pop_ca must be certificates of authorities in PEM");
-    }
+    MLN_TRY(check_authorities(rq, "x509pop_ca", false));
+    MLN_TRY(check_authorities(rq, "tpm_ca", true));
+    MLN_TRY(sp_tpm_check_hashes(rq, mln_field_of(rq, "tpm_ek_hashes")));
     for (size_t i = 0; i < mln_len(clusters); i++) {
         MLN_TRY(check_cluster(rq, mln_member_at(clusters, i)));
     }
@@ -342,11 +360,10 @@ static struct mln_err write_config(struct mln_request *rq, struct mln_reply *re)
     if (ttl_s > 0) {
         mln_put_int(rq->cx, row, "svid_ttl", ttl_s);
     }
-    if (ca != NULL) {
-        mln_put(rq->cx, row, "x509pop_ca", ca);
-    }
-    if (clusters != NULL) {
-        mln_put(rq->cx, row, "clusters", clusters);
+    for (size_t i = 0; i < MLN_COUNT(kept); i++) {
+        if (mln_field_of(rq, kept[i]) != NULL) {
+            mln_put(rq->cx, row, kept[i], mln_field_of(rq, kept[i]));
+        }
     }
     return sp_row_put(rq, "node-config", MLN_BYTES_NONE, row);
 }
@@ -361,11 +378,12 @@ static const struct mln_field join_fields[] = {{.name = "ttl",
 static const struct mln_field attest_fields[] = {
     {.name = "method",
      .type = MLN_FIELD_TEXT,
-     .help = "join_token, x509pop, k8s_psat or x509_svid.",
+     .help = "join_token, x509pop, k8s_psat, tpm or x509_svid.",
      .is_required = true},
     {.name = "payload",
      .type = MLN_FIELD_MAP,
-     .help = "token; certificates, nonce, signature; or cluster, token."},
+     .help = "token; certificates, nonce, signature; cluster, token; or ek, ak, certificates, nonce, "
+             "secret, quote, signature."},
     {.name = "csr",
      .type = MLN_FIELD_TEXT,
      .help = "PKCS #10 in base64: the key of the node's own SVID."},
@@ -378,6 +396,12 @@ static const struct mln_field config_fields[] = {
     {.name = "clusters",
      .type = MLN_FIELD_MAP,
      .help = "Clusters by name: host, ca_cert, token_reviewer_jwt, service_accounts."},
+    {.name = "tpm_ca",
+     .type = MLN_FIELD_TEXT,
+     .help = "Authorities of TPMs' endorsement certificates, PEM."},
+    {.name = "tpm_ek_hashes",
+     .type = MLN_FIELD_LIST,
+     .help = "SHA-256 of endorsement keys' SubjectPublicKeyInfo, hex."},
     {.name = "svid_ttl",
      .type = MLN_FIELD_DURATION,
      .help = "Life of nodes' own SVIDs: 30 seconds to 7 days, 24 hours unless said."},

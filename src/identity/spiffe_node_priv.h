@@ -28,6 +28,8 @@ struct mln_err sp_node_of(struct mln_request *rq, const struct mln_value **ret,
 struct mln_err sp_node_refuse(struct mln_request *rq, const char *why);
 struct mln_err sp_node_id(struct mln_request *rq, const char *method, const char *rest,
                           const char **ret);
+/* A challenge: nonce, context, trust_domain. */
+struct mln_err sp_nonce_put(struct mln_request *rq, const char *context, struct mln_value *data);
 /* A challenge of ours, not older than a minute; its time goes to the proof, by which it works once (sp_node_begin). DENIED */
 struct mln_err sp_nonce_check(struct mln_request *rq, struct mln_bytes nonce,
                               struct sp_node_proof *proof);
@@ -47,10 +49,14 @@ typedef struct mln_err sp_node_method(struct mln_request *rq, const struct mln_v
 sp_node_method sp_by_svid, sp_by_k8s_psat,
     sp_by_tpm; /* spiffe_node_svid.c, spiffe_node_psat.c, spiffe_node_tpm.c */
 
+#define SP_TPM_ROOTS_MAX 64u /* of tpm_ca: there are some twenty makers */
+/* Digests of endorsement keys: hex of SHA-256 each. INVALID */
+struct mln_err sp_tpm_check_hashes(struct mln_request *rq, const struct mln_value *hashes);
+
 /* ---- what is signed (spiffe_node_sign.c) ---- */
 /* A PKCS #10 request in base64, of a kind of key that SVIDs may have. INVALID */
 struct mln_err sp_csr_take(struct mln_request *rq, struct mln_bytes text,
                            struct mln_bytes *ret_spki, bool *ret_is_rsa);
 
 extern const struct mln_path sp_node_paths[], sp_node_attest_paths[], sp_node_sync_paths[],
-    sp_node_sign_paths[];
+    sp_node_sign_paths[], sp_node_tpm_paths[];

@@ -7,6 +7,7 @@
 
 #define MLN_NODE_POP_CONTEXT  "merlon node x509pop v2"
 #define MLN_NODE_SVID_CONTEXT "merlon node svid v2"
+#define MLN_NODE_TPM_CONTEXT  "merlon node tpm v1"
 #define MLN_NODE_CSR_MAX      4096u /* bytes: RSA-4096 has 1.2 KiB */
 
 struct mln_node_signed {
