@@ -13,6 +13,7 @@ static const struct mln_flag run_flags[] = {
     {"key", MLN_FLAG_TEXT, "FILE", NULL, "Its key, PKCS #8 in PEM"},
     {"psat-file", MLN_FLAG_TEXT, "FILE", NULL, "Service account token for audience merlon-server"},
     {"cluster", MLN_FLAG_TEXT, "NAME", NULL, "The cluster's name in spiffe/nodes/config"},
+    {"tpm", MLN_FLAG_TEXT, "DEVICE", NULL, "TPM 2.0 of this machine: /dev/tpmrm0, or as tpm2-tss names it"},
     {"attest", MLN_FLAG_TEXT, "FILE", NULL, "Settings of attestors, YAML: what a server's merlon.yaml has below spiffe.attest"},
     {"log-level", MLN_FLAG_TEXT, "LEVEL", "info", "error, warn, info or debug"},
     {"log-format", MLN_FLAG_TEXT, "FORM", "text", "text or json"},
@@ -31,6 +32,7 @@ static struct mln_err run(struct mln_cli *cli)
         .key_file = mln_cli_text(cli, "key"),
         .psat_token_file = mln_cli_text(cli, "psat-file"),
         .cluster = mln_cli_text(cli, "cluster"),
+        .tpm = mln_cli_text(cli, "tpm"),
         .attest_file = mln_cli_text(cli, "attest"),
         .log_level = mln_cli_text(cli, "log-level"),
         .log_format = mln_cli_text(cli, "log-format"),
@@ -61,6 +63,8 @@ static const char *const run_examples[] = {
     "--data /var/lib/merlon-node --join-token-file t",
     "merlon node run --server https://merlon:8200 --socket /run/merlon/api.sock --data "
     "/var/lib/merlon-node --cert node.pem --key node.key",
+    "merlon node run --server https://merlon:8200 --socket /run/merlon/api.sock --data "
+    "/var/lib/merlon-node --tpm /dev/tpmrm0",
     NULL,
 };
 static const char *const token_examples[] = {"merlon node token --field token",

@@ -26,6 +26,7 @@ struct mln_node_options {
     const char *join_token_file;
     const char *cert_file, *key_file;       /* x509pop: chain and key, PEM */
     const char *cluster, *psat_token_file;  /* k8s_psat */
+    const char *tpm;                        /* device, or a name of tpm2-tss */
     const char *attest_file;                /* settings of attestors, YAML, as a server's spiffe.attest */
     const char *log_level, *log_format;
 };

@@ -6,6 +6,7 @@
  *   node_process.c   threads, monitor             node_link.c   calls to the server
  *   node_self.c      who this node is: key, SVID, session       node_prove.c  what it shows for that
  *   node_sync.c      entries, bundles, certificates             node_answer.c one request of a process
+ *   node_tpm.c       its TPM
  */
 #pragma once
 
@@ -48,6 +49,7 @@ struct node {
     atomic_llong down_until_ns; /* monotonic: the server did not answer, and no process waits for it until then */
     struct node_self self;
     struct mln_client *watcher; /* the poller's: its calls take a minute */
+    struct node_tpm *tpm;       /* the poller's; NULL = it shows something else */
 };
 
 /* ---- node_link.c ---- */
@@ -82,6 +84,22 @@ struct mln_err node_put_possession(struct node *node, struct mln_cx *cx,
                                    const struct node_possession *has, struct mln_value *payload);
 struct mln_err node_sign_proof(struct mln_cx *cx, const struct mln_node_signed *what,
                                struct mln_bytes der, const char **ret);
+
+/* ---- node_tpm.c ---- */
+struct node_tpm;
+/*
+ * Before the sandbox: libraries are loaded, and what is opened stays open.
+ *
+ * where     a device ("/dev/tpmrm0") or how tpm2-tss names one ("swtpm:host=127.0.0.1,port=2321")
+ * errors    UNSUPPORTED (no libraries: says which package), UNREACHABLE (no TPM there)
+ */
+struct mln_err node_tpm_open(struct mln_cx *cx, const char *where, struct node_tpm **ret);
+void node_tpm_close(struct node_tpm *tpm); /* NULL is well */
+/* What the server makes a challenge of: ek, ak, certificates. UNREACHABLE: the TPM does not do it */
+struct mln_err node_tpm_put_keys(struct node_tpm *tpm, struct mln_cx *cx, struct mln_value *payload);
+/* data: the challenge (nonce, trust_domain, credential, seed). Puts nonce, secret, quote, signature. errors as above, REMOTE */
+struct mln_err node_tpm_answer(struct node_tpm *tpm, struct mln_cx *cx, const struct mln_value *data,
+                               const char *csr, struct mln_value *payload);
 
 /* ---- node_self.c: of the poller ---- */
 /* What was kept in DIR/node.pem, if anything. */

@@ -248,6 +248,10 @@ static struct mln_err start(struct mln_cx *cx, struct node_process *process,
     struct mln_client_config watcher = node->server;
     watcher.timeout_ns = WATCH_NS;
     MLN_TRY(mln_client_new(cx, &watcher, &node->watcher));
+    const char *tpm = mln_get_text(cx, mln_get(node->proof, "tpm"), NULL);
+    if (tpm != NULL) {
+        MLN_TRY(node_tpm_open(cx, tpm, &node->tpm));
+    }
     MLN_TRY(confine(cx, node));
     node_self_load(node, cx);
     struct workers_config config = {.answer = node_answer_call,
@@ -296,6 +300,7 @@ static void finish(struct node_process *process)
     workers_free(atomic_exchange(&process->node.workers, NULL));
     mln_replica_free(process->node.replica);
     mln_client_free(process->node.watcher);
+    node_tpm_close(process->node.tpm);
     mln_buf_drop(&process->node.self.key);
     mln_buf_drop(&process->node.self.chain);
     while (process->node.n_idle > 0) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a node shows: a join token, a certificate and its key, a service account token; or the SVID that it got (node_self.c). */
+/* What a node shows: a join token, a certificate and its key, a service account token, its TPM; or the SVID that it got (node_self.c). */
 #include "base/io.h"
 #include "base/text.h"
 #include "crypto/akey.h"
@@ -98,11 +98,27 @@ static struct mln_err put_x509pop(struct node *node, struct mln_cx *cx, const ch
     return node_put_possession(node, cx, &has, payload);
 }
 
+static struct mln_err put_tpm(struct node *node, struct mln_cx *cx, const char *csr,
+                              struct mln_value *payload)
+{
+    const struct mln_value *data = NULL;
+    struct mln_value *body = mln_object(cx);
+    struct node_call what = {.path = "/v1/spiffe/nodes/tpm-challenge", .body = body};
+    MLN_TRY(node_tpm_put_keys(node->tpm, cx, payload));
+    mln_put(cx, body, "payload", payload);
+    MLN_TRY(mln_cx_err(cx));
+    MLN_TRY(node_call(node, cx, &what, &data));
+    return node_tpm_answer(node->tpm, cx, data, csr, payload);
+}
+
 struct mln_err node_prove(struct node *node, struct mln_cx *cx, const char *method,
                           const char *csr, struct mln_value *payload)
 {
     if (mln_bytes_is(mln_bytes_of(method), "x509pop")) {
         return put_x509pop(node, cx, csr, payload);
+    }
+    if (node->tpm != NULL) {
+        return put_tpm(node, cx, csr, payload);
     }
     if (mln_bytes_is(mln_bytes_of(method), "k8s_psat")) {
         mln_put(cx, payload, "cluster", mln_get(node->proof, "cluster"));

@@ -33,22 +33,24 @@ static struct mln_err proof_of(struct run *r, struct mln_value **ret)
     const struct mln_node_options *o = r->options;
     struct mln_value *proof = mln_object(&r->cx);
     unsigned n = (o->join_token_file != NULL ? 1u : 0u) + (o->cert_file != NULL ? 1u : 0u) +
-                 (o->psat_token_file != NULL ? 1u : 0u);
+                 (o->psat_token_file != NULL ? 1u : 0u) + (o->tpm != NULL ? 1u : 0u);
     if (n != 1 || (o->cert_file != NULL) != (o->key_file != NULL) ||
         (o->psat_token_file != NULL) != (o->cluster != NULL)) {
         return mln_fail(&r->cx, MLN_E_USAGE,
                         "say how this node shows who it is: --join-token-file, --cert and --key, "
-                        "or --psat-file and --cluster");
+                        "--psat-file and --cluster, or --tpm");
     }
     mln_put_text(&r->cx, proof, "method",
                  o->join_token_file != NULL ? "join_token"
                  : o->cert_file != NULL     ? "x509pop"
+                 : o->tpm != NULL           ? "tpm"
                                             : "k8s_psat");
     mln_put_text(&r->cx, proof, "join_token_file", o->join_token_file);
     mln_put_text(&r->cx, proof, "cert_file", o->cert_file);
     mln_put_text(&r->cx, proof, "key_file", o->key_file);
     mln_put_text(&r->cx, proof, "psat_token_file", o->psat_token_file);
     mln_put_text(&r->cx, proof, "cluster", o->cluster);
+    mln_put_text(&r->cx, proof, "tpm", o->tpm);
     *ret = proof;
     return mln_cx_err(&r->cx);
 }
