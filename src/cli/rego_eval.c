@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "cli/rego_eval_priv.h"
+#include "rego/partial.h"
 
 #define EXIT_FAIL 1
 
@@ -70,15 +71,6 @@ static void say_print(void *with, const char *file, uint32_t row, const char *te
     (void)fprintf(stderr, "%s\n", text);
 }
 
-/* What is asked for by a flag of OPA's that there is no answer to here. */
-static struct mln_err refuse_missing(struct mln_cli *cli)
-{
-    if (mln_cli_bool(cli, "partial")) {
-        return mln_fail(cli->cx, MLN_E_UNSUPPORTED, "--partial is not supported by merlon rego eval");
-    }
-    return MLN_OK;
-}
-
 static struct mln_err read_explain(struct mln_cli *cli, enum rego_trace *ret)
 {
     static const struct {
@@ -143,17 +135,23 @@ static void print_extras(const struct rego_answer *a)
     }
 }
 
-static struct mln_err evaluate(struct mln_cli *cli, struct rego_answer *a)
+static struct mln_err read_timeout(struct mln_cli *cli, uint64_t *ret_ns)
 {
     int64_t time_s = 0;
     const char *limit = mln_cli_text(cli, "timeout");
     if (limit != NULL && !mln_duration_parse(mln_bytes_of(limit), &time_s)) {
         return mln_cli_usage(cli, "--timeout is a duration: 5s, 1m");
     }
+    *ret_ns = (uint64_t)(time_s < 0 ? 0 : time_s) * 1000000000u;
+    return MLN_OK;
+}
+
+static struct mln_err evaluate(struct mln_cli *cli, struct rego_answer *a)
+{
     struct mln_rego_run_options options = {
-        .budget.time_ns = (uint64_t)(time_s < 0 ? 0 : time_s) * 1000000000u,
         .is_strict = mln_cli_bool(cli, "strict-builtin-errors"),
         .print = say_print};
+    MLN_TRY(read_timeout(cli, &options.budget.time_ns));
     MLN_TRY(rego_net_start(cli, &a->net, &options.net));
     MLN_TRY(load(cli, a));
     if (a->is_watched) {
@@ -172,10 +170,63 @@ static struct mln_err evaluate(struct mln_cli *cli, struct rego_answer *a)
     return err;
 }
 
+/* The values of a flag as bytes, in the arena. */
+static struct mln_err read_refs(struct mln_cli *cli, const char *flag, const struct mln_bytes **ret, size_t *ret_n)
+{
+    const char **list = rego_flag_list(cli, flag);
+    struct mln_bytes *refs = mln_new_array(cli->cx, cli->n_sets + 1, sizeof(*refs));
+    if (list == NULL || refs == NULL) {
+        return mln_fail(cli->cx, MLN_E_MEMORY, "out of memory");
+    }
+    size_t n = 0;
+    for (; list[n] != NULL; n++) {
+        refs[n] = mln_bytes_of(list[n]);
+    }
+    if (n > MLN_PARTIAL_UNKNOWNS_MAX) {
+        return mln_cli_usage(cli, "--%s: at most %u refs", flag, MLN_PARTIAL_UNKNOWNS_MAX);
+    }
+    *ret = refs;
+    *ret_n = n;
+    return MLN_OK;
+}
+
+static struct mln_err check_partial(struct mln_cli *cli, const struct rego_answer *a)
+{
+    if (a->format != REGO_JSON) {
+        return mln_cli_usage(cli, "--partial prints json: leave --format out");
+    }
+    if (a->is_watched || mln_cli_text(cli, "package") != NULL || rego_flag_list(cli, "import")[0] != NULL) {
+        return mln_cli_usage(cli, "--partial goes without --package, --import, --explain, --profile and --coverage");
+    }
+    return MLN_OK;
+}
+
+static struct mln_err evaluate_partial(struct mln_cli *cli, struct rego_answer *a)
+{
+    MLN_AUTO(mln_rego_partial_drop) struct mln_rego_partial *partial = NULL;
+    MLN_AUTO(mln_buf_drop) struct mln_buf out = {0};
+    struct mln_rego_partial_options options = {.version = mln_cli_bool(cli, "v0-compatible") ? MLN_REGO_V0 : MLN_REGO_V1};
+    MLN_TRY(read_timeout(cli, &options.budget.time_ns));
+    MLN_TRY(read_refs(cli, "unknowns", &options.unknowns, &options.n_unknowns));
+    MLN_TRY(read_refs(cli, "disable-inlining", &options.kept, &options.n_kept));
+    MLN_TRY(load(cli, a));
+    struct mln_err err = mln_rego_partial(a->rego, cli->cx, a->eval, a->query_text, a->files.data, &options, &partial);
+    if (mln_failed(err)) {
+        return err;
+    }
+    mln_buf_add_text(&out, "{\"partial\":");
+    mln_rego_partial_print(partial, &out);
+    mln_buf_add_byte(&out, '}');
+    rego_put_json(mln_buf_bytes(&out));
+    bool is_empty = mln_rego_partial_count(partial) == 0;
+    cli->exit_code = mln_cli_bool(cli, is_empty ? "fail" : "fail-defined") ? EXIT_FAIL : cli->exit_code;
+    return MLN_OK;
+}
+
 static struct mln_err run(struct mln_cli *cli)
 {
+    bool is_partial = mln_cli_bool(cli, "partial");
     MLN_AUTO(rego_answer_drop) struct rego_answer a = {0};
-    MLN_TRY(refuse_missing(cli));
     MLN_TRY(rego_format_of(cli, &a.format));
     MLN_TRY(read_explain(cli, &a.watch.trace));
     a.is_watched = a.watch.trace != REGO_TRACE_NONE || mln_cli_bool(cli, "profile") || mln_cli_bool(cli, "coverage");
@@ -183,7 +234,8 @@ static struct mln_err run(struct mln_cli *cli)
     if (mln_cli_bool(cli, "fail") && mln_cli_bool(cli, "fail-defined")) {
         return mln_cli_usage(cli, "--fail and --fail-defined exclude one another");
     }
-    struct mln_err err = evaluate(cli, &a);
+    MLN_TRY(is_partial ? check_partial(cli, &a) : MLN_OK);
+    struct mln_err err = is_partial ? evaluate_partial(cli, &a) : evaluate(cli, &a);
     if (mln_is(err, MLN_E_USAGE)) {
         return err;
     }
@@ -191,6 +243,9 @@ static struct mln_err run(struct mln_cli *cli)
         a.errors = a.errors != NULL ? a.errors : rego_errors_text(cli->cx, cli->cx->text);
         rego_print_errors(cli, &a);
         cli->exit_code = REGO_EXIT_BAD;
+        return MLN_OK;
+    }
+    if (is_partial) {
         return MLN_OK;
     }
     rego_print_answer(cli, &a);
@@ -219,7 +274,9 @@ static const struct mln_flag flags[] = {
     REGO_FLAG_NET,
     {"v0-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v0"},
     {"v1-compatible", MLN_FLAG_BOOL, NULL, NULL, "Read policies as of OPA's v1 (the default)"},
-    {"partial", MLN_FLAG_BOOL, NULL, NULL, "Refused: partial evaluation is not there"},
+    {"partial", MLN_FLAG_BOOL, NULL, NULL, "Show what is left of the query when parts of its input are not known"},
+    {"unknowns", MLN_FLAG_LIST, "REF", NULL, "With --partial: what is not known (default: input)"},
+    {"disable-inlining", MLN_FLAG_LIST, "REF", NULL, "With --partial: rules that are not written into queries"},
     {"explain", MLN_FLAG_TEXT, "MODE", NULL, "Show the steps: fails, full, debug or off"},
     {"profile", MLN_FLAG_BOOL, NULL, NULL, "Show which expressions took longest"},
     {"coverage", MLN_FLAG_BOOL, NULL, NULL, "Show which lines ran"},
@@ -230,7 +287,7 @@ static const struct mln_flag flags[] = {
     {0},
 };
 static const char *const letters[] = {"d", "data", "b", "bundle", "i", "input", "I", "stdin-input",
-                                      "f", "format", "p", "partial", "S", "strict", "s", "schema", NULL};
+                                      "f", "format", "p", "partial", "u", "unknowns", "S", "strict", "s", "schema", NULL};
 static const char *const examples[] = {
     "merlon rego eval -d policy.rego -i input.json 'data.example.allow'",
     "merlon rego eval --fail-defined -d policies/ -I -f raw 'data.example.deny[_]'",
