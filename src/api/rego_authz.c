@@ -81,6 +81,21 @@ static void put_params(struct rego_call *call, struct mln_value *input)
     mln_put(call->cx, input, "params", params);
 }
 
+static bool is_policies(struct mln_bytes path)
+{
+    return mln_bytes_is(path, "/v1/policies") || mln_bytes_starts(path, MLN_BYTES("/v1/policies/"));
+}
+
+/* A policy's id is its names joined by slashes: one that holds a slash is the same as two, and is shown so. */
+static void push_name(struct rego_call *call, struct mln_value *list, struct mln_bytes name)
+{
+    bool splits = is_policies(call->http->path);
+    do {
+        struct mln_bytes part = splits ? mln_bytes_cut(name, '/', &name) : name;
+        mln_push(call->cx, list, mln_string_dup(call->cx, part));
+    } while (splits && name.len > 0);
+}
+
 static void put_path(struct rego_call *call, struct mln_value *input)
 {
     struct mln_value *list = mln_array(call->cx);
@@ -91,21 +106,35 @@ static void put_path(struct rego_call *call, struct mln_value *input)
         struct mln_bytes part = mln_bytes_cut(rest, '/', &rest);
         bool ok = !mln_failed(mln_percent_parse(call->cx, part, false, &name)) && mln_utf8_valid(mln_buf_bytes(&name));
         mln_cx_clear(call->cx);
-        mln_push(call->cx, list, mln_string_dup(call->cx, ok ? mln_buf_bytes(&name) : MLN_BYTES("")));
+        push_name(call, list, ok ? mln_buf_bytes(&name) : MLN_BYTES(""));
     }
     mln_put(call->cx, input, "path", list);
 }
 
-/* Bodies that are no JSON (policies) are left out; so are those that nobody should hold twice. */
-#define BODY_MAX ((size_t)1 << 20)
-static void put_body(struct rego_call *call, struct mln_value *input)
+/*
+ * The policy must see what the handler will read. So the body is read the handler's way (YAML too), and one that cannot be shown
+ * whole is refused: names that come twice would be one thing here and another there. Policies are texts, and no part of the input.
+ */
+#define BODY_MAX ((size_t)4 << 20) /* held twice while the policy decides */
+static bool put_body(struct rego_call *call, struct mln_value *input)
 {
     const struct mln_value *body = NULL;
-    bool is_small = call->input.len > 0 && call->input.len <= BODY_MAX;
-    if (is_small && !mln_failed(mln_json_parse(call->cx, call->input, &body))) {
-        mln_put(call->cx, input, "body", body);
+    struct mln_bytes json;
+    if (is_policies(call->http->path) || mln_bytes_trim(call->input).len == 0) {
+        return true;
     }
-    mln_cx_clear(call->cx);
+    if (call->input.len > BODY_MAX) {
+        rego_refuse(call, 413, "invalid_parameter", "with authorization a body may have %zu MiB: the policy sees it", BODY_MAX >> 20);
+        return false;
+    }
+    struct mln_err err = rego_body_json(call, &json);
+    err = mln_failed(err) ? err : mln_json_parse(call->cx, json, &body);
+    if (mln_failed(err)) {
+        rego_refuse(call, 400, "invalid_parameter", "the body cannot be shown to the policy that authorizes: %s", call->cx->text);
+        return false;
+    }
+    mln_put(call->cx, input, "body", body);
+    return true;
 }
 
 static bool is_allowed(const struct mln_value *answer, struct mln_cx *cx, const char **ret_reason)
@@ -142,13 +171,19 @@ bool rego_authorized(struct rego_call *call)
     if (!call->state->is_authorized) {
         return true;
     }
+    if (mln_bytes_find_bytes(call->http->path, MLN_BYTES("//")) < call->http->path.len) {
+        rego_refuse(call, 400, "invalid_parameter", "the path has an empty name");
+        return false;
+    }
     struct mln_value *input = mln_object(call->cx);
     put_identity(call, input);
     mln_put(call->cx, input, "method", mln_string(call->cx, call->http->method));
     put_path(call, input);
     put_params(call, input);
     put_headers(call, input);
-    put_body(call, input);
+    if (!put_body(call, input)) {
+        return false;
+    }
     struct mln_err err = mln_cx_err(call->cx);
     err = mln_failed(err) ? err : ask(call, input, &answer);
     mln_rego_eval_reset(call->worker->eval);

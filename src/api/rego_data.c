@@ -80,8 +80,7 @@ static void log_decision(struct rego_call *call, struct mln_rego_path path, bool
     rego_log_decision(call, &d);
 }
 
-/* Bodies in YAML are taken as OPA takes them. */
-static struct mln_err body_json(struct rego_call *call, struct mln_bytes *ret)
+struct mln_err rego_body_json(struct rego_call *call, struct mln_bytes *ret)
 {
     struct mln_bytes type = mln_http_header(call->http, "Content-Type");
     *ret = call->input;
@@ -110,7 +109,7 @@ static bool read_input(struct rego_call *call, bool *ret_has_input)
     if (mln_bytes_trim(call->input).len == 0) {
         return true;
     }
-    if (mln_failed(body_json(call, &json)) ||
+    if (mln_failed(rego_body_json(call, &json)) ||
         mln_failed(mln_rego_eval_body(call->worker->eval, call->cx, json, &query, ret_has_input))) {
         return refuse_input(call);
     }
@@ -182,7 +181,7 @@ static void bare_decision(struct rego_call *call, struct mln_rego_path path)
 {
     struct mln_bytes json;
     bool is_empty = mln_bytes_trim(call->input).len == 0;
-    if (!is_empty && (mln_failed(body_json(call, &json)) ||
+    if (!is_empty && (mln_failed(rego_body_json(call, &json)) ||
                       mln_failed(mln_rego_eval_input(call->worker->eval, call->cx, json)))) {
         (void)refuse_input(call);
         return;
@@ -245,7 +244,7 @@ static void change(struct rego_call *call, enum mln_rego_change kind)
     if (refuse_owned(call)) {
         return;
     }
-    struct mln_err err = kind == MLN_REGO_REMOVE ? MLN_OK : body_json(call, &json);
+    struct mln_err err = kind == MLN_REGO_REMOVE ? MLN_OK : rego_body_json(call, &json);
     (void)pthread_mutex_lock(&call->state->writing);
     const struct mln_rego_data *old = call->state->now->documents->data;
     if (!mln_failed(err) && kind == MLN_REGO_MERGE) { /* here: a patch */

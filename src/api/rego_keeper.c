@@ -65,7 +65,7 @@ static void answer(struct mln_cx *cx, struct mln_rego_state *state, const char *
 
 /* ---- bundles ---- */
 
-/* The entry of the configuration in force; one that is not there any more has no keys. */
+/* By the entry of the configuration in force; a file of the command line has none, and its keys are the command line's. */
 static struct mln_err read_bundle(struct mln_cx *cx, struct mln_rego_state *state, const char *name, bool is_discovery,
                                   struct mln_bytes packed, struct mln_bundle **ret)
 {
@@ -79,6 +79,18 @@ static struct mln_err read_bundle(struct mln_cx *cx, struct mln_rego_state *stat
     struct mln_bundle_options options = {.version = state->is_v0 ? MLN_REGO_V0 : MLN_REGO_V1,
                                          .verify = how->is_signed || config->n_keys > 0 ? &verify : NULL};
     return mln_bundle_read(cx, packed, &options, ret);
+}
+
+/* A service's answer may come when a new configuration has the bundle no more: then nothing says how it should be signed. */
+static struct mln_err check_name(struct mln_cx *cx, const struct mln_rego_state *state, const char *name)
+{
+    const struct rego_config *config = state->now->settings->config;
+    for (size_t i = 0; i < config->n_bundles; i++) {
+        if (mln_bytes_is(mln_bytes_of(name), config->bundles[i].name)) {
+            return MLN_OK;
+        }
+    }
+    return mln_fail(cx, MLN_E_NOT_FOUND, "bundle %s is not in the configuration any more", name);
 }
 
 static void refuse(struct mln_rego_state *state, struct mln_cx *cx, const char *name, bool is_discovery)
@@ -95,7 +107,7 @@ static void hear_bundle(struct mln_rego_state *state, struct mln_cx *cx, const s
     const char *etag = mln_get_text(cx, mln_get(head, "etag"), "");
     bool is_asked = mln_is_text(mln_get(head, "from"), "service");
     bool ok = false;
-    if (mln_failed(read_bundle(cx, state, name, false, packed, &bundle))) {
+    if (mln_failed(is_asked ? check_name(cx, state, name) : MLN_OK) || mln_failed(read_bundle(cx, state, name, false, packed, &bundle))) {
         refuse(state, cx, name, false);
     } else {
         struct rego_offer offer = {.name = name, .etag = etag, .is_requested = is_asked};

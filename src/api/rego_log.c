@@ -5,6 +5,8 @@
  */
 #include "api/rego_priv.h"
 
+#include <stdlib.h>
+
 #include <stdio.h>
 #include <unistd.h>
 
@@ -327,36 +329,95 @@ struct masked {
     struct mln_value *erased, *changed;
 };
 
-static void mask_one(struct mln_cx *cx, const struct mln_value *rule, struct masked *m)
-{
-    bool is_text = mln_type_of(rule) == MLN_STRING, is_done = false;
-    const struct mln_value *path = is_text ? rule : mln_get(rule, "path");
-    bool is_upsert = !is_text && mln_is_text(mln_get(rule, "op"), "upsert");
+struct mask_rule {
     struct pointer at;
-    if (!read_pointer(cx, mln_get_bytes(path), &at)) {
-        return;
-    }
+    const struct mln_value *path, *with; /* with: NULL erases */
+    size_t order;
+};
+
+static bool read_rule(struct mln_cx *cx, const struct mln_value *rule, struct mask_rule *ret)
+{
+    bool is_text = mln_type_of(rule) == MLN_STRING;
+    bool is_upsert = !is_text && mln_is_text(mln_get(rule, "op"), "upsert");
     const struct mln_value *with = is_upsert ? mln_get(rule, "value") : NULL;
-    with = is_upsert && with == NULL ? mln_null(cx) : with;
-    m->event = edit(cx, m->event, &at, 0, with, &is_done);
+    ret->path = is_text ? rule : mln_get(rule, "path");
+    ret->with = is_upsert && with == NULL ? mln_null(cx) : with;
+    return read_pointer(cx, mln_get_bytes(ret->path), &ret->at);
+}
+
+/* Indexes as numbers, before other names, which are texts. */
+static int by_part(struct mln_bytes a, struct mln_bytes b)
+{
+    uint64_t x = 0, y = 0;
+    bool a_counts = mln_u64_parse(a, &x), b_counts = mln_u64_parse(b, &y);
+    if (a_counts && b_counts) {
+        return (x > y) - (x < y);
+    }
+    return a_counts != b_counts ? b_counts - a_counts : mln_bytes_cmp(a, b);
+}
+
+/* Erasing moves what stands behind: so erasures come last, and of one list those behind first. */
+static int by_turn(const void *left, const void *right)
+{
+    const struct mask_rule *a = left, *b = right;
+    bool a_erases = a->with == NULL, b_erases = b->with == NULL;
+    if (a_erases != b_erases || !a_erases) {
+        return a_erases != b_erases ? a_erases - b_erases : (a->order > b->order) - (a->order < b->order);
+    }
+    for (size_t i = 0; i < a->at.n && i < b->at.n; i++) {
+        int how = by_part(b->at.parts[i], a->at.parts[i]);
+        if (how != 0) {
+            return how;
+        }
+    }
+    return (b->at.n > a->at.n) - (b->at.n < a->at.n);
+}
+
+/* All of them in the order in which they are done. INVALID: one that is none */
+static struct mln_err read_rules(struct mln_cx *cx, const struct mln_value *all, struct mask_rule **ret)
+{
+    size_t n = mln_len(all);
+    bool is_object = mln_type_of(all) == MLN_OBJECT;
+    if (!is_object && mln_type_of(all) != MLN_ARRAY) {
+        return mln_fail(cx, MLN_E_INVALID, "a mask is a set of paths or of objects");
+    }
+    struct mask_rule *rules = mln_new_array(cx, n + 1, sizeof(*rules));
+    MLN_TRY(mln_cx_err(cx));
+    for (size_t i = 0; i < n; i++) {
+        rules[i].order = i;
+        if (!read_rule(cx, is_object ? &mln_member_at(all, i)->value : mln_item(all, i), &rules[i])) {
+            return mln_fail(cx, MLN_E_INVALID, "a mask has a path that is none: it begins with /input, /result or /nd_builtin_cache");
+        }
+    }
+    qsort(rules, n, sizeof(*rules), by_turn);
+    *ret = rules;
+    return MLN_OK;
+}
+
+static void mask_one(struct mln_cx *cx, const struct mask_rule *rule, struct masked *m)
+{
+    bool is_done = false;
+    m->event = edit(cx, m->event, &rule->at, 0, rule->with, &is_done);
     if (is_done) {
-        mln_push(cx, is_upsert ? m->changed : m->erased, path);
+        mln_push(cx, rule->with != NULL ? m->changed : m->erased, rule->path);
     }
 }
 
 static struct mln_err mask(struct rego_call *call, struct mln_buf *event)
 {
     struct mln_cx *cx = call->cx;
-    const struct mln_value *rules = NULL, *whole = NULL;
+    const struct mln_value *said = NULL, *whole = NULL;
+    struct mask_rule *rules = NULL;
     struct masked m = {.erased = mln_array(cx), .changed = mln_array(cx)};
-    MLN_TRY(ask(call, report_of(call)->mask, mln_buf_bytes(event), &rules));
-    if (rules == NULL) {
+    MLN_TRY(ask(call, report_of(call)->mask, mln_buf_bytes(event), &said));
+    if (said == NULL) {
         return MLN_OK;
     }
+    MLN_TRY(read_rules(cx, said, &rules));
     MLN_TRY(mln_json_parse(cx, mln_bytes_dup(cx, mln_buf_bytes(event)), &whole));
     m.event = whole;
-    for (size_t i = 0; i < mln_len(rules); i++) {
-        mask_one(cx, mln_type_of(rules) == MLN_OBJECT ? &mln_member_at(rules, i)->value : mln_item(rules, i), &m);
+    for (size_t i = 0; i < mln_len(said); i++) {
+        mask_one(cx, &rules[i], &m);
     }
     struct mln_value *out = mln_value_dup(cx, m.event);
     if (mln_len(m.erased) > 0) {

@@ -242,6 +242,8 @@ void rego_print_status(struct mln_cx *cx, struct mln_rego_state *state, struct m
 void rego_print_metrics(struct mln_rego_state *state, struct mln_buf *out);
 
 /* ---- rego_http.c ---- */
+/* The body as JSON; one in YAML is taken as OPA takes it. May borrow from the body. errors PARSE, MEMORY */
+struct mln_err rego_body_json(struct rego_call *call, struct mln_bytes *ret);
 /* Answer {code, message} with this status. */
 void rego_refuse(struct rego_call *call, int status, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

@@ -338,6 +338,8 @@ def reports(tmp, service):
 
 mask contains "/input/password"
 
+mask contains sprintf("/input/tokens/%d", [i]) if some i, _ in input.input.tokens
+
 mask contains {"op": "upsert", "path": "/input/card", "value": "****"}
 
 drop if input.path == "app/quiet"
@@ -358,6 +360,10 @@ drop if input.path == "app/quiet"
          first.get("labels", {}).get("region") == "x" and "timestamp" in first, first)
     case("masked", first.get("input") == {"user": "u", "card": "****"} and first.get("erased") == ["/input/password"] and
          first.get("masked") == ["/input/card"], first)
+    got = server.ask("POST", "/v1/data/app/says", {"input": {"user": "u", "tokens": ["secret-a", "secret-b", "secret-c"]}})[1]
+    case("a list's decision is uploaded", wait(lambda: any(e.get("decision_id") == got["decision_id"] for e in service.logs)))
+    lists = next((e for e in service.logs if e.get("decision_id") == got["decision_id"]), {})
+    case("all of a list is masked", lists.get("input", {}).get("tokens") == [] and len(lists.get("erased", [])) == 3, lists)
     case("what is dropped is not there", not any(e.get("path") == "app/quiet" for e in service.logs))
     timed = next((e for e in service.logs if e.get("path") == "app/at"), {})
     case("with what the clock said", list(timed.get("nd_builtin_cache", {}).get("time.now_ns", {}).values()) == [timed.get("result")], timed)
@@ -393,6 +399,37 @@ def discovery(tmp, service):
     server.stop()
 
 
+def hidden(tmp):
+    """What the policy that authorizes does not see, or sees otherwise than the handler, is refused."""
+    (tmp / "blind.rego").write_text("""package system.authz
+
+default allow := true
+
+allow := false if input.body.input.role == "admin"
+
+allow := false if input.path[2] == "secret"
+
+allow := false if input.path == ["v1", "policies", "a", "b"]
+""")
+    (tmp / "role.rego").write_text("package role\n\nsays := input.role\n\nsecret := 1\n")
+    server = Policies(tmp, "blind.rego", "role.rego", "--authorization", "basic")
+    rows = (("as it is", b'{"input": {"role": "admin"}}', {}, 401), ("another role", b'{"input": {"role": "dev"}}', {}, 200),
+            ("a name twice", b'{"x": 1, "x": 2, "input": {"role": "admin"}}', {}, 400),
+            ("the input twice", b'{"input": {"role": "dev"}, "input": {"role": "admin"}}', {}, 400),
+            ("YAML", b"input: {role: admin}\n", {"Content-Type": "application/x-yaml"}, 401),
+            ("padded", b'{"pad": "' + b"x" * (5 << 20) + b'", "input": {"role": "admin"}}', {}, 413),
+            ("no JSON", b"{", {}, 400))
+    for name, body, headers, want in rows:
+        got = server.ask("POST", "/v1/data/role/says", body, headers)
+        case("authorization of a body: " + name, got[0] == want, got)
+    rows = (("/v1/data/secret", 401), ("/v1/data//secret", 400), ("/v1/data/secret/", 401), ("//v1/data/secret", 400), ("/v1/policies/a/b", 401),
+            ("/v1/policies/a%2Fb", 401), ("/v1/data/role/secret", 200))
+    for path, want in rows:
+        got = server.ask("GET", path)
+        case("authorization of " + path, got[0] == want, got)
+    server.stop()
+
+
 def authorization(tmp, _service):
     (tmp / "authz.rego").write_text("""package system.authz
 
@@ -419,6 +456,10 @@ allow := true if {
     case("another does not", server.ask("GET", "/v1/data/app/says", None, {"Authorization": "Bearer other"})[0] == 401)
     case("body, parameters and headers are seen",
          server.ask("POST", "/v1/data/app/says?x=1", {"input": {"user": "any"}}, {"x-kind": "k"}) == (200, {"result": 1}))
+    server.stop()
+    hidden(tmp)
+    server = Policies(tmp, "authz.rego", "p.rego", "--authentication", "token", "--authorization", "basic", "--diagnostic-addr",
+                      "127.0.0.1:%d" % diagnostic)
     link = http.client.HTTPConnection("127.0.0.1", diagnostic, timeout=10)
     link.request("GET", "/health")
     case("health needs no token at its own address", link.getresponse().read() == b"{}\n")
