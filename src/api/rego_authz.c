@@ -90,10 +90,10 @@ static bool is_policies(struct mln_bytes path)
 static void push_name(struct rego_call *call, struct mln_value *list, struct mln_bytes name)
 {
     bool splits = is_policies(call->http->path);
-    do {
-        struct mln_bytes part = splits ? mln_bytes_cut(name, '/', &name) : name;
-        mln_push(call->cx, list, mln_string_dup(call->cx, part));
-    } while (splits && name.len > 0);
+    for (size_t at; splits && (at = mln_bytes_find(name, '/')) < name.len; name = mln_bytes_from(name, at + 1)) {
+        mln_push(call->cx, list, mln_string_dup(call->cx, mln_bytes_sub(name, 0, at)));
+    }
+    mln_push(call->cx, list, mln_string_dup(call->cx, name));
 }
 
 static void put_path(struct rego_call *call, struct mln_value *input)

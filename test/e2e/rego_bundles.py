@@ -410,6 +410,8 @@ allow := false if input.body.input.role == "admin"
 allow := false if input.path[2] == "secret"
 
 allow := false if input.path == ["v1", "policies", "a", "b"]
+
+allow := false if input.path == ["v1", "policies", "c", ""]
 """)
     (tmp / "role.rego").write_text("package role\n\nsays := input.role\n\nsecret := 1\n")
     server = Policies(tmp, "blind.rego", "role.rego", "--authorization", "basic")
@@ -423,7 +425,7 @@ allow := false if input.path == ["v1", "policies", "a", "b"]
         got = server.ask("POST", "/v1/data/role/says", body, headers)
         case("authorization of a body: " + name, got[0] == want, got)
     rows = (("/v1/data/secret", 401), ("/v1/data//secret", 400), ("/v1/data/secret/", 401), ("//v1/data/secret", 400), ("/v1/policies/a/b", 401),
-            ("/v1/policies/a%2Fb", 401), ("/v1/data/role/secret", 200))
+            ("/v1/policies/a%2Fb", 401), ("/v1/policies/c%2F", 401), ("/v1/data/role/secret", 200))
     for path, want in rows:
         got = server.ask("GET", path)
         case("authorization of " + path, got[0] == want, got)
