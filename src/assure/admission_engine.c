@@ -2,6 +2,7 @@
 /* Engine `admission`: what is judged by, and the descriptor. docs/admission.md */
 #include "assure/admission_priv.h"
 #include "assure/decision.h"
+#include "assure/rows.h"
 #include "base/json.h"
 
 #define NAME_MAX_BYTES 253u /* Kubernetes' names */
@@ -25,21 +26,6 @@ static struct mln_err need_name(struct mln_request *rq, const char *field, struc
     *ret = mln_get_bytes(mln_field_of(rq, field));
     return is_name(*ret) ? MLN_OK
                          : mln_fail(rq->cx, MLN_E_INVALID, "%s is no name (letters, digits, - _ . and at most %u)", field, NAME_MAX_BYTES);
-}
-
-static struct mln_err list_at(struct mln_request *rq, const char *prefix, struct mln_reply *re)
-{
-    const struct mln_value *keys = NULL;
-    MLN_TRY(mln_txn_list(rq->cx, rq->txn, rq->mount->view, mln_bytes_of(prefix), &keys));
-    if (mln_len(keys) == 0) {
-        re->status = 404;
-        re->no_errors_text = true;
-        return MLN_OK;
-    }
-    struct mln_value *data = mln_object(rq->cx);
-    mln_put(rq->cx, data, "keys", keys);
-    re->data = data;
-    return mln_cx_err(rq->cx);
 }
 
 static struct mln_err read_at(struct mln_request *rq, struct mln_bytes key, struct mln_reply *re)
@@ -72,7 +58,7 @@ static struct mln_err policy_key(struct mln_request *rq, struct mln_bytes *ret)
 
 static struct mln_err policies_list(struct mln_request *rq, struct mln_reply *re)
 {
-    return list_at(rq, "p/", re);
+    return mln_assure_list(rq, MLN_BYTES("p/"), re);
 }
 
 static struct mln_err policy_read(struct mln_request *rq, struct mln_reply *re)
@@ -115,7 +101,7 @@ static struct mln_err template_key(struct mln_request *rq, struct mln_bytes *ret
 
 static struct mln_err templates_list(struct mln_request *rq, struct mln_reply *re)
 {
-    return list_at(rq, "t/", re);
+    return mln_assure_list(rq, MLN_BYTES("t/"), re);
 }
 
 static struct mln_err template_read(struct mln_request *rq, struct mln_reply *re)
@@ -158,7 +144,8 @@ static struct mln_err constraint_key(struct mln_request *rq, struct mln_bytes *r
 static struct mln_err constraints_list(struct mln_request *rq, struct mln_reply *re)
 {
     struct mln_bytes kind = mln_get_bytes(mln_field_of(rq, "kind"));
-    return list_at(rq, kind.len == 0 ? "c/" : mln_text_format(rq->cx, "c/%.*s/", MLN_FMT(kind)), re);
+    struct mln_bytes folder = kind.len == 0 ? MLN_BYTES("c/") : mln_bytes_format(rq->cx, "c/%.*s/", MLN_FMT(kind));
+    return mln_assure_list(rq, folder, re);
 }
 
 static struct mln_err constraint_read(struct mln_request *rq, struct mln_reply *re)

@@ -11,6 +11,7 @@
 #include "assure/decision_keep.h"
 
 #include "assure/decision.h"
+#include "assure/rows.h"
 #include "base/json.h"
 #include "base/text.h"
 #include "barrier/txn.h"
@@ -193,17 +194,7 @@ static struct mln_err keep_write(struct mln_request *rq, struct mln_reply *re)
 
 static struct mln_err list(struct mln_request *rq, struct mln_reply *re)
 {
-    const struct mln_value *keys = NULL;
-    MLN_TRY(mln_txn_list(rq->cx, rq->txn, rq->mount->view, MLN_BYTES("d/"), &keys));
-    if (mln_len(keys) == 0) {
-        re->status = 404;
-        re->no_errors_text = true;
-        return MLN_OK;
-    }
-    struct mln_value *data = mln_object(rq->cx);
-    mln_put(rq->cx, data, "keys", keys);
-    re->data = data;
-    return mln_cx_err(rq->cx);
+    return mln_assure_list(rq, MLN_BYTES("d/"), re);
 }
 
 static struct mln_err read_one(struct mln_request *rq, struct mln_reply *re)

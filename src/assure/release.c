@@ -4,6 +4,7 @@
  * descriptor and the readers; writers are in release_*.c. docs/release.md.
  */
 #include "assure/release_priv.h"
+#include "assure/rows.h"
 
 static struct mln_err not_found(struct mln_reply *re)
 {
@@ -14,15 +15,7 @@ static struct mln_err not_found(struct mln_reply *re)
 
 static struct mln_err list(struct mln_request *rq, struct mln_reply *re)
 {
-    const struct mln_value *keys = NULL;
-    MLN_TRY(mln_txn_list(rq->cx, rq->txn, rq->mount->view, MLN_BYTES("r/"), &keys));
-    if (mln_len(keys) == 0) {
-        return not_found(re);
-    }
-    struct mln_value *data = mln_object(rq->cx);
-    mln_put(rq->cx, data, "keys", keys);
-    re->data = data;
-    return mln_cx_err(rq->cx);
+    return mln_assure_list(rq, MLN_BYTES("r/"), re);
 }
 
 static struct mln_err read_one(struct mln_request *rq, struct mln_reply *re)
